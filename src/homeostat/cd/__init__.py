@@ -1,0 +1,1 @@
+"""CD: serve, infer, deploy, monitor."""

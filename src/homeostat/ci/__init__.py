@@ -1,0 +1,1 @@
+"""CI: collect, validate, preprocess, analyze, train, evaluate, gate."""

@@ -1,0 +1,1 @@
+"""What every part of the house stands on: the ledger, artifacts, tables, models, metrics, profiles, time and errors."""

@@ -1,0 +1,73 @@
+"""Time and identity: the only module that reads the machine's clock or its randomness.
+
+Everything else is handed a `Clock`, so that a live loop and a replay differ only in which clock they were given.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the time is, as an aware UTC datetime."""
+
+    def now(self) -> datetime:
+        """The current time, in UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """The current wall-clock time, in UTC."""
+        return datetime.now(UTC)
+
+
+class VirtualClock:
+    """A clock that moves only when it is told to, and never backwards.
+
+    Example:
+        >>> clock = VirtualClock(datetime(2013, 3, 1, tzinfo=UTC))
+        >>> clock.advance_to(datetime(2013, 3, 2, tzinfo=UTC))
+        >>> clock.now().day
+        2
+    """
+
+    def __init__(self, start: datetime) -> None:
+        self._now = utc(start)
+
+    def now(self) -> datetime:
+        """The time it was last told."""
+        return self._now
+
+    def advance_to(self, moment: datetime) -> None:
+        """Move to `moment`; an earlier one changes nothing."""
+        self._now = max(self._now, utc(moment))
+
+    def advance(self, by: timedelta) -> None:
+        """Move forward by a duration."""
+        self.advance_to(self._now + by)
+
+
+def utc(moment: datetime) -> datetime:
+    """The same moment as an aware UTC datetime; a naive one is taken to be UTC already."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def stopwatch() -> float:
+    """Seconds on a clock that only runs forward; use the difference of two readings."""
+    return time.perf_counter()
+
+
+def pause(seconds: float) -> None:
+    """Wait, for loops that poll."""
+    time.sleep(seconds)
+
+
+def new_id(prefix: str = "") -> str:
+    """A fresh identifier: 80 random bits in hexadecimal, after an optional prefix."""
+    return prefix + secrets.token_hex(10)

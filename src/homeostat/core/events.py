@@ -1,0 +1,432 @@
+"""The vocabulary of the ledger: everything that can happen to a Loop, as typed, immutable values.
+
+An event is a fact; nothing here computes. Times are aware UTC datetimes. `loop` is the name of the Loop concerned.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+SignalKind = Literal[
+    "new_data",
+    "schema_skew",
+    "value_drift",
+    "prediction_drift",
+    "concept_drift",
+    "performance_drop",
+    "staleness",
+    "service_fault",
+]
+Action = Literal["keep", "notify", "stop", "retrain", "reuse", "roll_back", "experiment", "deploy", "promote"]
+Role = Literal["champion", "canary", "shadow"]
+Outcome = Literal["ran", "hit", "failed"]
+RunStatus = Literal["running", "succeeded", "failed", "stopped", "interrupted"]
+Verdict = Literal["promote", "roll_back", "continue", "inconclusive"]
+TrialOutcome = Literal["promoted", "rolled_back", "inconclusive", "cancelled"]
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="kind", kw_only=True):
+    """What every fact has: the Loop that it is about."""
+
+    loop: str
+
+
+class Trigger(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run exists. Its key is unique for ever: one trigger registers at most one version.
+
+    Attributes:
+        key: The identity of the trigger, for example `flight-delays/retrain/412`.
+        kind: The policy or person that asked: `initial`, `manual`, `every`, `rows`, `drift`, `degraded`, `new_version`,
+            or a combination such as `every|drift`.
+        reason: One sentence for people.
+        user: Who asked, when a person did.
+        cause: Ledger number of the event that made the policy fire.
+    """
+
+    key: str
+    kind: str
+    reason: str
+    user: str | None = None
+    cause: int | None = None
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run ran on: enough to know whether another run had the same ground under it."""
+
+    homeostat: str
+    python: str
+    platform: str
+    packages: str
+    """SHA-256 of the sorted `name==version` list of installed packages."""
+    commit: str
+    """The git commit of the Loop's code, with `+dirty` when the tree was changed, or `none` outside a repository."""
+
+
+class Arm(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that gets traffic. `share` is the probability (0..1) that its answer is the one returned."""
+
+    version: int
+    role: Role
+    share: float
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gate saw and said."""
+
+    gate: str
+    passed: bool
+    reason: str
+    numbers: dict[str, Any]
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """A typed observation.
+
+    Attributes:
+        kind: What sort of observation.
+        subject: The column, metric or service that it is about.
+        value: The measured distance, score, age in seconds, or count.
+        noise: What the value would be by chance alone at this sample size.
+        q_value: False-discovery-adjusted probability (0..1) of such a value by chance, across the columns of the block.
+        n: Rows behind the value.
+        alarmed: Whether the monitor's own threshold was passed.
+        detail: One sentence for people.
+    """
+
+    kind: SignalKind
+    subject: str
+    value: float | None
+    n: int
+    noise: float | None = None
+    q_value: float | None = None
+    threshold: float | None = None
+    alarmed: bool = False
+    detail: str = ""
+
+
+class Performance(msgspec.Struct, frozen=True, kw_only=True):
+    """A version's score on matured labels, with its interval and what the baselines made of the same rows.
+
+    Attributes:
+        kappa_per: (score - persistence) / (perfect - persistence); below zero, repeating the last label is better.
+        reference: The same metric when the version was accepted.
+    """
+
+    version: int
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    reference: float | None = None
+    persistence: float | None = None
+    majority: float | None = None
+    kappa_per: float | None = None
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """What the judge makes of all matured pairs of a trial so far.
+
+    Attributes:
+        pairs: Rows on which both versions were scored and whose label has matured.
+        e_harm: Evidence (an e-value, 1 = none) that the challenger is worse by more than the tolerated margin.
+        e_benefit: Evidence that the challenger is not worse by more than the margin.
+        difference: Mean per-row loss of the challenger minus the champion's; negative is better.
+        low, high: Anytime-valid interval of the difference.
+        guardrails: Checks that can only stop a trial.
+    """
+
+    champion: int
+    challenger: int
+    pairs: int
+    verdict: Verdict
+    reason: str
+    e_harm: float
+    e_benefit: float
+    difference: float | None
+    low: float | None
+    high: float | None
+    guardrails: tuple[Signal, ...] = ()
+
+
+
+class RunStarted(Event, tag="run_started", frozen=True, kw_only=True):
+    """A pipeline began."""
+
+    run: str
+    pipeline: str
+    """SHA-256 of the pipeline's definition: step names, wiring and code."""
+    steps: tuple[str, ...]
+    trigger: Trigger
+    environment: Environment
+    settings: dict[str, Any]
+    resumes: str | None = None
+
+
+class StepFinished(Event, tag="step_finished", frozen=True, kw_only=True):
+    """One step of a run ended.
+
+    Attributes:
+        key: The cache key, or None when the step cannot be fingerprinted.
+        parts: What the key was made of: name of the part to its fingerprint or printable value.
+        outcome: `ran`, `hit` (taken from the cache) or `failed`.
+        why: One sentence: why it ran or was reused.
+        output: Artifact hash of the result.
+    """
+
+    run: str
+    step: str
+    key: str | None
+    parts: dict[str, str]
+    outcome: Outcome
+    why: str
+    output: str | None
+    started: datetime
+    ended: datetime
+    error: str | None = None
+
+
+class RunFinished(Event, tag="run_finished", frozen=True, kw_only=True):
+    """A pipeline ended. `stopped` means that the data were refused; `interrupted` that its process died."""
+
+    run: str
+    trigger: str
+    status: RunStatus
+    outputs: dict[str, str]
+    """Step name to artifact hash."""
+    error: str | None = None
+    version: int | None = None
+
+
+
+class RowsAppended(Event, tag="rows_appended", frozen=True, kw_only=True):
+    """New rows landed in a table."""
+
+    table: str
+    table_version: int
+    source: str
+    rows: int
+    duplicates: int
+    late: int
+    total: int
+    newest: datetime | None
+
+
+class SchemaAccepted(Event, tag="schema_accepted", frozen=True, kw_only=True):
+    """A schema was inferred and became the one that later rows are held against."""
+
+    digest: str
+    columns: dict[str, str]
+
+
+
+class VersionRegistered(Event, tag="version_registered", frozen=True, kw_only=True):
+    """A model entered the registry, with everything that the gates saw. Refused candidates are registered too.
+
+    Attributes:
+        manifest: Artifact hash of the bundle's manifest.
+        train_metrics, test_metrics: Metric name to value; NaN is recorded as None.
+        window_start, window_end: Event-time range of the training rows.
+        trainable: Rows of the table whose label had matured when training began.
+    """
+
+    version: int
+    run: str
+    trigger: Trigger
+    manifest: str
+    parent: int | None
+    train_metrics: dict[str, float | None]
+    test_metrics: dict[str, float | None]
+    gates: tuple[GateResult, ...]
+    how: str
+    trained_rows: int
+    trainable: int
+    window_start: datetime | None
+    window_end: datetime | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed. No gates at all is not a pass."""
+        return bool(self.gates) and all(gate.passed for gate in self.gates)
+
+
+class TrialStarted(Event, tag="trial_started", frozen=True, kw_only=True):
+    """A challenger began its way: shadow, canary, champion."""
+
+    challenger: int
+    champion: int
+    plan: dict[str, Any]
+
+
+class ArmsSet(Event, tag="arms_set", frozen=True, kw_only=True):
+    """Traffic was divided anew. Units stay on their arm while the salt stays."""
+
+    arms: tuple[Arm, ...]
+    salt: str
+    reason: str
+
+
+class TrialEnded(Event, tag="trial_ended", frozen=True, kw_only=True):
+    """A challenger was promoted, rolled back, found inconclusive or cancelled."""
+
+    challenger: int
+    champion: int
+    outcome: TrialOutcome
+    reason: str
+    judgement: Judgement | None = None
+
+
+class Promoted(Event, tag="promoted", frozen=True, kw_only=True):
+    """The champion changed by compare-and-set: `epoch` is the new epoch, `previous` what it replaced."""
+
+    version: int
+    previous: int | None
+    epoch: int
+    who: str
+    reason: str
+
+
+class RolledBack(Event, tag="rolled_back", frozen=True, kw_only=True):
+    """The champion was replaced by an earlier one."""
+
+    version: int
+    previous: int
+    epoch: int
+    who: str
+    reason: str
+
+
+
+class LoopStarted(Event, tag="loop_started", frozen=True, kw_only=True):
+    """`homeostat up` (or a replay) took charge of the loop."""
+
+    who: str
+    declaration: str
+    """SHA-256 of the Loop's declaration."""
+
+
+class LoopStopped(Event, tag="loop_stopped", frozen=True, kw_only=True):
+    """The process in charge let go."""
+
+    who: str
+    reason: str
+
+
+class Observed(Event, tag="observed", frozen=True, kw_only=True):
+    """What the monitor saw at `now`: the only thing that policies look at.
+
+    Attributes:
+        now: Time on the loop's clock.
+        rows: Rows predicted since the last observation.
+        labelled: Labels matured since the last observation.
+        trainable: Rows of the training table whose label has matured by now.
+        newest: Newest event time seen.
+        signals: One per column, metric and service that was looked at, alarmed or not.
+        performance: One per arm with matured labels.
+        judgement: The judge's view of the running trial.
+        source_version: Version of the upstream source, where it has one (for `when.new_version`).
+    """
+
+    now: datetime
+    rows: int
+    labelled: int
+    trainable: int
+    newest: datetime | None = None
+    signals: tuple[Signal, ...] = ()
+    performance: tuple[Performance, ...] = ()
+    judgement: Judgement | None = None
+    source_version: str | None = None
+
+
+class RetrainRequested(Event, tag="retrain_requested", frozen=True, kw_only=True):
+    """A person asked for a new model."""
+
+    user: str
+    reason: str
+    request: str
+
+
+class PromotionRequested(Event, tag="promotion_requested", frozen=True, kw_only=True):
+    """A person asked for a version to be put on its way (`direct=False`) or made champion at once."""
+
+    version: int
+    user: str
+    reason: str
+    direct: bool = True
+
+
+class RollbackRequested(Event, tag="rollback_requested", frozen=True, kw_only=True):
+    """A person asked for an earlier champion; None means the previous one."""
+
+    version: int | None
+    user: str
+    reason: str
+
+
+class CancelRequested(Event, tag="cancel_requested", frozen=True, kw_only=True):
+    """A person asked to stop the run in flight or the running trial."""
+
+    user: str
+    reason: str
+
+
+
+class Train(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="train"):
+    """Run the Loop's pipeline for this trigger, on labels known by `now`."""
+
+    trigger: Trigger
+    now: datetime
+
+
+class Notify(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="notify"):
+    """Tell people."""
+
+    key: str
+    message: str
+
+
+Command = Train | Notify
+
+
+class Decided(Event, tag="decided", frozen=True, kw_only=True):
+    """A decision with its evidence: recorded when it acted and when it did not.
+
+    Attributes:
+        action: What was decided; `keep` is a decision too.
+        about: What was decided upon: `policy`, `trial`, `candidate`, `request`, `data` or `service`.
+        fired: Whether anything follows from it.
+        evidence: The numbers and thresholds that it was made from.
+    """
+
+    action: Action
+    about: str
+    fired: bool
+    reason: str
+    evidence: dict[str, Any]
+    commands: tuple[Command, ...] = ()
+
+
+AnyEvent = (
+    RunStarted
+    | StepFinished
+    | RunFinished
+    | RowsAppended
+    | SchemaAccepted
+    | VersionRegistered
+    | TrialStarted
+    | ArmsSet
+    | TrialEnded
+    | Promoted
+    | RolledBack
+    | LoopStarted
+    | LoopStopped
+    | Observed
+    | RetrainRequested
+    | PromotionRequested
+    | RollbackRequested
+    | CancelRequested
+    | Decided
+)

@@ -1,0 +1,507 @@
+"""The ledger: one append-only, hash-chained record of everything that happened, and the status read from it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from homeostat.core import events as ev
+from homeostat.core import faults
+from homeostat.core import ledger_schema as db
+from homeostat.core.errors import ConflictError, HomeostatError, IntegrityError, NotFoundError, StoreError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+_Row = TypeVar("_Row", bound=msgspec.Struct)
+_GENESIS = "0" * 64
+_BUSY_SECONDS = 30
+_FIRST_SAFE_WAL = (3, 51, 3)
+_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"})
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """An event as it stands in the ledger. `fresh` is False when its key was there already."""
+
+    seq: int
+    time: datetime
+    key: str | None
+    cause: int | None
+    hash: str
+    event: ev.AnyEvent
+    fresh: bool = True
+
+
+class RunRow(msgspec.Struct, frozen=True):
+    """The status of a run."""
+
+    run: str
+    loop: str
+    status: str
+    trigger: str
+    kind: str
+    reason: str
+    started: datetime
+    ended: datetime | None
+    error: str | None
+    version: int | None
+
+
+class CacheRow(msgspec.Struct, frozen=True):
+    """A step's earlier result."""
+
+    key: str
+    step: str
+    output: str
+    run: str
+
+
+class VersionRow(msgspec.Struct, frozen=True):
+    """The status of a version: candidate, refused, shadow, canary, champion, retired, rolled_back, inconclusive."""
+
+    loop: str
+    version: int
+    state: str
+    trigger: str
+    run: str
+    manifest: str
+    registered: datetime
+    seq: int
+
+
+class ChampionRow(msgspec.Struct, frozen=True):
+    """The one champion of a loop. `epoch` counts its changes from 1."""
+
+    loop: str
+    version: int
+    previous: int | None
+    epoch: int
+    since: datetime
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A claim on a piece of work. The fence grows with every change of hands."""
+
+    name: str
+    owner: str
+    fence: int
+
+
+class Transaction:
+    """Several appends and reads that are committed together, or not at all."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        last = connection.execute(sa.select(db.events.c.seq, db.events.c.hash).order_by(db.events.c.seq.desc())).first()
+        self._seq, self._hash = (last.seq, last.hash) if last else (0, _GENESIS)
+
+    def append(
+        self, event: ev.AnyEvent, *, time: datetime, key: str | None = None, cause: int | None = None
+    ) -> Recorded:
+        """Append one event; when its key is taken, return what stands there and change nothing."""
+        if key is not None:
+            row = self._connection.execute(sa.select(db.events).where(db.events.c.key == key)).first()
+            if row is not None:
+                return msgspec.structs.replace(_recorded(row), fresh=False)
+        seq, data, when = self._seq + 1, db.encode(event), db.stamp(time)
+        digest = _chain(self._hash, seq, when, key, cause, data)
+        row_values = {"seq": seq, "loop": event.loop, "kind": _kind(event), "time": when, "key": key, "cause": cause}
+        row_values |= {"data": data, "prev": self._hash, "hash": digest}
+        self._connection.execute(_insert_event, row_values)
+        db.project(self._connection, seq, time, event)
+        self._seq, self._hash = seq, digest
+        return Recorded(seq, time, key, cause, digest, event)
+
+    def events(
+        self, *, loop: str | None = None, kinds: tuple[type[ev.Event], ...] = (), after: int = 0
+    ) -> Iterator[Recorded]:
+        """Events in order."""
+        return map(_recorded, self._connection.execute(_select_events(loop, kinds, after)).all())
+
+    def champion(self, loop: str) -> ChampionRow | None:
+        """The champion as this transaction sees it."""
+        row = self._connection.execute(sa.select(db.champions).where(db.champions.c.loop == loop)).first()
+        return _row(ChampionRow, row) if row else None
+
+    def register(self, event: ev.VersionRegistered, *, time: datetime) -> tuple[Recorded, bool]:
+        """Give a model the next version number, unless its trigger has registered one already."""
+        key = f"version:{event.trigger.key}"
+        taken = self._connection.execute(sa.select(db.events).where(db.events.c.key == key)).first()
+        if taken is not None:
+            return _recorded(taken), False
+        highest = sa.select(sa.func.max(db.versions.c.version)).where(db.versions.c.loop == event.loop)
+        number = (self._connection.execute(highest).scalar() or 0) + 1
+        return self.append(msgspec.structs.replace(event, version=number), time=time, key=key), True
+
+    def hold(self, lease: Lease) -> None:
+        """Make sure that a lease is still ours.
+
+        Raises:
+            ConflictError: somebody else took it; nothing that depends on it may be written.
+        """
+        row = self._connection.execute(sa.select(db.leases).where(db.leases.c.name == lease.name)).first()
+        if row is None or (row.owner, row.fence) != (lease.owner, lease.fence):
+            what = f"the lease {lease.name!r} passed to another process; what this one was doing changes nothing"
+            raise ConflictError(what)
+
+
+class Ledger:
+    """The record of one store.
+
+    Example:
+        >>> ledger = Ledger.open(":memory:")
+        >>> from datetime import UTC
+        >>> fact = ev.LoopStarted(loop="demo", who="ann", declaration="0")
+        >>> ledger.append(fact, time=datetime(2026, 1, 1, tzinfo=UTC)).seq
+        1
+        >>> ledger.verify()
+        1
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, path: Path | str) -> Ledger:
+        """Open the ledger in a SQLite file, creating it when there is none. `":memory:"` keeps it in this process.
+
+        Raises:
+            StoreError: the file cannot be opened or written, lies on a network share, or is of a newer format.
+        """
+        if str(path) != ":memory:":
+            _refuse_network_share(str(path))
+        ledger = cls(_engine(str(path)))
+        ledger._create()
+        return ledger
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def transaction(self, lease: Lease | None = None) -> Iterator[Transaction]:
+        """Several appends, one commit; with a lease, only while the lease is held."""
+        with _errors(), self._engine.connect().execution_options(homeostat_write=True) as connection:
+            with connection.begin():
+                tx = Transaction(connection)
+                if lease is not None:
+                    tx.hold(lease)
+                yield tx
+
+    def append(
+        self,
+        event: ev.AnyEvent,
+        *,
+        time: datetime,
+        key: str | None = None,
+        cause: int | None = None,
+        lease: Lease | None = None,
+    ) -> Recorded:
+        """Append one event and commit."""
+        with self.transaction(lease) as tx:
+            return tx.append(event, time=time, key=key, cause=cause)
+
+    def append_many(
+        self, batch: Iterable[ev.AnyEvent], *, time: datetime, lease: Lease | None = None
+    ) -> list[Recorded]:
+        """Append several events in one commit."""
+        with self.transaction(lease) as tx:
+            return [tx.append(event, time=time) for event in batch]
+
+    def register(
+        self, event: ev.VersionRegistered, *, time: datetime, lease: Lease | None = None
+    ) -> tuple[Recorded, bool]:
+        """Register a version once for its trigger; the second value says whether it is new."""
+        with self.transaction(lease) as tx:
+            recorded, fresh = tx.register(event, time=time)
+            faults.point("register.before_commit")
+        faults.point("register.after_commit")
+        return recorded, fresh
+
+    def promote(  # noqa: PLR0913 - a promotion is who, what, why, when and against which epoch
+        self, loop: str, version: int, *, expected_epoch: int, who: str, reason: str, time: datetime
+    ) -> Recorded:
+        """Make a version the champion if the champion's epoch is still the expected one (0: there is none).
+
+        Raises:
+            ConflictError: the champion changed meanwhile.
+        """
+        self.version(loop, version)
+        with self.transaction() as tx:
+            now = tx.champion(loop)
+            event = ev.Promoted(
+                loop=loop,
+                version=version,
+                previous=now.version if now else None,
+                epoch=expected_epoch + 1,
+                who=who,
+                reason=reason,
+            )
+            recorded = tx.append(event, time=time)
+            faults.point("promote.before_commit")
+        faults.point("promote.after_commit")
+        return recorded
+
+    def events(
+        self, *, loop: str | None = None, kinds: tuple[type[ev.Event], ...] = (), after: int = 0
+    ) -> Iterator[Recorded]:
+        """Events in order, optionally of one loop, of some kinds, after a ledger number."""
+        return map(_recorded, self._all(_select_events(loop, kinds, after)))
+
+    def event(self, seq: int) -> Recorded:
+        """The event with this ledger number."""
+        rows = self._all(sa.select(db.events).where(db.events.c.seq == seq))
+        if not rows:
+            raise NotFoundError(f"the ledger has no event {seq}", hint=f"the newest is {self.newest()}")
+        return _recorded(rows[0])
+
+    def newest(self) -> int:
+        """Ledger number of the newest event; 0 when there is none."""
+        return int(self._all(sa.select(sa.func.coalesce(sa.func.max(db.events.c.seq), 0)))[0][0])
+
+    def loops(self) -> list[str]:
+        """Names of all loops in the ledger."""
+        return [row[0] for row in self._all(sa.select(db.events.c.loop).distinct().order_by(db.events.c.loop))]
+
+    def runs(self, loop: str | None = None) -> list[RunRow]:
+        """Runs, newest first."""
+        query = sa.select(db.runs).order_by(db.runs.c.started.desc(), db.runs.c.run)
+        return [_row(RunRow, row) for row in self._all(query.where(db.runs.c.loop == loop) if loop else query)]
+
+    def run(self, run: str) -> RunRow:
+        """The status of one run; a unique beginning of its id is enough."""
+        rows = self._all(sa.select(db.runs).where(db.runs.c.run.startswith(run, autoescape=True)).limit(2))
+        if len(rows) != 1:
+            what = f"{'more than one run begins' if rows else 'no run begins'} with {run!r}"
+            raise NotFoundError(what, hint="`homeostat runs` lists them")
+        return _row(RunRow, rows[0])
+
+    def steps(self, run: str) -> list[Recorded]:
+        """The newest record of every step of a run, in the order they ended."""
+        joined = sa.select(db.events).join(db.steps, db.steps.c.seq == db.events.c.seq)
+        return [_recorded(row) for row in self._all(joined.where(db.steps.c.run == run).order_by(db.events.c.seq))]
+
+    def last_step(self, loop: str, step: str, *, before: int | None = None) -> Recorded | None:
+        """The newest record of a step in any run of the loop, before a ledger number when one is given."""
+        joined = sa.select(db.events).join(db.steps, db.steps.c.seq == db.events.c.seq)
+        chosen = joined.where(db.steps.c.loop == loop, db.steps.c.step == step)
+        if before is not None:
+            chosen = chosen.where(db.steps.c.seq < before)
+        rows = self._all(chosen.order_by(db.steps.c.seq.desc()).limit(1))
+        return _recorded(rows[0]) if rows else None
+
+    def cache_get(self, key: str) -> CacheRow | None:
+        """The earlier result that was stored under a step's key."""
+        rows = self._all(_select_cache, {"wanted": key})
+        return _row(CacheRow, rows[0]) if rows else None
+
+    def versions(self, loop: str) -> list[VersionRow]:
+        """Versions of a loop, newest first."""
+        query = sa.select(db.versions).where(db.versions.c.loop == loop).order_by(db.versions.c.version.desc())
+        return [_row(VersionRow, row) for row in self._all(query)]
+
+    def version(self, loop: str, version: int) -> VersionRow:
+        """The status of one version."""
+        rows = [row for row in self.versions(loop) if row.version == version]
+        if not rows:
+            raise NotFoundError(f"loop {loop!r} has no version {version}", hint="`homeostat versions` lists them")
+        return rows[0]
+
+    def champion(self, loop: str) -> ChampionRow | None:
+        """The champion of a loop, or None before the first promotion."""
+        rows = self._all(sa.select(db.champions).where(db.champions.c.loop == loop))
+        return _row(ChampionRow, rows[0]) if rows else None
+
+    def arms(self, loop: str) -> Recorded | None:
+        """The newest division of traffic; its event is an `ArmsSet`."""
+        query = _select_events(loop, (ev.ArmsSet,), 0).order_by(None).order_by(db.events.c.seq.desc()).limit(1)
+        rows = self._all(query)
+        return _recorded(rows[0]) if rows else None
+
+    def acquire(self, name: str, owner: str, *, ttl: timedelta, now: datetime) -> Lease:
+        """Claim a piece of work for `ttl`; the owner may claim it again, another one after it expired.
+
+        Raises:
+            ConflictError: somebody else holds it; the message says who and until when.
+        """
+        with self.transaction() as tx:
+            connection = tx._connection  # noqa: SLF001 - leases are not events
+            row = connection.execute(sa.select(db.leases).where(db.leases.c.name == name)).first()
+            if row is not None and row.owner != owner and row.expires > db.stamp(now):
+                raise ConflictError(f"{name} is held by {row.owner} until {row.expires}")
+            fence = 1 if row is None else row.fence + (row.owner != owner)
+            values = {"owner": owner, "fence": fence, "expires": db.stamp(now + ttl)}
+            if row is None:
+                connection.execute(sa.insert(db.leases).values(name=name, **values))
+            else:
+                connection.execute(sa.update(db.leases).where(db.leases.c.name == name).values(**values))
+        return Lease(name, owner, fence)
+
+    def renew(self, lease: Lease, *, ttl: timedelta, now: datetime) -> None:
+        """Keep a lease.
+
+        Raises:
+            ConflictError: it passed to somebody else.
+        """
+        with self.transaction(lease) as tx:
+            expires = sa.update(db.leases).where(db.leases.c.name == lease.name).values(expires=db.stamp(now + ttl))
+            tx._connection.execute(expires)  # noqa: SLF001
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back; one that was lost is left alone. The fence stays, so that it can only grow."""
+        mine = db.leases.c.name == lease.name, db.leases.c.owner == lease.owner, db.leases.c.fence == lease.fence
+        with self.transaction() as tx:
+            tx._connection.execute(sa.update(db.leases).where(*mine).values(owner="", expires=""))  # noqa: SLF001
+
+    def lease_holder(self, name: str, *, now: datetime) -> str | None:
+        """Who holds a lease now."""
+        rows = self._all(sa.select(db.leases).where(db.leases.c.name == name, db.leases.c.expires > db.stamp(now)))
+        return str(rows[0].owner) if rows else None
+
+    def verify(self) -> int:
+        """Recompute the hash chain; returns the number of events.
+
+        Raises:
+            IntegrityError: an event was changed, removed or inserted; the message names the first one.
+        """
+        previous, count = _GENESIS, 0
+        for row in self._all(sa.select(db.events).order_by(db.events.c.seq)):
+            count += 1
+            expected = _chain(previous, count, row.time, row.key, row.cause, row.data)
+            if row.seq != count or row.prev != previous or row.hash != expected:
+                what = f"the ledger was altered at event {count}: its hash does not follow from the event before it"
+                raise IntegrityError(what, hint="restore the ledger from a backup; later events cannot be trusted")
+            previous = row.hash
+        return count
+
+    def rebuild(self) -> None:
+        """Drop the status tables' rows and project all events again."""
+        with self.transaction() as tx:
+            for table in db.projections:
+                tx._connection.execute(sa.delete(table))  # noqa: SLF001
+            for recorded in tx.events():
+                db.project(tx._connection, recorded.seq, recorded.time, recorded.event)  # noqa: SLF001
+
+    def _all(self, query: sa.Select[Any], parameters: dict[str, Any] | None = None) -> list[Any]:
+        with _errors(), self._engine.connect() as connection:
+            return list(connection.execute(query, parameters or {}).all())
+
+    def _create(self) -> None:
+        with self.transaction_raw() as connection:
+            db.metadata.create_all(connection)
+            found = connection.execute(sa.select(db.meta.c.value).where(db.meta.c.name == "format")).scalar()
+            if found is None:
+                connection.execute(sa.insert(db.meta).values(name="format", value=str(db.FORMAT)))
+            elif int(found) > db.FORMAT:
+                what = f"the ledger has format {found} and this Homeostat reads up to {db.FORMAT}"
+                raise StoreError(what, hint="upgrade: pip install --upgrade homeostat")
+
+    @contextmanager
+    def transaction_raw(self) -> Iterator[sa.Connection]:
+        """A write transaction on the bare connection, for migrations."""
+        with _errors(), self._engine.connect().execution_options(homeostat_write=True) as connection:
+            with connection.begin():
+                yield connection
+
+
+_insert_event = sa.insert(db.events)
+_select_cache = sa.select(db.cache).where(db.cache.c.key == sa.bindparam("wanted"))
+
+
+def _select_events(loop: str | None, kinds: tuple[type[ev.Event], ...], after: int) -> sa.Select[Any]:
+    query = sa.select(db.events).where(db.events.c.seq > after).order_by(db.events.c.seq)
+    if loop is not None:
+        query = query.where(db.events.c.loop == loop)
+    if kinds:
+        query = query.where(db.events.c.kind.in_([str(kind.__struct_config__.tag) for kind in kinds]))
+    return query
+
+
+def _kind(event: ev.Event) -> str:
+    return str(type(event).__struct_config__.tag)
+
+
+def _chain(previous: str, seq: int, time: str, key: str | None, cause: int | None, data: str) -> str:
+    return hashlib.sha256(msgspec.json.encode([previous, seq, time, key, cause, data])).hexdigest()
+
+
+def _recorded(row: Any) -> Recorded:
+    return Recorded(row.seq, datetime.fromisoformat(row.time), row.key, row.cause, row.hash, db.decode(row.data))
+
+
+def _row(kind: type[_Row], row: Any) -> _Row:
+    return msgspec.convert({name: getattr(row, name) for name in kind.__struct_fields__}, kind)
+
+
+def _engine(path: str) -> sa.Engine:
+    if path == ":memory:":
+        engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
+    else:
+        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS}, pool_size=8)
+    sa.event.listen(engine, "connect", _prepare)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    """Choose the journal: SQLite before 3.51.3 can corrupt a WAL database that two connections write."""
+    connection.isolation_level = None
+    journal = journal_mode(sqlite3.sqlite_version_info)
+    connection.execute(f"PRAGMA journal_mode={journal}")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+
+
+def journal_mode(version: tuple[int, ...]) -> str:
+    """The journal mode that is safe for several writers with this SQLite version."""
+    return "WAL" if version >= _FIRST_SAFE_WAL else "TRUNCATE"
+
+
+def _begin(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("homeostat_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn database errors into ours: none is ever reported as success."""
+    try:
+        yield
+    except HomeostatError:
+        raise
+    except sa.exc.OperationalError as error:
+        text = str(error.orig)
+        hints = {
+            "locked": f"another process kept the ledger locked for {_BUSY_SECONDS} s; `homeostat doctor` names it",
+            "full": "the disk is full: free some space and run again; nothing was half-written",
+            "readonly": "the ledger cannot be written: check the permissions of the store's folder",
+            "unable to open": "check that the folder exists and that you may write to it",
+        }
+        hint = next((hint for part, hint in hints.items() if part in text), None)
+        raise StoreError(f"the ledger could not be used: {text}", hint=hint) from error
+    except sa.exc.DatabaseError as error:
+        if isinstance(error, sa.exc.IntegrityError):
+            raise ConflictError(f"another process wrote first: {error.orig}") from error
+        raise StoreError(f"the ledger is damaged: {error.orig}", hint="restore it from a backup") from error
+
+
+def _refuse_network_share(path: str) -> None:
+    try:
+        with open("/proc/mounts", encoding="utf-8") as mounts:  # noqa: PTH123 - a kernel file, not a path of ours
+            table = [line.split()[1:3] for line in mounts]
+    except OSError:
+        return
+    real = os.path.realpath(path)
+    inside = [(point, kind) for point, kind in table if real.startswith(point.rstrip("/") + "/")]
+    point, kind = max(inside, default=("/", ""), key=lambda entry: len(entry[0]))
+    if kind in _NETWORK:
+        what = f"the store lies on a network share ({kind} at {point}), where SQLite's locks are not reliable"
+        raise UserError(what, hint="put the store on a local disk")

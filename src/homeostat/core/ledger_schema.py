@@ -1,0 +1,184 @@
+"""The ledger's tables, and how each event changes the status tables (projections) that are read most.
+
+A projection is never written by hand: `project` is called for every event in the transaction that appends it, so
+dropping the projections and projecting all events again gives the same rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import sqlalchemy as sa
+
+from homeostat.core import events as ev
+from homeostat.core.errors import ConflictError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+FORMAT = 1
+metadata = sa.MetaData()
+
+meta = sa.Table("meta", metadata, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text))
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("loop", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("time", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, unique=True),
+    sa.Column("cause", sa.Integer),
+    sa.Column("data", sa.Text, nullable=False),
+    sa.Column("prev", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Index("events_by_kind", "loop", "kind", "seq"),
+)
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("loop", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("trigger", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("started", sa.Text, nullable=False),
+    sa.Column("ended", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Column("version", sa.Integer),
+)
+steps = sa.Table(
+    "steps",
+    metadata,
+    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("step", sa.Text, primary_key=True),
+    sa.Column("loop", sa.Text, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("output", sa.Text),
+    sa.Index("steps_by_name", "loop", "step", "seq"),
+)
+cache = sa.Table(
+    "cache",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("step", sa.Text, nullable=False),
+    sa.Column("output", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+)
+versions = sa.Table(
+    "versions",
+    metadata,
+    sa.Column("loop", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("trigger", sa.Text, nullable=False, unique=True),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("manifest", sa.Text, nullable=False),
+    sa.Column("registered", sa.Text, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+)
+champions = sa.Table(
+    "champions",
+    metadata,
+    sa.Column("loop", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("previous", sa.Integer),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("since", sa.Text, nullable=False),
+)
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("expires", sa.Text, nullable=False),
+)
+projections = (runs, steps, cache, versions, champions)
+
+_add_run, _add_step, _add_version = sa.insert(runs), sa.insert(steps), sa.insert(versions)
+_add_cache = sa.insert(cache)
+_forget_cache = sa.delete(cache).where(cache.c.key == sa.bindparam("old_key"))
+_forget_step = sa.delete(steps).where(steps.c.run == sa.bindparam("old_run"), steps.c.step == sa.bindparam("old_step"))
+_ARM_STATE = {"champion": "champion", "canary": "canary", "shadow": "shadow"}
+
+
+def stamp(moment: datetime) -> str:
+    """A time as sortable text, always with microseconds."""
+    return moment.isoformat(timespec="microseconds")
+
+
+def project(connection: sa.Connection, seq: int, when: datetime, event: ev.Event) -> None:
+    """Apply one event to the status tables."""
+    match event:
+        case ev.StepFinished():
+            _project_step(connection, seq, event)
+        case ev.RunStarted(trigger=trigger):
+            row = {"run": event.run, "loop": event.loop, "status": "running", "trigger": trigger.key}
+            row |= {"kind": trigger.kind, "reason": trigger.reason, "started": stamp(when)}
+            connection.execute(_add_run, row)
+        case ev.RunFinished():
+            values = {"status": event.status, "ended": stamp(when), "error": event.error, "version": event.version}
+            connection.execute(sa.update(runs).where(runs.c.run == event.run).values(**values))
+        case ev.VersionRegistered():
+            row = {"loop": event.loop, "version": event.version, "trigger": event.trigger.key, "run": event.run}
+            row |= {"state": "candidate" if event.passed else "refused", "manifest": event.manifest}
+            connection.execute(_add_version, row | {"registered": stamp(when), "seq": seq})
+        case ev.ArmsSet():
+            for arm in event.arms:
+                _set_state(connection, event.loop, arm.version, _ARM_STATE[arm.role])
+        case ev.TrialEnded(outcome=outcome) if outcome != "promoted":
+            _set_state(connection, event.loop, event.challenger, outcome)
+        case ev.Promoted() | ev.RolledBack():
+            _project_champion(connection, when, event)
+
+
+def _project_step(connection: sa.Connection, seq: int, event: ev.StepFinished) -> None:
+    row = {"run": event.run, "step": event.step, "loop": event.loop, "seq": seq}
+    connection.execute(_forget_step, {"old_run": event.run, "old_step": event.step})
+    connection.execute(_add_step, row | {"outcome": event.outcome, "output": event.output})
+    if event.outcome == "ran" and event.key is not None:
+        connection.execute(_forget_cache, {"old_key": event.key})
+        connection.execute(
+            _add_cache, {"key": event.key, "step": event.step, "output": event.output, "run": event.run}
+        )
+
+
+def _project_champion(connection: sa.Connection, when: datetime, event: ev.Promoted | ev.RolledBack) -> None:
+    """Change the one champion row by compare-and-set on its epoch."""
+    values = {"version": event.version, "previous": event.previous, "epoch": event.epoch, "since": stamp(when)}
+    if event.epoch == 1:
+        taken = connection.execute(sa.select(champions.c.epoch).where(champions.c.loop == event.loop)).first()
+        if taken is not None:
+            raise ConflictError(f"loop {event.loop!r} has a champion already", hint="read the champion again and retry")
+        connection.execute(sa.insert(champions).values(loop=event.loop, **values))
+    else:
+        found = champions.c.loop == event.loop, champions.c.epoch == event.epoch - 1
+        if connection.execute(sa.update(champions).where(*found).values(**values)).rowcount != 1:
+            what = f"the champion of loop {event.loop!r} changed while version {event.version} was being promoted"
+            raise ConflictError(what, hint="read the champion again and retry")
+    if event.previous is not None and event.previous != event.version:
+        left = "retired" if isinstance(event, ev.Promoted) else "rolled_back"
+        _set_state(connection, event.loop, event.previous, left)
+    _set_state(connection, event.loop, event.version, "champion")
+
+
+def _set_state(connection: sa.Connection, loop: str, version: int, state: str) -> None:
+    chosen = versions.c.loop == loop, versions.c.version == version
+    connection.execute(sa.update(versions).where(*chosen).values(state=state))
+
+
+def encode(event: ev.Event) -> str:
+    """An event as canonical JSON: fixed field order, sorted mappings."""
+    return msgspec.json.encode(event, order="sorted").decode()
+
+
+_decoder: msgspec.json.Decoder[ev.AnyEvent] = msgspec.json.Decoder(ev.AnyEvent)
+
+
+def decode(data: str) -> ev.AnyEvent:
+    """The event behind its JSON."""
+    return _decoder.decode(data)

@@ -1,0 +1,65 @@
+"""A store: the one folder that holds a ledger, its artifacts, tables and prediction logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from homeostat.core.artifacts import ArtifactStore
+from homeostat.core.errors import StoreError
+from homeostat.core.ledger import Ledger
+from homeostat.core.tables import Table
+
+if TYPE_CHECKING:
+    from homeostat.core.tables import TableSpec
+
+DEFAULT = ".homeostat"
+
+
+class Store:
+    """The folder of one or more loops.
+
+    Args:
+        path: An existing folder.
+        ledger: Its opened ledger.
+    """
+
+    def __init__(self, path: Path, ledger: Ledger) -> None:
+        self.path = path
+        self.ledger = ledger
+        self.artifacts = ArtifactStore(path / "artifacts")
+
+    @classmethod
+    def open(cls, path: Path | str, *, create: bool = True) -> Store:
+        """Open a store, creating its folder when allowed.
+
+        Raises:
+            StoreError: the folder is missing (with `create=False`), is a file, or cannot be written.
+        """
+        folder = Path(path)
+        if not create and not (folder / "ledger.sqlite").exists():
+            raise StoreError(f"there is no store at {folder}", hint="`homeostat run` makes one; or pass --store")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / ".writable"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            hint = "check the folder's permissions and free space, or choose another with --store"
+            raise StoreError(f"the store {folder} cannot be written: {reason}", hint=hint) from error
+        return cls(folder, Ledger.open(folder / "ledger.sqlite"))
+
+    def table(self, loop: str, name: str, spec: TableSpec) -> Table:
+        """A table of a loop, for example `rows`."""
+        return Table(self.path / "tables" / loop / name, spec)
+
+    def log_folder(self, loop: str) -> Path:
+        """Where the prediction log of a loop lies; created when missing."""
+        folder = self.path / "log" / loop
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def close(self) -> None:
+        """Close the ledger's connections."""
+        self.ledger.close()

@@ -1,0 +1,1 @@
+"""CT: when, how and where to retrain."""

@@ -1,0 +1,1 @@
+"""The demo: a year of real flights played as live traffic to a loop that keeps its own model in shape."""

@@ -1,0 +1,1 @@
+"""The closed loop: one pure decision function, fed live or from history."""
