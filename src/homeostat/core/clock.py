@@ -10,6 +10,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from homeostat.core.errors import LoopError
+
 
 class Clock(Protocol):
     """What the time is, as an aware UTC datetime."""
@@ -51,6 +53,29 @@ class VirtualClock:
     def advance(self, by: timedelta) -> None:
         """Move forward by a duration."""
         self.advance_to(self._now + by)
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def duration(text: str) -> timedelta:
+    """A length of time from a number and a unit: seconds, minutes, hours, days or weeks.
+
+    Raises:
+        LoopError: the text is not of that form, or is not positive.
+
+    Example:
+        >>> duration("36h").days
+        1
+    """
+    number, unit = text[:-1].strip(), text[-1:]
+    try:
+        seconds = float(number) * _UNITS[unit]
+    except (KeyError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise LoopError(f"{text!r} is not a length of time", hint="write a number and s, m, h, d or w, as in '7d'")
+    return timedelta(seconds=seconds)
 
 
 def utc(moment: datetime) -> datetime:

@@ -23,7 +23,7 @@ SignalKind = Literal[
 Action = Literal["keep", "notify", "stop", "retrain", "reuse", "roll_back", "experiment", "deploy", "promote"]
 Role = Literal["champion", "canary", "shadow"]
 Outcome = Literal["ran", "hit", "failed"]
-RunStatus = Literal["running", "succeeded", "failed", "stopped", "interrupted"]
+RunStatus = Literal["running", "succeeded", "failed", "stopped", "interrupted", "cancelled"]
 Verdict = Literal["promote", "roll_back", "continue", "inconclusive"]
 TrialOutcome = Literal["promoted", "rolled_back", "inconclusive", "cancelled"]
 
@@ -74,12 +74,13 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GateResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gate saw and said."""
+    """What a gate saw and said. A binding gate guards a promise: nobody can overrule it."""
 
     gate: str
     passed: bool
     reason: str
     numbers: dict[str, Any]
+    binding: bool = False
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,14 +260,23 @@ class TrialStarted(Event, tag="trial_started", frozen=True, kw_only=True):
     challenger: int
     champion: int
     plan: dict[str, Any]
+    veto: str | None = None
+    """Why it may not become the champion whatever the judge says: the binding gates that refused it."""
 
 
 class ArmsSet(Event, tag="arms_set", frozen=True, kw_only=True):
-    """Traffic was divided anew. Units stay on their arm while the salt stays."""
+    """Traffic was divided anew. Units stay on their arm while the salt stays.
+
+    Attributes:
+        stage: Stage of the running trial that this division belongs to: 0 is the shadow; None without a trial.
+        pairs: Matured pairs that the judge had seen by then.
+    """
 
     arms: tuple[Arm, ...]
     salt: str
     reason: str
+    stage: int | None = None
+    pairs: int = 0
 
 
 class TrialEnded(Event, tag="trial_ended", frozen=True, kw_only=True):
@@ -341,6 +351,12 @@ class Observed(Event, tag="observed", frozen=True, kw_only=True):
     source_version: str | None = None
 
 
+class RoutingApplied(Event, tag="routing_applied", frozen=True, kw_only=True):
+    """The server answers with the division of traffic that stands at ledger number `arms_seq`."""
+
+    arms_seq: int
+
+
 class RetrainRequested(Event, tag="retrain_requested", frozen=True, kw_only=True):
     """A person asked for a new model."""
 
@@ -388,7 +404,13 @@ class Notify(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag
     message: str
 
 
-Command = Train | Notify
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="cancel"):
+    """End the run that works for this trigger."""
+
+    trigger: str
+
+
+Command = Train | Notify | Cancel
 
 
 class Decided(Event, tag="decided", frozen=True, kw_only=True):
@@ -423,6 +445,7 @@ AnyEvent = (
     | RolledBack
     | LoopStarted
     | LoopStopped
+    | RoutingApplied
     | Observed
     | RetrainRequested
     | PromotionRequested

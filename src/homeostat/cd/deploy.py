@@ -1,0 +1,117 @@
+"""How a candidate becomes the champion: plans, the sticky division of traffic, and the next move of a trial."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from homeostat.core.errors import LoopError
+
+if TYPE_CHECKING:
+    from homeostat.core.events import Arm, Judgement
+
+Step = Literal["stay", "next", "promote", "roll_back", "inconclusive"]
+
+
+class Immediately(msgspec.Struct, frozen=True, tag_field="deploy", tag="immediately"):
+    """A candidate that passed its gates becomes the champion at once, unjudged on live traffic."""
+
+
+class Canary(msgspec.Struct, frozen=True, tag_field="deploy", tag="canary", kw_only=True):
+    """Shadow first, then growing shares of traffic, judged on the same rows all the way.
+
+    Attributes:
+        shadow_rows: Matured pairs to see in the shadow before any unit is answered by the challenger; 0 skips it.
+        steps: Shares of traffic (0..1, growing) that the challenger answers.
+        step_rows: Matured pairs to see at each share.
+        horizon: Matured pairs after which an undecided trial ends and the champion stays.
+        margin: Mean per-row loss (0..1) by which a challenger may be worse and still count as not inferior.
+        harm: Mean per-row loss by which a challenger must be worse to count as harmful.
+        alpha_harm: Bound on the probability of rolling back a challenger that is not harmful.
+        alpha_promote: Bound on the probability of promoting one that is worse by more than the margin.
+    """
+
+    shadow_rows: int = 2_000
+    steps: tuple[float, ...] = (0.05, 0.5)
+    step_rows: int = 500
+    horizon: int = 20_000
+    margin: float = 0.005
+    harm: float = 0.0
+    alpha_harm: float = 0.01
+    alpha_promote: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse a plan that does not hold together."""
+        growing = all(low < high for low, high in zip((0.0, *self.steps), self.steps, strict=False))
+        if not growing or any(share >= 1 for share in self.steps):
+            raise LoopError(f"canary steps {self.steps} do not grow from 0 towards 1", hint="as in (0.05, 0.5)")
+        if self.horizon < self.shadow_rows + self.step_rows * len(self.steps):
+            what = f"a horizon of {self.horizon} rows ends before the last canary step begins"
+            raise LoopError(what, hint="raise horizon, or lower shadow_rows and step_rows")
+
+
+Plan = Immediately | Canary
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a challenger stands: stage 0 is the shadow, stage i the i-th canary step."""
+
+    challenger: int
+    champion: int
+    stage: int
+    pairs_before: int = 0
+    """Pairs that had been seen when the stage began."""
+    veto: str | None = None
+    """Why the challenger may not become the champion, whatever the judge says."""
+
+
+class Move(msgspec.Struct, frozen=True):
+    """What a trial does next, and why."""
+
+    step: Step
+    reason: str
+
+
+def advance(plan: Canary, trial: Trial, judgement: Judgement) -> Move:
+    """The next move of a trial. Pure.
+
+    Guardrails and harm end a trial at any stage; a share grows once enough pairs were seen without harm; only the
+    judge's evidence of non-inferiority makes a champion, and at the horizon the champion stays.
+    """
+    broken = next((check for check in judgement.guardrails if check.alarmed), None)
+    if broken is not None:
+        return Move("roll_back", f"guardrail {broken.subject}: {broken.detail}")
+    if judgement.verdict == "roll_back":
+        return Move("roll_back", judgement.reason)
+    here = judgement.pairs - trial.pairs_before
+    needed = plan.shadow_rows if trial.stage == 0 else plan.step_rows
+    enough, last = here >= needed, trial.stage == len(plan.steps)
+    if enough and last and judgement.verdict == "promote":
+        return Move("inconclusive", trial.veto) if trial.veto else Move("promote", judgement.reason)
+    if judgement.pairs >= plan.horizon:
+        return Move("inconclusive", f"undecided after {judgement.pairs:,} pairs: the champion stays")
+    if enough and not last:
+        return Move("next", f"{here:,} pairs without harm")
+    waiting = f"{here:,} of {needed:,} pairs" if not enough else judgement.reason
+    return Move("stay", waiting)
+
+
+def assign(arms: tuple[Arm, ...], salt: str, unit: str) -> Arm:
+    """The arm that answers for a unit: the same unit gets the same arm while the salt stays, and a unit that was given
+    to a canary stays with it when its share grows.
+
+    Args:
+        arms: The arms with their shares; those of the non-champions add up to less than 1.
+        salt: Chosen anew for every trial.
+        unit: What must be answered consistently: the row's key, or a user's id.
+    """
+    point = int.from_bytes(hashlib.sha256(f"{salt}/{unit}".encode()).digest()[:7], "big") / 2.0**56
+    reached = 0.0
+    for arm in arms:
+        if arm.role == "canary":
+            reached += arm.share
+            if point < reached:
+                return arm
+    return next(arm for arm in arms if arm.role == "champion")

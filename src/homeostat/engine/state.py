@@ -1,0 +1,181 @@
+"""The state of a loop: a fold of its ledger, and nothing that is not in the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from homeostat.cd.deploy import Plan, Trial
+from homeostat.core import events as ev
+from homeostat.core.events import Trigger
+from homeostat.ct.when import AnyPolicy, History
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from homeostat.core.ledger import Recorded
+
+_KEPT_FIRES = 100
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a Loop's declaration that decisions depend on."""
+
+    loop: str
+    when: AnyPolicy
+    deploy: Plan
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """What the loop remembers of a version: the gates that refused it, and those of them that nobody can overrule."""
+
+    version: int
+    refused_by: tuple[str, ...]
+    vetoes: tuple[str, ...]
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a loop stands.
+
+    Attributes:
+        seq: Ledger number of the newest event folded in.
+        served: Whether a server is up (between `LoopStarted` and `LoopStopped`).
+        champion, previous, epoch: The champion, the one before it, and how often it changed.
+        inflight: The trigger that a run is working for.
+        trial: The challenger on its way, if any.
+        replacing: Ledger number of a division of traffic that the server has not yet confirmed.
+        stopped: Why the data were refused, while they are.
+        source_version: Newest version of the upstream source that was seen.
+    """
+
+    rules: Rules
+    seq: int = 0
+    served: bool = False
+    champion: int | None = None
+    previous: int | None = None
+    epoch: int = 0
+    candidates: dict[int, Candidate] = {}
+    inflight: Trigger | None = None
+    trial: Trial | None = None
+    replacing: int | None = None
+    stopped: str | None = None
+    source_version: str | None = None
+    trainable: int = 0
+    history: History = History()
+
+
+def fold(state: State, recorded: Iterable[Recorded]) -> State:
+    """The state after more of the ledger."""
+    for one in recorded:
+        state = evolve(state, one)
+    return state
+
+
+def evolve(state: State, recorded: Recorded) -> State:
+    """The state after one more event. Pure; events of other loops change nothing."""
+    event = recorded.event
+    if event.loop != state.rules.loop:
+        return state
+    state = msgspec.structs.replace(state, seq=max(state.seq, recorded.seq))
+    change = _CHANGES.get(type(event))
+    return msgspec.structs.replace(state, **change(state, recorded, event)) if change else state
+
+
+def _started(state: State, recorded: Recorded, _event: ev.LoopStarted) -> dict[str, object]:
+    started = state.history.started or recorded.time
+    return {"served": True, "history": msgspec.structs.replace(state.history, started=started)}
+
+
+def _stopped(_state: State, _recorded: Recorded, _event: ev.LoopStopped) -> dict[str, object]:
+    return {"served": False, "replacing": None}
+
+
+def _observed(state: State, _recorded: Recorded, event: ev.Observed) -> dict[str, object]:
+    skew = [signal for signal in event.signals if signal.kind == "schema_skew" and signal.alarmed]
+    reason = "; ".join(f"{signal.subject}: {signal.detail}" for signal in skew) or None
+    source_version = event.source_version or state.source_version
+    return {"stopped": reason, "source_version": source_version, "trainable": event.trainable}
+
+
+def _registered(state: State, recorded: Recorded, event: ev.VersionRegistered) -> dict[str, object]:
+    refused = tuple(gate.gate for gate in event.gates if not gate.passed)
+    vetoes = tuple(gate.gate for gate in event.gates if not gate.passed and gate.binding)
+    known = Candidate(event.version, refused if event.gates else ("no gates",), vetoes)
+    history = msgspec.structs.replace(
+        state.history,
+        trained_at=recorded.time,
+        trainable=event.trainable,
+        source_version=state.source_version,
+        busy_until=recorded.time,
+        failures=0,
+        failed_at=None,
+    )
+    done = state.inflight is not None and state.inflight.key == event.trigger.key
+    return {
+        "candidates": state.candidates | {event.version: known},
+        "inflight": None if done else state.inflight,
+        "history": history,
+    }
+
+
+def _finished(state: State, recorded: Recorded, event: ev.RunFinished) -> dict[str, object]:
+    mine = state.inflight is not None and state.inflight.key == event.trigger
+    if not mine or event.status in ("succeeded", "running", "interrupted"):
+        return {}
+    failed = event.status == "failed"
+    history = msgspec.structs.replace(
+        state.history,
+        failures=state.history.failures + failed,
+        failed_at=recorded.time if failed else state.history.failed_at,
+        busy_until=recorded.time,
+    )
+    return {"inflight": None, "history": history}
+
+
+def _trial_started(_state: State, _recorded: Recorded, event: ev.TrialStarted) -> dict[str, object]:
+    return {"trial": Trial(challenger=event.challenger, champion=event.champion, stage=0, veto=event.veto)}
+
+
+def _arms(state: State, recorded: Recorded, event: ev.ArmsSet) -> dict[str, object]:
+    changes: dict[str, object] = {"replacing": recorded.seq if state.served else None}
+    if state.trial is not None and event.stage is not None:
+        changes["trial"] = msgspec.structs.replace(state.trial, stage=event.stage, pairs_before=event.pairs)
+    return changes
+
+
+def _applied(state: State, _recorded: Recorded, event: ev.RoutingApplied) -> dict[str, object]:
+    confirmed = state.replacing is not None and event.arms_seq >= state.replacing
+    return {"replacing": None} if confirmed else {}
+
+
+def _trial_ended(state: State, recorded: Recorded, _event: ev.TrialEnded) -> dict[str, object]:
+    return {"trial": None, "history": msgspec.structs.replace(state.history, busy_until=recorded.time)}
+
+
+def _champion(_state: State, _recorded: Recorded, event: ev.Promoted | ev.RolledBack) -> dict[str, object]:
+    return {"champion": event.version, "previous": event.previous, "epoch": event.epoch}
+
+
+def _decided(state: State, recorded: Recorded, event: ev.Decided) -> dict[str, object]:
+    train = next((command for command in event.commands if isinstance(command, ev.Train)), None)
+    if train is None:
+        return {}
+    fires = (*state.history.fires, recorded.time)[-_KEPT_FIRES:]
+    return {"inflight": train.trigger, "history": msgspec.structs.replace(state.history, fires=fires)}
+
+
+_CHANGES = {
+    ev.LoopStarted: _started,
+    ev.LoopStopped: _stopped,
+    ev.Observed: _observed,
+    ev.VersionRegistered: _registered,
+    ev.RunFinished: _finished,
+    ev.TrialStarted: _trial_started,
+    ev.ArmsSet: _arms,
+    ev.RoutingApplied: _applied,
+    ev.TrialEnded: _trial_ended,
+    ev.Promoted: _champion,
+    ev.RolledBack: _champion,
+    ev.Decided: _decided,
+}
