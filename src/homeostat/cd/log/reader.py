@@ -1,0 +1,120 @@
+"""Read the prediction log from a position on, and remove what nobody needs any more."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from homeostat.cd.log import segments
+from homeostat.cd.log.records import Record
+from homeostat.core.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CHUNK = 8 << 20
+
+
+class Position(msgspec.Struct, frozen=True):
+    """How far a reader has come.
+
+    Attributes:
+        records: Records read so far; only ever grows, so it can number what was made from them.
+        segments: Segment name to the bytes read of it; more than one, because several servers may write at once.
+    """
+
+    records: int = 0
+    segments: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """A stretch of the log.
+
+    Attributes:
+        records: In the order of the segments, and within a segment as written.
+        position: Where the next read begins.
+        damaged: Bytes that were skipped because they are not what was written.
+        more: Whether the limit ended the reading and more is there.
+    """
+
+    records: list[Record]
+    position: Position
+    damaged: int
+    more: bool
+
+
+class LogReader:
+    """The reading end of a log folder. It writes nothing and may read while servers append.
+
+    Example:
+        >>> batch = LogReader(folder).read(Position())
+        >>> later = LogReader(folder).read(batch.position)   # only what came since
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._decode: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Record)
+
+    def read(self, after: Position | None = None, *, limit: int = 1_000_000) -> Batch:
+        """Everything written after a position, up to about `limit` records.
+
+        A frame that is being written, or was torn by a crash, ends the reading of its segment; it is read the next
+        time, or cut off by the next writer.
+
+        Raises:
+            StoreError: A segment was written by a newer Homeostat.
+            IntegrityError: A whole frame holds no record.
+        """
+        after = after or Position()
+        records: list[Record] = []
+        offsets: dict[str, int] = {}
+        damaged, more = 0, False
+        for path in segments.segments(self._folder):
+            offset = after.segments.get(path.name, 0)
+            while len(records) < limit:
+                data, begin = segments.read_from(path, offset, _CHUNK)
+                found = segments.scan(data)
+                if not found.consumed and len(data) == _CHUNK:
+                    data, begin = segments.read_from(path, offset, segments.LONGEST)
+                    found = segments.scan(data)
+                records.extend(self._record(path, payload) for payload in found.payloads)
+                damaged += found.damaged
+                offset = begin + found.consumed if found.consumed else offset
+                if not found.consumed or len(data) < _CHUNK:
+                    break
+            else:
+                more = True
+            offsets[path.name] = offset
+        return Batch(records, Position(after.records + len(records), offsets), damaged, more)
+
+    def _record(self, path: Path, payload: bytes) -> Record:
+        try:
+            record: Record = self._decode.decode(payload)
+        except msgspec.MsgspecError as error:
+            what = f"log segment {path.name} holds a whole frame that is no record: {error}"
+            raise IntegrityError(what, hint="was it written by a newer Homeostat?") from error
+        return record
+
+
+def retire(folder: Path, read: Position, *, before: datetime | None = None) -> int:
+    """Delete sealed segments that have been read to their end.
+
+    Args:
+        folder: The log folder.
+        read: The position of the slowest reader; nothing after it is touched.
+        before: Keep segments that were written to at or after this time (aware UTC).
+
+    Returns:
+        Bytes freed. The newest segment always stays, because its number is what the next one follows.
+    """
+    freed = 0
+    for path in segments.segments(folder)[:-1]:
+        status = path.stat()
+        young = before is not None and datetime.fromtimestamp(status.st_mtime, UTC) >= before
+        if young or read.segments.get(path.name, 0) < status.st_size or not segments.is_sealed(path):
+            continue
+        path.unlink()
+        freed += status.st_size
+    return freed

@@ -1,0 +1,215 @@
+"""The bytes of the prediction log: segment files made of frames that carry their length and checksum.
+
+A segment is `NNNNNNNN-<pid>.seg`: an 8-byte header (`HSEG`, a version, three zeros), then frames of a 2-byte mark, the
+payload's length and its CRC-32 (both 4 bytes, little-endian), and the payload. An empty payload seals the segment. A
+writer holds an exclusive `flock` on its segment for as long as it may append: "unlocked and unsealed" means it died.
+The mark's first byte, 0xF5, never occurs in UTF-8, so no text that a caller sends can pose as a frame.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import struct
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from homeostat.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+VERSION = 1
+HEADER = b"HSEG" + bytes([VERSION, 0, 0, 0])
+LONGEST = 1 << 28
+"""Longest payload in bytes; a longer length in a frame is damage."""
+
+_MARK = b"\xf5H"
+_FRAME = struct.Struct("<2sII")
+_NAME = re.compile(r"^(\d{8,})-(\d+)\.seg$")
+
+
+class Scan(msgspec.Struct, frozen=True):
+    """What a stretch of a segment holds.
+
+    Attributes:
+        payloads: The payloads of the whole frames, in order.
+        consumed: Bytes from the start of the stretch up to the end of the last whole frame.
+        damaged: Bytes that were skipped because a whole frame follows them.
+        sealed: Whether the seal was met.
+    """
+
+    payloads: list[bytes]
+    consumed: int
+    damaged: int
+    sealed: bool
+
+
+def frame(payload: bytes) -> bytes:
+    """The payload with its mark, length and checksum in front."""
+    return _FRAME.pack(_MARK, len(payload), zlib.crc32(payload)) + payload
+
+
+SEAL = frame(b"")
+
+
+def scan(data: bytes) -> Scan:
+    """Read frames until the bytes end, the seal comes, or damage has nothing whole behind it (a torn tail)."""
+    payloads: list[bytes] = []
+    offset = damaged = 0
+    while True:
+        payload = _frame_at(data, offset)
+        if payload is None:
+            found = _next_frame(data, offset + 1)
+            if found is None:
+                return Scan(payloads, offset, damaged, sealed=False)
+            damaged += found - offset
+            offset = found
+            continue
+        offset += _FRAME.size + len(payload)
+        if not payload:
+            return Scan(payloads, offset, damaged, sealed=True)
+        payloads.append(payload)
+
+
+def segments(folder: Path) -> list[Path]:
+    """The segments of a log folder in the order in which they were begun."""
+    try:
+        found = [path for path in folder.iterdir() if _NAME.match(path.name)]
+    except FileNotFoundError:
+        return []
+    return sorted(found, key=number)
+
+
+def number(segment: Path) -> int:
+    """The running number of a segment."""
+    match = _NAME.match(segment.name)
+    return int(match.group(1)) if match else 0
+
+
+def create(folder: Path) -> tuple[Path, int]:
+    """Begin the next segment.
+
+    Returns:
+        Its path, and a descriptor open for appending that holds its lock.
+    """
+    with _folder_lock(folder):
+        present = segments(folder)
+        path = folder / f"{number(present[-1]) + 1 if present else 1:08d}-{os.getpid()}.seg"
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.write(descriptor, HEADER)
+    sync_folder(folder)
+    return path, descriptor
+
+
+def repair(folder: Path) -> int:
+    """Cut the torn tail of every segment whose writer died, and seal it.
+
+    Returns:
+        How many bytes were cut off: they were never acknowledged to anybody.
+    """
+    cut = 0
+    with _folder_lock(folder):
+        for path in segments(folder):
+            cut += _repair(path)
+    return cut
+
+
+def read_from(segment: Path, offset: int, limit: int) -> tuple[bytes, int]:
+    """Up to `limit` bytes from `offset` on (never inside the header), and where they begin.
+
+    Raises:
+        StoreError: The segment was written by a newer Homeostat, or is not a segment.
+    """
+    with segment.open("rb") as file:
+        head = file.read(len(HEADER))
+        if len(head) < len(HEADER):
+            return b"", offset
+        if head[:4] != HEADER[:4] or head[4] > VERSION:
+            what = (
+                f"log segment {segment.name} has header {head.hex()}, and this Homeostat reads up to version {VERSION}"
+            )
+            raise StoreError(what, hint="use the newer Homeostat that wrote it, or move the file out of the log folder")
+        begin = max(offset, len(HEADER))
+        file.seek(begin)
+        return file.read(limit), begin
+
+
+def is_sealed(segment: Path) -> bool:
+    """Whether its last bytes are the seal."""
+    with segment.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size < len(HEADER) + len(SEAL):
+            return False
+        file.seek(size - len(SEAL))
+        return file.read(len(SEAL)) == SEAL
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _repair(path: Path) -> int:
+    if is_sealed(path):
+        return 0
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return 0
+        size = os.fstat(descriptor).st_size
+        if size < len(HEADER):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, HEADER + SEAL)
+            return size
+        data, begin = read_from(path, 0, size)
+        keep = begin + scan(data).consumed
+        os.ftruncate(descriptor, keep)
+        os.write(descriptor, SEAL)
+        os.fsync(descriptor)
+        return size - keep
+    finally:
+        os.close(descriptor)
+
+
+def _frame_at(data: bytes, offset: int) -> bytes | None:
+    if len(data) - offset < _FRAME.size:
+        return None
+    mark, length, checksum = _FRAME.unpack_from(data, offset)
+    begin = offset + _FRAME.size
+    if mark != _MARK or length > LONGEST or len(data) - begin < length:
+        return None
+    payload = data[begin : begin + length]
+    return payload if zlib.crc32(payload) == checksum else None
+
+
+def _next_frame(data: bytes, start: int) -> int | None:
+    found = data.find(_MARK, start)
+    while found >= 0:
+        if _frame_at(data, found) is not None:
+            return found
+        found = data.find(_MARK, found + 1)
+    return None
+
+
+@contextmanager
+def _folder_lock(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
