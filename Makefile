@@ -1,0 +1,83 @@
+# Homeostat needs Python 3.11 (or newer) and make. `make` alone lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v python)
+VENV   := .venv
+PY     := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+PEERS  := .venv-peers
+PIP    := -m pip -qq --disable-pip-version-check
+WORKERS ?= 2
+
+help: ## this list
+	@echo "Homeostat: keeps machine-learning models at their set point."
+	@echo
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
+		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-17s %s\n' "$$name" "$$text"; done
+
+demo: $(READY) ## a year of flights through the whole closed loop, on this machine (3 minutes)
+	$(PY) -m homeostat demo
+
+test: $(READY) ## every test, on WORKERS processes (default 2)
+	$(PY) -m pytest -n $(WORKERS) --dist=worksteal tests
+
+test-fast: $(READY) ## the tests without the slow and the crash ones
+	$(PY) -m pytest -n $(WORKERS) --dist=worksteal -m "not slow and not crash" tests
+
+check: $(READY) ## style, types, floors, structure and documents
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
+	$(PY) -m pytest -q tests/structure tests/docs
+
+format: $(READY) ## rewrite the sources in the one format, and mend what can be mended
+	$(VENV)/bin/ruff check --fix --exit-zero --quiet .
+	$(VENV)/bin/ruff format .
+
+capabilities: $(READY) ## write docs/capabilities.md from the table and the acceptance tests
+	$(PY) tools/capabilities.py
+
+bench: bench-startup bench-pipeline ## every benchmark
+
+bench-startup: $(READY) ## import and --help in milliseconds, beside a bare Python
+	$(PY) benchmarks/startup.py
+
+bench-pipeline: $(READY) $(PEERS)/.ready ## the pipeline engine beside plain functions, Kedro and Dagster
+	$(PY) benchmarks/pipeline.py --peers $(PEERS)/bin/python
+
+install: $(READY) ## create .venv with pinned versions (the other targets do this by themselves)
+
+constraints: ## resolve all dependencies afresh and pin every version in constraints.txt
+	rm -rf .venv-resolve
+	$(PYTHON) -m venv .venv-resolve
+	.venv-resolve/bin/python $(PIP) install --upgrade pip
+	.venv-resolve/bin/python $(PIP) install -e '.[demo,dev,build,hooks]'
+	.venv-resolve/bin/python tools/pin.py > constraints.txt
+	rm -rf .venv-resolve
+
+hooks: $(READY) ## run the quick checks before every commit (installs pre-commit)
+	$(PY) $(PIP) install -c constraints.txt -e '.[hooks]'
+	$(VENV)/bin/pre-commit install
+
+clean: ## remove the environments, the caches and the default store
+	rm -rf $(VENV) $(PEERS) .venv-resolve .homeostat .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed"; echo "hint: make PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "installing into $(VENV) (once; a minute or two)"
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) $(PIP) install -c constraints.txt hatchling editables
+	@$(PY) $(PIP) install -c constraints.txt --no-build-isolation -e '.[demo,dev]'
+	@touch $@
+
+$(PEERS)/.ready: benchmarks/peers.txt
+	@echo "installing the peers into $(PEERS) (once)"
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python $(PIP) install -r benchmarks/peers.txt
+	@touch $@
+
+.PHONY: help demo test test-fast check format capabilities bench bench-startup bench-pipeline install constraints hooks clean

@@ -1,0 +1,42 @@
+"""What every test may ask for: the shared data sets and a fresh store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from homeostat.core.store import Store
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs the shared data sets when they are not there, and count it as deselected, not skipped."""
+    if SHARED.is_dir():
+        return
+    without = [item for item in items if item.get_closest_marker("shared_data")]
+    if without:
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
+
+
+def pytest_report_header() -> str:
+    """Say at the top of every session whether the shared data sets take part."""
+    return f"shared_data: {'../shared/data' if SHARED.is_dir() else 'absent; its tests are left out'}"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with Elec2 and the bike rentals; for tests marked `shared_data`."""
+    return SHARED
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A new, empty store in this test's own folder."""
+    from homeostat.core.store import Store
+
+    return Store.open(tmp_path / "store")
