@@ -1,0 +1,256 @@
+"""Rows before they enter a table: one set of types, declared columns that hold what they promise, stable hashes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from homeostat.core.errors import DataError
+from homeostat.core.spec import did_you_mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from homeostat.core.spec import TableSpec
+
+UTC_TIME = pl.Datetime("us", "UTC")
+NEVER = np.int64(2**63 - 1)
+"""The label time, in microseconds, of a row that has no label yet."""
+
+_SHOWN = 20
+
+
+def prepare(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
+    """Bring rows to the types that a table stores and refuse those that break their declaration.
+
+    Integers become Int64, floats Float64, categories String, date-times `Datetime("us", "UTC")` (a naive one is taken
+    to be UTC). Nothing is dropped and the order is kept.
+
+    Args:
+        rows: Any number of rows.
+        spec: What the columns mean.
+
+    Returns:
+        The same rows in stored types.
+
+    Raises:
+        DataError: Lists every problem: declared columns that are missing, column types that cannot be stored, event
+            times that are null or unparsable, null keys, NaN or infinity, labels from before their event.
+
+    Example:
+        >>> from homeostat.core.spec import TableSpec
+        >>> prepare(pl.DataFrame({"at": ["2013-01-01 05:15"], "n": [1]}), TableSpec(time="at"))["at"].dtype
+        Datetime(time_unit='us', time_zone='UTC')
+    """
+    problems = [
+        f"declared column {name!r} is missing; {did_you_mean(name, rows.columns)}"
+        for name in dict.fromkeys(spec.declared)
+        if name not in rows.columns
+    ]
+    columns = []
+    for series in rows:
+        try:
+            timed = series.name in {spec.time, spec.label_time}
+            columns.append(_as_time(series) if timed else _as_stored(series))
+        except DataError as error:
+            problems.append(error.what if error.hint is None else f"{error.what}; {error.hint}")
+    if not problems:
+        rows = pl.DataFrame(columns)
+        problems = _broken_rows(rows, spec)
+    if problems:
+        raise DataError(bulleted("the rows do not hold what was declared", problems))
+    return rows
+
+
+def known_at(rows: pl.DataFrame, spec: TableSpec) -> NDArray[np.int64]:
+    """When each row's label became known, in microseconds since 1970; `NEVER` where it is not known.
+
+    Args:
+        rows: Prepared rows.
+        spec: What the columns mean.
+
+    Returns:
+        Array of shape (rows,). A target without a label time counts as unknown, so that it is never trained on early.
+    """
+    if spec.target is None or spec.target not in rows.columns:
+        return np.full(rows.height, NEVER, dtype=np.int64)
+    moment = pl.col(spec.label_time or spec.time).dt.timestamp("us")
+    known = rows.select(pl.when(pl.col(spec.target).is_not_null()).then(moment).fill_null(int(NEVER)))
+    return known.to_series().to_numpy()
+
+
+def row_hashes(rows: pl.DataFrame, columns: Sequence[str] | None = None) -> NDArray[np.uint64]:
+    """One 64-bit hash per row, the same on every machine, version and column order.
+
+    Not cryptographic: it tells rows apart, it does not defend against forgery. Among n rows the chance that any two
+    differing rows share a hash is about n²/2⁶⁵ (3e-9 for 300,000 rows). Strings are hashed by the multilinear family
+    of Carter and Wegman (1979), numbers by the finaliser of SplitMix64 (Steele et al. 2014).
+
+    Args:
+        rows: Rows in stored types (see `prepare`).
+        columns: Which columns count; all of them by default.
+
+    Returns:
+        Array of shape (rows,).
+    """
+    total = np.zeros(rows.height, dtype=np.uint64)
+    for name in sorted(columns if columns is not None else rows.columns):
+        series = rows[name]
+        seed = np.uint64(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little"))
+        values = _mix(_column_hash(series) ^ seed)
+        if series.null_count():
+            values[series.is_null().to_numpy()] = _mix(np.array([~seed]))[0]
+        total += values
+    return _mix(total)
+
+
+def bulleted(title: str, problems: Sequence[str]) -> str:
+    """A title and its problems, one a line, at most twenty of them."""
+    lines = [f"{title}:", *(f"  - {problem}" for problem in problems[:_SHOWN])]
+    if len(problems) > _SHOWN:
+        lines.append(f"  - … and {len(problems) - _SHOWN} more")
+    return "\n".join(lines)
+
+
+def shown(value: object) -> str:
+    """A value as it may stand in a message: its repr, cut at 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _as_time(series: pl.Series) -> pl.Series:
+    name, dtype = series.name, series.dtype
+    if dtype.is_integer() or dtype.is_float():
+        if series.null_count() == series.len():
+            return series.cast(pl.Null).cast(UTC_TIME)
+        raise DataError(
+            f"time column {name!r} holds numbers such as {shown(series.drop_nulls()[0])}",
+            hint=f"convert it first, for example pl.from_epoch({name!r}, time_unit='s')",
+        )
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        parsed = _parse_time(series.cast(pl.String))
+    elif isinstance(dtype, pl.Datetime) and dtype.time_zone is None:
+        parsed = series.dt.cast_time_unit("us").dt.replace_time_zone("UTC")
+    elif isinstance(dtype, pl.Datetime):
+        parsed = series.dt.cast_time_unit("us").dt.convert_time_zone("UTC")
+    elif dtype == pl.Date:
+        parsed = series.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    elif dtype == pl.Null:
+        parsed = series.cast(UTC_TIME)
+    else:
+        raise DataError(f"time column {name!r} has the type {dtype}, which is no point in time")
+    return parsed
+
+
+def _parse_time(series: pl.Series) -> pl.Series:
+    text = series.str.strip_chars()
+    text = text.set(text == "", None)
+    best: pl.Series | None = None
+    for build in (
+        lambda: text.str.to_datetime(time_unit="us", time_zone="UTC", strict=False),
+        lambda: text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", strict=False),
+        lambda: text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%#z", time_unit="us", strict=False),
+        lambda: text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")),
+    ):
+        try:
+            parsed = build()
+        except pl.exceptions.PolarsError:
+            continue
+        parsed = parsed.dt.convert_time_zone("UTC") if _zoned(parsed) else parsed.dt.replace_time_zone("UTC")
+        if best is None or parsed.null_count() < best.null_count():
+            best = parsed
+        if best.null_count() == text.null_count():
+            return best
+    failed = text.is_not_null() & (best.is_null() if best is not None else True)
+    row = failed.arg_true()[0]
+    raise DataError(
+        f"time column {series.name!r}: row {row + 1} has {shown(series[row])}, which is no date or time "
+        f"({failed.sum():,} of {series.len():,} rows)",
+        hint="write times as 2013-01-31 05:15:00 or 2013-01-31T05:15:00Z",
+    )
+
+
+def _zoned(series: pl.Series) -> bool:
+    return isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone is not None
+
+
+def _as_stored(series: pl.Series) -> pl.Series:
+    dtype = series.dtype
+    if dtype.is_integer():
+        if dtype in (pl.UInt64, pl.Int128) and series.len() and (series.max() or 0) > int(NEVER):  # type: ignore[operator]
+            raise DataError(f"column {series.name!r} holds {series.max()}, beyond 64-bit integers")
+        return series.cast(pl.Int64)
+    if dtype.is_float() or dtype.is_decimal():
+        return series.cast(pl.Float64)
+    if dtype in (pl.Categorical, pl.Enum, pl.Null):
+        return series.cast(pl.String)
+    if isinstance(dtype, pl.Datetime):
+        return _as_time(series)
+    if dtype in (pl.Boolean, pl.String, pl.Date):
+        return series
+    raise DataError(
+        f"column {series.name!r} has the type {dtype}, which a table does not store",
+        hint="keep one number, text, truth value or time per cell: unnest, explode or drop the column first",
+    )
+
+
+def _broken_rows(rows: pl.DataFrame, spec: TableSpec) -> list[str]:
+    problems = []
+    for name in dict.fromkeys((spec.time, *spec.key)):
+        nulls = rows[name].is_null()
+        if nulls.any():
+            problems.append(
+                f"column {name!r} is null in {nulls.sum():,} of {rows.height:,} rows, first in row "
+                f"{nulls.arg_true()[0] + 1}; every row needs its {'time' if name == spec.time else 'key'}"
+            )
+    for series in rows:
+        wild = ~series.is_finite().fill_null(value=True) if series.dtype.is_float() else None
+        if wild is not None and wild.any():
+            row = wild.arg_true()[0]
+            problems.append(
+                f"column {series.name!r} holds {series[row]} in row {row + 1} ({wild.sum():,} of {rows.height:,} rows are "
+                "NaN or infinite); write null for what is unknown"
+            )
+    if spec.label_time is not None:
+        early = (rows[spec.label_time] < rows[spec.time]).fill_null(value=False)
+        if early.any():
+            row = early.arg_true()[0]
+            problems.append(
+                f"label time {spec.label_time!r} is before event time {spec.time!r} in {early.sum():,} of "
+                f"{rows.height:,} rows, first in row {row + 1}: {rows[spec.label_time][row]} < {rows[spec.time][row]}"
+            )
+    return problems
+
+
+def _column_hash(series: pl.Series) -> NDArray[np.uint64]:
+    dtype = series.dtype
+    if dtype == pl.String:
+        return _text_hash(series)
+    if dtype.is_float():
+        values = series.fill_null(0.0).to_numpy().astype(np.float64) + 0.0
+        values[np.isnan(values)] = np.nan
+        return values.view(np.uint64).copy()
+    return series.to_physical().cast(pl.Int64).fill_null(0).to_numpy().astype(np.int64).view(np.uint64)
+
+
+def _text_hash(series: pl.Series) -> NDArray[np.uint64]:
+    filled = series.fill_null("")
+    length = filled.str.len_bytes().to_numpy().astype(np.int64)
+    data = np.frombuffer((filled.str.join("").item() if series.len() else "").encode(), dtype=np.uint8)
+    end = np.cumsum(length)
+    start = end - length
+    position = np.arange(data.size, dtype=np.int64) - np.repeat(start, length)
+    terms = _mix(data.astype(np.uint64)) * (_mix(position.astype(np.uint64) + np.uint64(257)) | np.uint64(1))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])
+    return sums[end] - sums[start] + length.astype(np.uint64)
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

@@ -1,0 +1,102 @@
+"""What the columns of a table mean: the declaration that tables, schemas and sources share, without their libraries."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from homeostat.core.errors import DataError
+
+
+class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Which columns carry time, identity and label.
+
+    Attributes:
+        time: The event time: when the row happened, and when a prediction for it would be asked.
+        key: The columns that identify a row. Empty means that the whole row is its identity, and then a label cannot
+            arrive later than its row.
+        target: The column to predict; None for a table without labels.
+        label_time: When the target became known. None means that it was known at the event time.
+
+    Example:
+        >>> TableSpec(time="scheduled", key=("flight_id",), target="late", label_time="landed").declared
+        ('scheduled', 'flight_id', 'late', 'landed')
+    """
+
+    time: str
+    key: tuple[str, ...] = ()
+    target: str | None = None
+    label_time: str | None = None
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """Every column that is named here: time, key, target, label time."""
+        return tuple(name for name in (self.time, *self.key, self.target, self.label_time) if name is not None)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The columns that are unknown when a prediction is asked: target and label time."""
+        return tuple(name for name in (self.target, self.label_time) if name is not None)
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a table, by name: enough to read exactly these rows again.
+
+    Attributes:
+        uri: Where the table is.
+        version: Its Delta version.
+        digest: Content digest of its rows: equal row sets have equal digests, however they were batched or compacted.
+        rows: How many rows it has.
+        spec: What its columns mean.
+    """
+
+    uri: str
+    version: int
+    digest: str
+    rows: int
+    spec: TableSpec
+
+
+def table_spec(time: str, key: str | Sequence[str] = (), target: str | None = None, label_time: str | None = None,
+               ) -> TableSpec:
+    """A `TableSpec` from what a user writes, refused when one column is given two meanings.
+
+    Args:
+        time: Event time column.
+        key: One column or several; empty for whole-row identity.
+        target: Column to predict.
+        label_time: Column that says when the target became known.
+
+    Returns:
+        The declaration.
+
+    Raises:
+        DataError: A name is empty, or one column plays two parts.
+
+    Example:
+        >>> table_spec("scheduled", "flight_id").key
+        ('flight_id',)
+    """
+    spec = TableSpec(time=time, key=(key,) if isinstance(key, str) else tuple(key), target=target, label_time=label_time)
+    if not all(isinstance(name, str) and name for name in spec.declared):
+        raise DataError("a column name is empty or not a string", hint="name columns as they are in the table")
+    labels = spec.labels
+    if len(set(spec.key)) < len(spec.key) or len(set(labels)) < len(labels) or {spec.time, *spec.key} & set(labels):
+        raise DataError(
+            f"one column is declared twice: time={time!r}, key={spec.key!r}, target={target!r}, label_time={label_time!r}",
+            hint="only time and key may share a column; leave label_time out when the label is known at the event time",
+        )
+    return spec
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """A hint for a name that is not there, built from the names that are."""
+    names = list(known)
+    lower = {candidate.lower(): candidate for candidate in names}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {lower[near[0]]!r}?"
+    shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    return f"there are {shown}" if names else None

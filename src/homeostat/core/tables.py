@@ -1,0 +1,425 @@
+"""The versioned, append-only, event-time table that rows land in: Delta Lake on disk, Polars in memory."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from homeostat.core import rows as _rows
+from homeostat.core.clock import utc
+from homeostat.core.errors import ConflictError, DataError, IntegrityError, NotFoundError, SchemaError, StoreError
+from homeostat.core.rowindex import RowIndex
+from homeostat.core.spec import Snapshot, TableSpec, did_you_mean, table_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Appended", "Snapshot", "Table", "TableSpec", "read", "table_spec"]
+
+FORMAT = 1
+_META = "homeostat"
+_ATTEMPTS = 50
+
+
+class Appended(msgspec.Struct, frozen=True, kw_only=True):
+    """What one append did.
+
+    Attributes:
+        rows: Rows that are new in the table.
+        labelled: Rows that were there without a label and have it now.
+        duplicates: Rows that changed nothing, because the table (or the same batch) had them already.
+        late: New rows whose event time is before the newest one that was stored.
+        version: Delta version afterwards.
+        total: Rows in the table afterwards.
+        newest: Newest event time afterwards.
+    """
+
+    rows: int
+    labelled: int
+    duplicates: int
+    late: int
+    version: int
+    total: int
+    newest: datetime | None
+
+
+class _Meta(msgspec.Struct, frozen=True, kw_only=True):
+    """What every commit says about the table as a whole, so that a snapshot needs no read."""
+
+    format: int
+    rows: int
+    digest: str
+    spec: TableSpec
+    source: str = ""
+
+
+class Table:
+    """A table on disk: append, read as of any version, read as of any label time.
+
+    Appends are idempotent: a row that is already there (same key, or the same whole row when there is no key) is counted
+    and dropped. A row that comes again *with* its label when the stored one had none is stored beside it, and reading
+    takes the labelled one. Any number of threads and processes may append: each commit is made against the version that
+    was checked for duplicates, and a loser checks again (optimistic concurrency; Kung and Robinson 1981).
+
+    Args:
+        folder: Where the table is or will be; it is created by the first append.
+        spec: What the columns mean.
+
+    Raises:
+        StoreError: The folder holds something else, a newer format, or a table that was declared differently.
+
+    Example:
+        >>> import tempfile
+        >>> table = Table(tempfile.mkdtemp(), TableSpec(time="at", key=("id",), target="late"))
+        >>> rows = pl.DataFrame({"at": [datetime(2013, 1, 1)], "id": [7], "late": [None]}, schema_overrides={"late": pl.Int64})
+        >>> table.append(rows).rows, table.append(rows).duplicates
+        (1, 1)
+        >>> table.append(rows.with_columns(late=1)).labelled, table.read()["late"].to_list()
+        (1, [1])
+    """
+
+    def __init__(self, folder: str | Path, spec: TableSpec) -> None:
+        self.folder = Path(folder)
+        self.spec = spec
+        self._lock = threading.RLock()
+        self._index = RowIndex(spec)
+        self._delta: DeltaTable | None = None
+        if self._refresh() is not None:
+            self._meta()
+
+    @property
+    def newest(self) -> datetime | None:
+        """The newest event time stored, or None for an empty table."""
+        with self._lock:
+            self._catch_up()
+            return self._index.newest
+
+    @property
+    def columns(self) -> dict[str, pl.DataType]:
+        """Stored columns and their types; empty before the first append."""
+        with self._lock:
+            delta = self._refresh()
+            return {} if delta is None else _stored_types(delta)
+
+    def append(self, rows: pl.DataFrame, *, source: str = "") -> Appended:
+        """Add rows that are not there yet, all of them or none.
+
+        Args:
+            rows: Any number of rows, in any order. The first append decides the columns and their types.
+            source: Where they came from, for the table's own history.
+
+        Returns:
+            What was new, labelled, duplicate and late.
+
+        Raises:
+            DataError: The rows break their declaration.
+            SchemaError: Their columns are not those of the table.
+            ConflictError: Other writers kept winning; nothing was written.
+            StoreError: The folder cannot be written.
+        """
+        with self._lock:
+            for _ in range(_ATTEMPTS):
+                self._catch_up()
+                ready = self._conform(rows)
+                fresh = self._index.sort_out(ready)
+                late = self._index.late(fresh.rows)
+                if fresh.rows.height and not self._commit(fresh.rows, fresh.after, source):
+                    continue
+                return Appended(
+                    rows=fresh.new,
+                    labelled=fresh.labelled,
+                    duplicates=rows.height - fresh.new - fresh.labelled,
+                    late=late,
+                    version=-1 if self._delta is None else self._delta.version(),
+                    total=self._index.count,
+                    newest=self._index.newest,
+                )
+        raise ConflictError(f"other writers of the table {self.folder.name!r} won {_ATTEMPTS} times in a row",
+                            hint="append again, with fewer writers or larger batches")
+
+    def snapshot(self, version: int | None = None) -> Snapshot:
+        """Name a version of the table, the newest by default.
+
+        Raises:
+            NotFoundError: There is no such version, or no rows at all yet.
+        """
+        with self._lock:
+            delta = self._refresh()
+            if delta is None:
+                raise NotFoundError(f"the table {self.folder.name!r} has no rows yet", hint="collect some first")
+            if version is not None and version != delta.version():
+                delta = _open(self.folder, version)
+            meta = self._meta(delta)
+            return Snapshot(uri=str(self.folder), version=delta.version(), digest=meta.digest, rows=meta.rows,
+                            spec=self.spec)
+
+    def read(
+        self,
+        snapshot: Snapshot | None = None,
+        *,
+        known_by: datetime | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """Rows of a snapshot, the newest by default; see `read` of this module. An empty table gives no rows."""
+        if snapshot is None:
+            if self._refresh() is None:
+                return pl.DataFrame()
+            snapshot = self.snapshot()
+        return read(snapshot, known_by=known_by, start=start, end=end, columns=columns)
+
+    def count_trainable(self, known_by: datetime) -> int:
+        """How many rows have a label that was known by then: what volume triggers count. Costs no read."""
+        with self._lock:
+            self._catch_up()
+            return self._index.trainable(_micros(known_by))
+
+    def content_digest(self, snapshot: Snapshot | None = None) -> str:
+        """Recompute the digest of a snapshot from its rows.
+
+        Returns:
+            The digest, which depends on the set of rows alone: neither their order nor their batches.
+
+        Raises:
+            IntegrityError: The rows are not those that the snapshot was taken of.
+        """
+        snapshot = snapshot or self.snapshot()
+        found = RowIndex.digest_of(read(snapshot))
+        if found != snapshot.digest:
+            raise IntegrityError(
+                f"version {snapshot.version} of the table {self.folder.name!r} holds rows with the digest {found[:12]}, "
+                f"not {snapshot.digest[:12]}", hint="restore the table's folder from a backup")
+        return found
+
+    def compact(self, *, over: int = 32) -> bool:
+        """Rewrite the table as few sorted files, when it has more than `over` of them; older versions stay readable.
+
+        Returns:
+            Whether it was rewritten. The digest does not change.
+        """
+        with self._lock:
+            for _ in range(_ATTEMPTS):
+                self._catch_up()
+                if self._delta is None or len(self._delta.file_uris()) <= over:
+                    return False
+                if self._overwrite():
+                    return True
+        raise ConflictError(f"other writers of the table {self.folder.name!r} won {_ATTEMPTS} times in a row",
+                            hint="compact again when the table is quieter")
+
+    def _refresh(self) -> DeltaTable | None:
+        try:
+            if self._delta is None:
+                self._delta = _open(self.folder)
+            else:
+                self._delta.update_incremental()
+        except NotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            raise _store_error(self.folder, error) from error
+        return self._delta
+
+    def _catch_up(self) -> None:
+        delta = self._refresh()
+        if delta is None or delta.version() == self._index.version:
+            return
+        files = set(delta.file_uris())
+        if not self._index.files <= files:
+            self._index = RowIndex(self.spec)
+        self._index.learn(_physical(delta, sorted(files - self._index.files)), files=files, version=delta.version())
+
+    def _meta(self, delta: DeltaTable | None = None) -> _Meta:
+        delta = delta or self._delta
+        assert delta is not None  # noqa: S101 - every caller has opened it
+        entry: dict[str, Any] = delta.history(1)[0]
+        if _META not in entry:
+            found = _logical(delta, self.spec)
+            return _Meta(format=FORMAT, rows=found.height, digest=RowIndex.digest_of(found), spec=self.spec)
+        raw = msgspec.json.decode(entry[_META])
+        if raw.get("format", 0) > FORMAT:
+            raise StoreError(f"the table {self.folder.name!r} has the format {raw['format']}; this Homeostat reads {FORMAT}",
+                             hint="upgrade Homeostat")
+        meta = msgspec.convert(raw, _Meta)
+        if meta.spec != self.spec:
+            raise StoreError(
+                f"the table {self.folder.name!r} was made with {_declaration(meta.spec)}, and is now declared with "
+                f"{_declaration(self.spec)}", hint="put the declaration back, or collect into a new table")
+        return meta
+
+    def _conform(self, rows: pl.DataFrame) -> pl.DataFrame:
+        types = {} if self._delta is None else _stored_types(self._delta)
+        lacking = [name for name in self.spec.labels if name in types and name not in rows.columns]
+        rows = _rows.prepare(rows.with_columns(pl.lit(None, dtype=types[name]).alias(name) for name in lacking), self.spec)
+        return _conform(rows, types) if types else rows
+
+    def _commit(self, rows: pl.DataFrame, after: RowIndex, source: str) -> bool:
+        """Append physical rows in one commit on top of the version that was checked; False when somebody was faster."""
+        meta = _Meta(format=FORMAT, rows=after.count, digest=after.digest, spec=self.spec, source=source)
+        if not self._write(rows, meta, "append"):
+            return False
+        assert self._delta is not None  # noqa: S101
+        after.version, after.files = self._delta.version(), set(self._delta.file_uris())
+        self._index = after
+        return True
+
+    def _overwrite(self) -> bool:
+        assert self._delta is not None  # noqa: S101
+        meta = self._meta()
+        rows = _logical(self._delta, self.spec)
+        if not self._write(rows, msgspec.structs.replace(meta, source="compaction"), "overwrite"):
+            return False
+        self._index = RowIndex(self.spec)
+        self._index.learn(rows, files=set(self._delta.file_uris()), version=self._delta.version())
+        return True
+
+    def _write(self, rows: pl.DataFrame, meta: _Meta, mode: Any) -> bool:
+        commit = CommitProperties(custom_metadata={_META: msgspec.json.encode(meta).decode()}, max_commit_retries=0)
+        try:
+            if self._delta is None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                write_deltalake(str(self.folder), rows, mode="error", commit_properties=commit)
+                self._delta = _open(self.folder)
+            else:
+                write_deltalake(self._delta, rows, mode=mode, commit_properties=commit)
+        except CommitFailedError:
+            self._delta = None
+            return False
+        except (DeltaError, OSError) as error:
+            self._delta = None
+            raise _store_error(self.folder, error) from error
+        return True
+
+
+def read(
+    snapshot: Snapshot,
+    *,
+    known_by: datetime | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    columns: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """The rows of a snapshot, in an order that depends on nothing but the rows: by time, then key.
+
+    Args:
+        snapshot: Which version of which table.
+        known_by: Give only rows whose label was known by then (`label_time <= known_by`, or the event time when the
+            table has no label time). Rows without a label, or whose label came later, are left out: training at time t
+            reads with `known_by=t` and cannot see a label before its time (promise 11).
+        start, end: Give only rows with start <= event time < end.
+        columns: Give only these columns, in this order.
+
+    Returns:
+        A frame with event and label times as `Datetime("us", "UTC")`.
+
+    Raises:
+        NotFoundError: The version or a column is not there.
+    """
+    delta = _open(Path(snapshot.uri), snapshot.version)
+    types = _stored_types(delta)
+    for name in columns or ():
+        if name not in types:
+            raise NotFoundError(f"the table has no column {name!r}", hint=did_you_mean(name, types))
+    return _logical(delta, snapshot.spec, known_by=known_by, start=start, end=end, columns=columns)
+
+
+def _logical(
+    delta: DeltaTable,
+    spec: TableSpec,
+    *,
+    known_by: datetime | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    columns: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    types = _stored_types(delta)
+    needed = list(types) if columns is None or not spec.key else [c for c in types if c in {*columns, *spec.declared}]
+    frame = pl.scan_delta(delta).select(needed)
+    known = _known(spec)
+    if known_by is not None:
+        frame = frame.filter(known, pl.col(spec.label_time or spec.time) <= utc(known_by))
+    elif spec.key and spec.target is not None:
+        # A row that was stored before its label is there twice; the copy with the label stands for it.
+        frame = frame.filter(known | ~known.any().over(spec.key))
+    if start is not None:
+        frame = frame.filter(pl.col(spec.time) >= utc(start))
+    if end is not None:
+        frame = frame.filter(pl.col(spec.time) < utc(end))
+    found = frame.collect()
+    if spec.key:
+        found = found.sort(spec.time, *(name for name in spec.key if name != spec.time))
+    else:
+        found = found[pl.Series(_rows.row_hashes(found)).arg_sort()].sort(spec.time, maintain_order=True)
+    return found.select(columns if columns is not None else list(types))
+
+
+def _known(spec: TableSpec) -> pl.Expr:
+    labels = spec.labels
+    return pl.all_horizontal(pl.col(name).is_not_null() for name in labels) if labels else pl.lit(value=True)
+
+
+def _physical(delta: DeltaTable, files: Sequence[str]) -> pl.DataFrame:
+    types = _stored_types(delta)
+    return pl.read_parquet(list(files), columns=list(types)) if files else pl.DataFrame(schema=types)
+
+
+def _stored_types(delta: DeltaTable) -> dict[str, pl.DataType]:
+    return dict(pl.scan_delta(delta).collect_schema())
+
+
+def _conform(rows: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
+    problems = [f"column {name!r} is missing" for name in types if name not in rows.columns]
+    problems += [f"column {name!r} is not in the table; {did_you_mean(name, types)}" for name in rows.columns
+                 if name not in types]
+    columns = []
+    for name, dtype in types.items():
+        if name not in rows.columns:
+            continue
+        series = rows[name]
+        cast = series if series.dtype == dtype else series.cast(dtype, strict=False)
+        changed = series.is_not_null() & (cast.is_null() | (cast.cast(series.dtype, strict=False) != series).fill_null(value=True))
+        lossy = series.dtype != dtype and (changed.any() or _kind(series.dtype) != _kind(dtype)) and series.count() > 0
+        if lossy:
+            row = (changed if changed.any() else series.is_not_null()).arg_true()[0]
+            problems.append(f"column {name!r} holds {dtype} in the table and {series.dtype} in these rows, for example "
+                            f"{_rows.shown(series[row])} in row {row + 1}")
+        columns.append(cast)
+    if problems:
+        raise SchemaError(_rows.bulleted("the rows do not fit the table", problems),
+                          hint="rename or convert the columns before collecting, or collect into a new table")
+    return pl.DataFrame(columns)
+
+
+def _kind(dtype: pl.DataType) -> str:
+    return "number" if dtype.is_numeric() else str(dtype)
+
+
+def _open(folder: Path, version: int | None = None) -> DeltaTable:
+    try:
+        return DeltaTable(str(folder), version=version)
+    except TableNotFoundError as error:
+        raise NotFoundError(f"there is no table in {folder.name!r}", hint="collect some rows first") from error
+    except (DeltaError, OSError) as error:
+        if version is not None:
+            raise NotFoundError(f"the table {folder.name!r} has no version {version}", hint=str(error)[:200]) from error
+        raise _store_error(folder, error) from error
+
+
+def _store_error(folder: Path, error: Exception) -> StoreError:
+    return StoreError(f"the table {folder.name!r} cannot be read or written: {str(error)[:300]}",
+                      hint=f"check that {folder} is writable, whole and on a disk with space left")
+
+
+def _declaration(spec: TableSpec) -> str:
+    return f"time={spec.time!r}, key={spec.key!r}, target={spec.target!r}, label_time={spec.label_time!r}"
+
+
+def _micros(moment: datetime) -> int:
+    return int(utc(moment).timestamp() * 1_000_000)
