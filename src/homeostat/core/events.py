@@ -126,6 +126,7 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
     persistence: float | None = None
     majority: float | None = None
     kappa_per: float | None = None
+    greater_is_better: bool = True
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +165,11 @@ class RunStarted(Event, tag="run_started", frozen=True, kw_only=True):
     trigger: Trigger
     environment: Environment
     settings: dict[str, Any]
+    """`step.setting` to its value where it is plain JSON, to its fingerprint otherwise."""
+    inputs: dict[str, dict[str, str]] = {}
+    """Input name to its `fingerprint` and, where the value is small enough to be kept for a resume, its `artifact`."""
+    executor: str = "threads"
+    """What the steps ran on."""
     resumes: str | None = None
 
 

@@ -229,9 +229,7 @@ class Degraded(Policy, tag="degraded", frozen=True, kw_only=True):
         return self._compare(score, score.value, score.reference)
 
     def _compare(self, score: Performance, value: float, reference: float) -> Reading:
-        from homeostat.core.metrics import greater_is_better  # noqa: PLC0415 - not needed to declare a loop
-
-        sign = 1.0 if greater_is_better(self.metric) else -1.0
+        sign = 1.0 if score.greater_is_better else -1.0
         best = (score.high if sign > 0 else score.low) or value
         limit = reference - sign * self.drop
         evidence = {

@@ -1,0 +1,354 @@
+"""The one decision function: pure, the same live and in a replay.
+
+`decide(state, recorded)` takes the state of a loop and one recorded event, and gives back the new state and what was
+decided. It reads no clock, no disk, no network and no randomness: whatever it needs is in the state or in the event.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from homeostat.cd.deploy import Canary, Trial, advance
+from homeostat.core import events as ev
+from homeostat.core.events import Arm, Cancel, Command, Decided, Notify, Train, Trigger
+from homeostat.engine.state import State, evolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from homeostat.core.ledger import Recorded
+
+LOOP = "the loop"
+_LONGEST_PAUSE = timedelta(days=1)
+_FIRST_PAUSE = timedelta(minutes=10)
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What was decided, and the facts that follow from it at once, in the same transaction.
+
+    Commands inside `decided` are effects that somebody has to carry out; facts need nobody.
+    """
+
+    decided: Decided
+    facts: tuple[ev.AnyEvent, ...] = ()
+
+
+def decide(state: State, recorded: Recorded) -> tuple[State, tuple[Decision, ...]]:
+    """Fold one event in and decide what follows.
+
+    Args:
+        state: The state before the event.
+        recorded: The event with its ledger number and time.
+
+    Returns:
+        The state after the event and everything that was decided, and the decisions in order.
+    """
+    state = evolve(state, recorded)
+    decisions: list[Decision] = []
+    for consider in _CONSIDERATIONS.get(type(recorded.event), ()):
+        decision = consider(state, recorded, recorded.event)
+        if decision is None:
+            continue
+        decisions.append(decision)
+        for fact in (decision.decided, *decision.facts):
+            state = evolve(state, msgspec.structs.replace(recorded, event=fact))
+    return state, tuple(decisions)
+
+
+def _on_start(state: State, recorded: Recorded, _event: ev.LoopStarted) -> Decision | None:
+    if state.inflight is not None:
+        reason = f"run for {state.inflight.key} was cut off: it resumes"
+        return _decision(state, "retrain", "service", reason, {"trigger": state.inflight.key})
+    if state.champion is not None or state.candidates:
+        return None
+    return _retrain(state, recorded, "initial", "there is no model yet", {"versions": 0})
+
+
+def _on_data(state: State, recorded: Recorded, event: ev.Observed) -> Decision | None:
+    if state.stopped is None:
+        return None
+    skewed = [signal for signal in event.signals if signal.kind == "schema_skew" and signal.alarmed]
+    evidence = {"columns": {signal.subject: signal.detail for signal in skewed}}
+    note = Notify(key=f"{event.loop}/stop/{recorded.seq}", message=f"data refused: {state.stopped}")
+    return _decision(state, "stop", "data", f"schema skew: {state.stopped}", evidence, (note,))
+
+
+def _on_service(state: State, recorded: Recorded, event: ev.Observed) -> Decision | None:
+    faults = [signal for signal in event.signals if signal.kind == "service_fault" and signal.alarmed]
+    if not faults:
+        return None
+    reason = "; ".join(f"{signal.subject}: {signal.detail}" for signal in faults)
+    evidence = {signal.subject: signal.value for signal in faults}
+    note = Notify(key=f"{event.loop}/fault/{recorded.seq}", message=reason)
+    return _decision(state, "notify", "service", reason, evidence, (note,))
+
+
+def _on_trial(state: State, recorded: Recorded, event: ev.Observed) -> Decision | None:
+    trial, plan, judgement = state.trial, state.rules.deploy, event.judgement
+    if trial is None or judgement is None or not isinstance(plan, Canary) or judgement.challenger != trial.challenger:
+        return None
+    move = advance(plan, trial, judgement)
+    evidence: dict[str, Any] = {"stage": trial.stage, **_numbers(judgement)}
+    name = f"version {trial.challenger}"
+    match move.step:
+        case "stay":
+            return _decision(state, "keep", "trial", f"{name} stays where it is: {move.reason}", evidence, fired=False)
+        case "next":
+            share = plan.steps[trial.stage]
+            arms = _arms_at(state, trial, share, trial.stage + 1, judgement.pairs)
+            return _decision(state, "deploy", "trial", f"{name} answers {share:.0%}: {move.reason}", evidence, (), arms)
+        case "promote":
+            reason = f"{name} replaces version {trial.champion}: {move.reason}"
+            facts = (_ended(state, trial, "promoted", move.reason, judgement), *_crown(state, trial.challenger, reason))
+            return _decision(state, "promote", "trial", reason, evidence, (), *facts)
+        case "roll_back":
+            reason = f"{name} is withdrawn: {move.reason}"
+            facts = _withdraw(state, trial, "rolled_back", move.reason, judgement)
+            return _decision(state, "roll_back", "trial", reason, evidence, (), *facts)
+        case "inconclusive":
+            facts = _withdraw(state, trial, "inconclusive", move.reason, judgement)
+            return _decision(state, "keep", "trial", f"{name} is not promoted: {move.reason}", evidence, (), *facts)
+
+
+def _on_policy(state: State, recorded: Recorded, event: ev.Observed) -> Decision | None:
+    policy = state.rules.when
+    reading = policy.read(event, state.history)
+    held = _held(state, event.now) if reading.fired else None
+    if not reading.fired or held:
+        reason = f"{held}, though {reading.reason}" if held else reading.reason
+        return _decision(state, "keep", "policy", reason, reading.evidence, fired=False)
+    return _retrain(state, recorded, policy.label, reading.reason, reading.evidence)
+
+
+def _held(state: State, now: datetime) -> str | None:
+    """Why a policy that fired has to wait."""
+    if state.stopped is not None:
+        return "the data are refused"
+    if state.inflight is not None:
+        return f"a run is in flight for {state.inflight.key}"
+    if state.trial is not None:
+        return f"version {state.trial.challenger} is on trial"
+    history = state.history
+    if history.failures and history.failed_at is not None:
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(history.failures - 1, 10))
+        if now < history.failed_at + pause:
+            return f"{history.failures} runs failed in a row; next try after {history.failed_at + pause:%Y-%m-%d %H:%M}"
+    return None
+
+
+def _on_candidate(state: State, recorded: Recorded, event: ev.VersionRegistered) -> Decision | None:
+    name = f"version {event.version}"
+    evidence = {gate.gate: {"passed": gate.passed, "reason": gate.reason, **gate.numbers} for gate in event.gates}
+    if not event.passed:
+        failed = "; ".join(f"{gate.gate}: {gate.reason}" for gate in event.gates if not gate.passed) or "no gates ran"
+        return _decision(state, "keep", "candidate", f"{name} is refused by {failed}", evidence, fired=False)
+    if state.champion is None:
+        reason = f"{name} passed {len(event.gates)} gates and there is no champion"
+        return _decision(state, "promote", "candidate", reason, evidence, (), *_crown(state, event.version, reason))
+    if state.trial is not None:
+        reason = f"{name} passed its gates and waits: version {state.trial.challenger} is on trial"
+        return _decision(state, "keep", "candidate", reason, evidence, fired=False)
+    return _put_on_its_way(state, event.version, f"{name} passed {len(event.gates)} gates", evidence)
+
+
+def _put_on_its_way(
+    state: State, version: int, reason: str, evidence: dict[str, Any], veto: str | None = None
+) -> Decision:
+    """Start a trial, or promote at once when the plan is to."""
+    plan = state.rules.deploy
+    if not isinstance(plan, Canary):
+        return _decision(state, "promote", "candidate", reason, evidence, (), *_crown(state, version, reason))
+    assert state.champion is not None  # noqa: S101 - a trial needs a champion to be compared with; callers checked
+    trial = Trial(challenger=version, champion=state.champion, stage=0, veto=veto)
+    details = {"shadow_rows": plan.shadow_rows, "steps": list(plan.steps), "horizon": plan.horizon}
+    loop = state.rules.loop
+    started = ev.TrialStarted(loop=loop, challenger=version, champion=state.champion, plan=details, veto=veto)
+    arms = _arms_at(state, trial, 0.0, 0, 0)
+    where = "goes to the shadow" if plan.shadow_rows else "goes on trial"
+    return _decision(state, "deploy", "candidate", f"{reason}: it {where}", evidence, (), started, arms)
+
+
+def _on_end_of_run(state: State, recorded: Recorded, event: ev.RunFinished) -> Decision | None:
+    if event.status == "stopped":
+        return _decision(state, "stop", "data", f"run {event.run} stopped: {event.error}", {"trigger": event.trigger})
+    if event.status == "failed":
+        note = Notify(key=f"{event.loop}/failed/{event.run}", message=f"run {event.run} failed: {event.error}")
+        evidence = {"trigger": event.trigger, "failures": state.history.failures}
+        return _decision(state, "notify", "service", f"run {event.run} failed: {event.error}", evidence, (note,))
+    return None
+
+
+def _on_retrain_request(state: State, recorded: Recorded, event: ev.RetrainRequested) -> Decision | None:
+    evidence = {"user": event.user, "reason": event.reason}
+    if state.inflight is not None:
+        reason = f"{event.user} asked for a run; the one in flight for {state.inflight.key} serves it"
+        return _decision(state, "keep", "request", reason, evidence, fired=False)
+    return _retrain(state, recorded, "manual", event.reason, evidence, user=event.user)
+
+
+def _on_promotion_request(state: State, recorded: Recorded, event: ev.PromotionRequested) -> Decision | None:
+    candidate = state.candidates.get(event.version)
+    evidence: dict[str, Any] = {"user": event.user, "reason": event.reason, "version": event.version}
+    name = f"version {event.version}"
+    if candidate is None:
+        return _refusal(state, f"{name} is not registered", evidence)
+    if event.version == state.champion:
+        return _refusal(state, f"{name} is the champion already", evidence)
+    evidence["refused_by"] = list(candidate.refused_by)
+    by = ", ".join(candidate.refused_by)
+    if not event.direct and state.champion is not None:
+        if state.trial is not None:
+            return _refusal(state, f"version {state.trial.challenger} is on trial; cancel that first", evidence)
+        veto = f"{', '.join(candidate.vetoes)} refused it for good" if candidate.vetoes else None
+        return _put_on_its_way(state, event.version, f"{event.user} pushed {name} ({event.reason})", evidence, veto)
+    if candidate.refused_by:
+        return _refusal(state, f"{name} was refused by {by}: only a trial can show that it is better", evidence)
+    reason = f"{event.user} promoted {name}: {event.reason}"
+    facts: list[ev.AnyEvent] = []
+    if state.trial is not None:
+        outcome: ev.TrialOutcome = "promoted" if state.trial.challenger == event.version else "cancelled"
+        facts.append(_ended(state, state.trial, outcome, reason, None))
+    facts.extend(_crown(state, event.version, reason, who=event.user))
+    return _decision(state, "promote", "request", reason, evidence, (), *facts)
+
+
+def _on_rollback_request(state: State, recorded: Recorded, event: ev.RollbackRequested) -> Decision | None:
+    version = state.previous if event.version is None else event.version
+    evidence = {"user": event.user, "reason": event.reason, "champion": state.champion, "version": version}
+    if state.champion is None or version is None or version not in state.candidates:
+        return _refusal(state, "there is no earlier champion to go back to", evidence)
+    if version == state.champion:
+        return _refusal(state, f"version {version} is the champion already", evidence)
+    if state.candidates[version].vetoes:
+        by = ", ".join(state.candidates[version].vetoes)
+        return _refusal(state, f"version {version} was refused for good by {by}", evidence)
+    reason = f"{event.user} rolled back to version {version}: {event.reason}"
+    facts: list[ev.AnyEvent] = []
+    if state.trial is not None:
+        facts.append(_ended(state, state.trial, "cancelled", reason, None))
+    change = {"version": version, "previous": state.champion, "epoch": state.epoch + 1}
+    facts.append(ev.RolledBack(loop=event.loop, who=event.user, reason=event.reason, **change))
+    facts.append(_alone(state, version, reason))
+    return _decision(state, "roll_back", "request", reason, evidence, (), *facts)
+
+
+def _on_cancel_request(state: State, recorded: Recorded, event: ev.CancelRequested) -> Decision | None:
+    evidence: dict[str, Any] = {"user": event.user, "reason": event.reason}
+    if state.replacing is not None:
+        reason = "the server is replacing its model right now: ask again when it has confirmed"
+        return _refusal(state, reason, evidence | {"arms_seq": state.replacing})
+    if state.trial is not None:
+        reason = f"{event.user} cancelled the trial of version {state.trial.challenger}: {event.reason}"
+        facts = _withdraw(state, state.trial, "cancelled", reason, None)
+        return _decision(state, "keep", "request", reason, evidence, (), *facts)
+    if state.inflight is not None:
+        command = Cancel(trigger=state.inflight.key)
+        reason = f"{event.user} cancelled the run for {state.inflight.key}: {event.reason}"
+        return _decision(state, "keep", "request", reason, evidence, (command,))
+    return _refusal(state, "nothing is in flight", evidence)
+
+
+def _decision(  # noqa: PLR0913 - the parts of a decision
+    state: State,
+    action: ev.Action,
+    about: str,
+    reason: str,
+    evidence: dict[str, Any],
+    commands: tuple[Command, ...] = (),
+    *facts: ev.AnyEvent,
+    fired: bool = True,
+) -> Decision:
+    decided = Decided(
+        loop=state.rules.loop,
+        action=action,
+        about=about,
+        fired=fired,
+        reason=reason,
+        evidence=evidence,
+        commands=commands,
+    )
+    return Decision(decided, facts)
+
+
+def _refusal(state: State, reason: str, evidence: dict[str, Any]) -> Decision:
+    return _decision(state, "keep", "request", f"refused: {reason}", evidence, fired=False)
+
+
+def _retrain(  # noqa: PLR0913 - a trigger is all of these
+    state: State, recorded: Recorded, kind: str, reason: str, evidence: dict[str, Any], user: str | None = None
+) -> Decision:
+    loop = state.rules.loop
+    trigger = Trigger(key=f"{loop}/{recorded.seq}", kind=kind, reason=reason, user=user, cause=recorded.seq)
+    command = Train(trigger=trigger, now=recorded.time)
+    return _decision(state, "retrain", "request" if user else "policy", reason, evidence, (command,))
+
+
+def _crown(state: State, version: int, reason: str, who: str = LOOP) -> tuple[ev.AnyEvent, ...]:
+    loop, epoch = state.rules.loop, state.epoch + 1
+    change = ev.Promoted(loop=loop, version=version, previous=state.champion, epoch=epoch, who=who, reason=reason)
+    return change, _alone(state, version, reason)
+
+
+def _alone(state: State, version: int, reason: str) -> ev.ArmsSet:
+    arms = (Arm(version=version, role="champion", share=1.0),)
+    return ev.ArmsSet(loop=state.rules.loop, arms=arms, salt=f"{state.rules.loop}/{version}", reason=reason)
+
+
+def _arms_at(state: State, trial: Trial, share: float, stage: int, pairs: int) -> ev.ArmsSet:
+    role: ev.Role = "canary" if share else "shadow"
+    arms = (
+        Arm(version=trial.champion, role="champion", share=1.0 - share),
+        Arm(version=trial.challenger, role=role, share=share),
+    )
+    loop = state.rules.loop
+    reason = f"version {trial.challenger} as {role}" + (f" with {share:.0%}" if share else "")
+    return ev.ArmsSet(
+        loop=loop, arms=arms, salt=f"{loop}/{trial.challenger}", reason=reason, stage=stage, pairs=pairs
+    )
+
+
+def _ended(
+    state: State, trial: Trial, outcome: ev.TrialOutcome, reason: str, judgement: ev.Judgement | None
+) -> ev.TrialEnded:
+    return ev.TrialEnded(
+        loop=state.rules.loop,
+        challenger=trial.challenger,
+        champion=trial.champion,
+        outcome=outcome,
+        reason=reason,
+        judgement=judgement,
+    )
+
+
+def _withdraw(
+    state: State, trial: Trial, outcome: ev.TrialOutcome, reason: str, judgement: ev.Judgement | None
+) -> tuple[ev.AnyEvent, ...]:
+    alone = _alone(state, trial.champion, f"version {trial.challenger} is withdrawn")
+    return _ended(state, trial, outcome, reason, judgement), alone
+
+
+def _numbers(judgement: ev.Judgement) -> dict[str, Any]:
+    return {
+        "pairs": judgement.pairs,
+        "verdict": judgement.verdict,
+        "e_harm": judgement.e_harm,
+        "e_benefit": judgement.e_benefit,
+        "difference": judgement.difference,
+        "interval": [judgement.low, judgement.high],
+    }
+
+
+_CONSIDERATIONS: dict[type[ev.Event], tuple[Callable[[State, Recorded, Any], Decision | None], ...]] = {
+    ev.LoopStarted: (_on_start,),
+    ev.Observed: (_on_data, _on_service, _on_trial, _on_policy),
+    ev.VersionRegistered: (_on_candidate,),
+    ev.RunFinished: (_on_end_of_run,),
+    ev.RetrainRequested: (_on_retrain_request,),
+    ev.PromotionRequested: (_on_promotion_request,),
+    ev.RollbackRequested: (_on_rollback_request,),
+    ev.CancelRequested: (_on_cancel_request,),
+}

@@ -1,0 +1,152 @@
+"""What becomes of a candidate: first champion, refusal, trial, promotion and withdrawal."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homeostat.cd.deploy import Immediately
+from homeostat.core import events as ev
+from tests.engine.driver import PASSED, REFUSED, Driver
+
+BINDING = (ev.GateResult(gate="sound", passed=False, reason="predicts NaN", numbers={}, binding=True),)
+
+
+def test_the_first_version_that_passes_becomes_the_champion() -> None:
+    driver = Driver()
+    assert [decided.action for decided in driver.start()] == ["retrain"]
+    assert driver.register() == 1
+    assert driver.arms() == {1: 1.0}
+    assert driver.state_of(1) == "champion"
+
+
+def test_a_first_version_that_is_refused_leaves_no_champion() -> None:
+    driver = Driver()
+    driver.start()
+    driver.register(gates=REFUSED)
+    assert driver.ledger.champion("loop") is None
+    assert driver.state_of(1) == "refused"
+
+
+def test_no_gates_at_all_are_not_a_pass() -> None:
+    driver = Driver()
+    driver.start()
+    driver.register(gates=())
+    assert driver.ledger.champion("loop") is None
+
+
+def test_a_challenger_walks_through_shadow_and_canary_to_the_top() -> None:
+    driver = Driver()
+    driver.first_champion()
+    driver.register()
+    assert driver.arms() == {1: 1.0, 2: 0.0}
+    driver.observe(judgement=driver.judged(999))
+    assert driver.arms() == {1: 1.0, 2: 0.0}
+    driver.observe(judgement=driver.judged(1_000))
+    assert driver.arms() == {1: 0.95, 2: 0.05}
+    driver.observe(judgement=driver.judged(1_400, "promote"))
+    assert driver.arms() == {1: 0.95, 2: 0.05}
+    driver.observe(judgement=driver.judged(1_500, "promote"))
+    assert driver.arms() == {1: 0.5, 2: 0.5}
+    driver.observe(judgement=driver.judged(2_000, "promote"))
+    assert driver.arms() == {2: 1.0}
+    assert (driver.state_of(1), driver.state_of(2)) == ("retired", "champion")
+
+
+def test_an_undecided_trial_ends_at_the_horizon_and_the_champion_stays() -> None:
+    driver = Driver()
+    driver.first_champion()
+    driver.register()
+    driver.observe(judgement=driver.judged(1_000))
+    driver.observe(judgement=driver.judged(20_000, "inconclusive"))
+    assert driver.arms() == {1: 1.0}
+    assert driver.state_of(2) == "inconclusive"
+
+
+def test_a_broken_guardrail_ends_a_trial_whatever_the_judge_says() -> None:
+    driver = Driver()
+    driver.first_champion()
+    driver.register()
+    fault = ev.Signal(kind="service_fault", subject="errors", value=3, n=10, alarmed=True, detail="3 of 10 failed")
+    decided = driver.observe(judgement=driver.judged(1_000, "promote", guardrails=(fault,)))
+    assert any(one.action == "roll_back" and "errors" in one.reason for one in decided)
+    assert driver.arms() == {1: 1.0}
+
+
+def test_a_direct_promotion_of_a_refused_version_is_refused() -> None:
+    driver = Driver()
+    driver.first_champion()
+    driver.register(gates=REFUSED)
+    decided = driver.give(ev.PromotionRequested(loop="loop", version=2, user="ann", reason="trust me"))
+    assert [(one.fired, one.action) for one in decided] == [(False, "keep")]
+    assert "at_least" in decided[0].reason
+    assert driver.arms() == {1: 1.0}
+
+
+def test_a_version_that_a_binding_gate_refused_never_becomes_champion_even_by_trial() -> None:
+    driver = Driver()
+    driver.first_champion()
+    driver.register(gates=BINDING)
+    driver.give(ev.PromotionRequested(loop="loop", version=2, user="ann", reason="trust me", direct=False))
+    driver.observe(judgement=driver.judged(1_000, "promote"))
+    driver.observe(judgement=driver.judged(1_500, "promote"))
+    driver.observe(judgement=driver.judged(2_000, "promote"))
+    assert driver.arms() == {1: 1.0}
+    assert driver.state_of(2) == "inconclusive"
+
+
+def test_without_a_trial_a_candidate_takes_over_at_once() -> None:
+    driver = Driver(plan=Immediately())
+    driver.first_champion()
+    driver.register()
+    assert driver.arms() == {2: 1.0}
+
+
+def test_a_trigger_registers_one_version_however_often_it_reports() -> None:
+    driver = Driver()
+    driver.first_champion()
+    assert driver.register(trigger="once") == 2
+    assert driver.register(trigger="once") == 2
+    assert len(driver.ledger.versions("loop")) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("register"), st.sampled_from([PASSED, REFUSED, BINDING])),
+            st.tuples(st.just("judge"), st.sampled_from(["promote", "roll_back", "continue", "inconclusive"])),
+            st.tuples(st.just("promote"), st.integers(1, 6)),
+            st.tuples(st.just("push"), st.integers(1, 6)),
+            st.tuples(st.just("rollback"), st.none() | st.integers(1, 6)),
+            st.tuples(st.just("cancel"), st.none()),
+        ),
+        max_size=25,
+    )
+)
+def test_whatever_happens_there_is_one_champion_and_no_refused_one(actions: list[tuple[str, object]]) -> None:
+    driver = Driver()
+    driver.first_champion()
+    pairs = 0
+    for action, value in actions:
+        match action:
+            case "register":
+                driver.register(gates=value)  # type: ignore[arg-type]
+            case "judge" if driver.feed.state.trial is not None:
+                pairs += 600
+                driver.observe(judgement=driver.judged(pairs, value))  # type: ignore[arg-type]
+            case "promote" | "push":
+                request = {"version": value, "user": "ann", "reason": "r", "direct": action == "promote"}
+                driver.give(ev.PromotionRequested(loop="loop", **request))  # type: ignore[arg-type]
+            case "rollback":
+                driver.give(ev.RollbackRequested(loop="loop", version=value, user="ann", reason="r"))  # type: ignore[arg-type]
+            case "cancel":
+                driver.give(ev.CancelRequested(loop="loop", user="ann", reason="r"))
+        champion = driver.ledger.champion("loop")
+        states = {row.version: row.state for row in driver.ledger.versions("loop")}
+        assert champion is not None
+        assert [version for version, state in states.items() if state == "champion"] == [champion.version]
+        assert "sound" not in driver.feed.state.candidates[champion.version].vetoes
+        assert sum(driver.arms().values()) == pytest.approx(1.0)
+        assert champion.version in driver.arms()
