@@ -43,7 +43,7 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Distance(msgspec.Struct, frozen=True):
-    """How far one column of a block is from the reference: PSI, its expectation by chance, and the chance of as much."""
+    """How far one column is from its reference: PSI, its expectation by chance, and the probability of as much."""
 
     psi: float
     noise: float
@@ -118,7 +118,7 @@ def distance(before: ColumnProfile, after: ColumnProfile) -> Distance:
     is `(1/n + 1/m)` times a chi-square variable (Yurdakul, "Statistical properties of population stability index",
     2018), hence the noise.
     """
-    from scipy.special import gammaincc  # noqa: PLC0415 - scipy.stats would cost half a second
+    from scipy.special import gammaincc  # scipy.stats would cost half a second
 
     old, new = _pooled(np.asarray(before.cells, dtype=float), np.asarray(after.cells, dtype=float))
     n, m = old.sum(), new.sum()
@@ -152,7 +152,7 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
 
 def _enough(before: ColumnProfile, after: ColumnProfile, minimum: int) -> bool:
-    return before.rows >= minimum and after.rows >= minimum
+    return min(before.rows, after.rows) >= minimum
 
 
 def _pooled(old: NDArray[Any], new: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -160,7 +160,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             frame: The rows; any column types.
             edges_from: Use the bins of this profile (and only its columns); without it the block sets its own.
             exclude: Columns to leave out, such as keys.
-            prediction: The model's output on the rows, shape (n,): a score, a number or a class.
+            prediction: The model's output on the rows: numbers or classes of shape (n,), or scores of shape
+                (n, classes), of which two are profiled by the last and more by the class that scores highest.
             calibration: See `Calibration.of`.
 
         Returns:
@@ -175,6 +176,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             >>> (march + april).columns["delay"].rows
             4
         """
+        wanted: dict[str, ColumnProfile | None]
         if edges_from is None:
             wanted = {name: None for name in frame.columns if name not in exclude}
         else:
@@ -185,8 +187,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         }
         output = None
         if prediction is not None:
-            series = prediction if isinstance(prediction, pl.Series) else pl.Series("prediction", prediction)
-            output = _profile_column("prediction", series, edges_from.prediction if edges_from else None)
+            like_output = edges_from.prediction if edges_from else None
+            output = _profile_column("prediction", _as_series(prediction), like_output)
         return cls(rows=frame.height, columns=columns, prediction=output, calibration=calibration)
 
     def __add__(self, other: Profile) -> Profile:
@@ -295,9 +297,21 @@ def _kind(dtype: pl.DataType) -> ColumnKind:
     return "opaque" if dtype.is_nested() or dtype in (pl.Object, pl.Binary, pl.Null) else "category"
 
 
+def _as_series(prediction: NDArray[Any] | pl.Series) -> pl.Series:
+    if isinstance(prediction, pl.Series):
+        return prediction
+    if prediction.ndim == 1:
+        return pl.Series("prediction", prediction)
+    if prediction.shape[1] <= 2:
+        return pl.Series("prediction", np.ascontiguousarray(prediction[:, -1]))
+    unknown = np.isnan(prediction).any(axis=1)
+    best = pl.Series("prediction", np.argmax(prediction, axis=1)).cast(pl.String)
+    return best.set(pl.Series(unknown), None)
+
+
 def _absent(like: ColumnProfile | None, rows: int) -> ColumnProfile:
     """A column that the block does not have is a column of nulls."""
-    assert like is not None  # noqa: S101 - only columns of a reference can be absent
+    assert like is not None
     return ColumnProfile(
         kind=like.kind,
         rows=rows,

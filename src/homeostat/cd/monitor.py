@@ -1,0 +1,235 @@
+"""The monitor: turns a block of requests, their matured labels and the server's counts into typed signals.
+
+Pure: everything that it looks at is passed in, it never looks at a label before its time, and the same block gives the
+same `Observed` live and in a replay.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from homeostat.cd.cohorts import labelled_between
+from homeostat.cd.evidence import excess
+from homeostat.cd.performance import Champion, Outcomes, Window, measure
+from homeostat.cd.scoring import greater_is_better
+from homeostat.core.drift import DriftConfig, compare, drift
+from homeostat.core.events import Judgement, Observed, Performance, Signal, SignalKind
+from homeostat.core.profile import Profile
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+__all__ = ["Champion", "MonitorConfig", "Outcomes", "ServiceCounts", "Window", "observe"]
+
+
+class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """When an observation is an alarm.
+
+    Attributes:
+        drift: Thresholds for the distributions of inputs and predictions.
+        window: Which labelled rows performance is measured on.
+        minimum_labels: Fewer labelled rows than this never alarm.
+        drop: How far the good end of the interval may fall below the reference, in units of the metric.
+        stale_after: Age of the champion that is an alarm; None for never.
+        silent_after: Age of the newest row that is an alarm; None for never.
+        errors: Share (0..1) of failed requests that is no fault.
+        invalid: Share of rows answered with NaN, infinity or nothing that is no fault.
+        refused: Share of requests refused because of their schema that is no fault.
+        latency: Seconds at the 99th percentile that are no fault; None for any.
+        alpha: Chance (0..1) of a false alarm of each service count in each block.
+    """
+
+    drift: DriftConfig = DriftConfig()
+    window: Window = Window()
+    minimum_labels: int = 300
+    drop: float = 0.02
+    stale_after: timedelta | None = timedelta(days=90)
+    silent_after: timedelta | None = None
+    errors: float = 0.01
+    invalid: float = 0.001
+    refused: float = 0.02
+    latency: float | None = None
+    alpha: float = 0.001
+
+
+class ServiceCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server counted since the last observation.
+
+    Attributes:
+        requests: All requests, also those that failed.
+        errors: Requests that failed by our fault.
+        refused: Requests refused because of their schema.
+        invalid: Rows answered with NaN, infinity or nothing.
+        latency: Seconds at the 99th percentile, where measured.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    refused: int = 0
+    invalid: int = 0
+    latency: float | None = None
+
+
+def observe(
+    loop: str,
+    now: datetime,
+    champion: Champion | None,
+    *,
+    rows: pl.DataFrame | None = None,
+    predictions: NDArray[Any] | None = None,
+    outcomes: Outcomes | None = None,
+    service: ServiceCounts | None = None,
+    since: datetime | None = None,
+    newest: datetime | None = None,
+    trainable: int = 0,
+    judgement: Judgement | None = None,
+    source_version: str | None = None,
+    config: MonitorConfig | None = None,
+) -> Observed:
+    """Look at everything since the last observation.
+
+    Args:
+        loop: Name of the Loop.
+        now: Time on its clock; no label with a later `label_time` is looked at.
+        champion: What is known of the champion; None while there is none.
+        rows: Raw inputs of the block's requests.
+        predictions: The champion's output on `rows`: scores (n, classes) or values (n,).
+        outcomes: The recent requests with their labels, the block's among them; enough of them for
+            `config.window.rows` matured ones.
+        service: What the server counted.
+        since: Time of the last observation, for the number of labels that arrived after it.
+        newest: Newest event time seen.
+        trainable: Rows of the training table whose label has matured.
+        judgement: The judge's view of the running trial, passed on.
+        source_version: Version of the upstream source, passed on.
+        config: Thresholds.
+
+    Returns:
+        One signal for everything that was looked at, alarmed or not, and one `Performance` for each version with
+        matured labels, the champion's first.
+    """
+    rule = config or MonitorConfig()
+    performance = [] if champion is None or outcomes is None else measure(champion, outcomes, now, rule.window)
+    signals = [
+        *_input_signals(champion, rows, predictions, rule),
+        *_performance_signals(champion, performance, rule),
+        *_age_signals(champion, newest, now, rule),
+        *_service_signals(service, rule),
+    ]
+    count = 0 if rows is None else rows.height
+    labelled = 0 if outcomes is None else labelled_between(outcomes.label_times, since, now)
+    signals.append(Signal(kind="new_data", subject="rows", value=float(count), n=count))
+    signals.append(Signal(kind="new_data", subject="labels", value=float(labelled), n=labelled))
+    return Observed(
+        loop=loop,
+        now=now,
+        rows=count,
+        labelled=labelled,
+        trainable=trainable,
+        newest=newest,
+        signals=tuple(signals),
+        performance=tuple(performance),
+        judgement=judgement,
+        source_version=source_version,
+    )
+
+
+def _input_signals(
+    champion: Champion | None, rows: pl.DataFrame | None, predictions: NDArray[Any] | None, rule: MonitorConfig
+) -> list[Signal]:
+    if champion is None or champion.profile is None or rows is None:
+        return []
+    reference = champion.profile
+    block = Profile.of(rows, edges_from=reference, prediction=predictions if reference.prediction else None)
+    signals = drift(reference, block, rule.drift)
+    if reference.prediction is not None and block.prediction is not None:
+        pair = {"prediction": (reference.prediction, block.prediction)}
+        signals += compare(pair, kind="prediction_drift", config=rule.drift)
+    return signals
+
+
+def _performance_signals(
+    champion: Champion | None, performance: list[Performance], rule: MonitorConfig
+) -> list[Signal]:
+    """One `performance_drop` for the champion: alarmed when even the good end of its interval is below the tolerance."""
+    own = next((one for one in performance if champion is not None and one.version == champion.version), None)
+    if own is None or own.value is None or own.low is None or own.high is None:
+        return []
+    sign = 1.0 if greater_is_better(own.metric) else -1.0
+    limit = None if own.reference is None else own.reference - sign * rule.drop
+    best = own.high if sign > 0 else own.low
+    alarmed = limit is not None and own.n >= rule.minimum_labels and sign * (best - limit) < 0
+    reference = "unknown" if own.reference is None else f"{own.reference:.4g}"
+    return [
+        Signal(
+            kind="performance_drop",
+            subject=own.metric,
+            value=own.value,
+            noise=(own.high - own.low) / 2,
+            n=own.n,
+            threshold=limit,
+            alarmed=alarmed,
+            detail=f"{own.value:.4g} [{own.low:.4g}, {own.high:.4g}] on {own.n} labels; at acceptance {reference}",
+        )
+    ]
+
+
+def _age_signals(
+    champion: Champion | None, newest: datetime | None, now: datetime, rule: MonitorConfig
+) -> list[Signal]:
+    known = champion.since if champion is not None else None
+    aged = (("champion", known, rule.stale_after), ("data", newest, rule.silent_after))
+    return [
+        Signal(
+            kind="staleness",
+            subject=subject,
+            value=(now - moment).total_seconds(),
+            n=0,
+            threshold=None if limit is None else limit.total_seconds(),
+            alarmed=limit is not None and now - moment > limit,
+            detail=f"the newest row that the {subject} knows is from {moment:%Y-%m-%d %H:%M}",
+        )
+        for subject, moment, limit in aged
+        if moment is not None
+    ]
+
+
+def _service_signals(service: ServiceCounts | None, rule: MonitorConfig) -> list[Signal]:
+    if service is None:
+        return []
+    signals = [
+        _rate("service_fault", "errors", service.errors, service.requests, rule.errors, rule.alpha),
+        _rate("service_fault", "invalid", service.invalid, service.requests, rule.invalid, rule.alpha),
+        _rate("schema_skew", "refused", service.refused, service.requests, rule.refused, rule.alpha),
+    ]
+    if service.latency is not None:
+        slow = rule.latency is not None and service.latency > rule.latency
+        signals.append(
+            Signal(
+                kind="service_fault",
+                subject="latency",
+                value=service.latency,
+                n=service.requests,
+                threshold=rule.latency,
+                alarmed=slow,
+                detail=f"{service.latency * 1e3:.1f} ms at the 99th percentile",
+            )
+        )
+    return signals
+
+
+def _rate(kind: SignalKind, subject: str, failures: int, trials: int, tolerated: float, alpha: float) -> Signal:
+    share = failures / trials if trials else 0.0
+    return Signal(
+        kind=kind,
+        subject=subject,
+        value=share,
+        n=trials,
+        threshold=tolerated,
+        alarmed=trials > 0 and excess(failures, trials, tolerated) >= 1 / alpha,
+        detail=f"{failures} of {trials} requests",
+    )
