@@ -396,13 +396,14 @@ class Ledger:
 
     def _create(self) -> None:
         with self.transaction_raw() as connection:
-            db.metadata.create_all(connection)
+            db.meta.create(connection, checkfirst=True)
             found = connection.execute(sa.select(db.meta.c.value).where(db.meta.c.name == "format")).scalar()
             if found is None:
                 connection.execute(sa.insert(db.meta).values(name="format", value=str(db.FORMAT)))
             elif int(found) > db.FORMAT:
                 what = f"the ledger has format {found} and this Homeostat reads up to {db.FORMAT}"
                 raise StoreError(what, hint="upgrade: pip install --upgrade homeostat")
+            db.metadata.create_all(connection)
 
     @contextmanager
     def transaction_raw(self) -> Iterator[sa.Connection]:
