@@ -7,17 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from homeostat.core.rows import NEVER, known_at, row_hashes
 
 if TYPE_CHECKING:
+    import polars as pl
     from numpy.typing import NDArray
 
     from homeostat.core.spec import TableSpec
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 
 @dataclass
@@ -55,12 +54,12 @@ class RowIndex:
     @property
     def digest(self) -> str:
         """Content digest of the row set: the sum of its row hashes, which knows neither order nor batches."""
-        return f"{self.count:x}-{int(self.content.sum(dtype=np.uint64)):016x}"
+        return _digest(self.content)
 
     @staticmethod
     def digest_of(rows: pl.DataFrame) -> str:
         """The digest of these rows."""
-        return f"{rows.height:x}-{int(row_hashes(rows).sum(dtype=np.uint64)):016x}"
+        return _digest(row_hashes(rows))
 
     def trainable(self, known_by: int) -> int:
         """Rows whose label was known by then, in microseconds since 1970."""
@@ -91,7 +90,7 @@ class RowIndex:
         after.content[spot], after.known[spot] = content[upgrade], known[upgrade]
         taken = rows[np.sort(np.concatenate([new, upgrade]))]
         if taken.height:
-            newest = int(taken[self.spec.time].dt.timestamp("us").max())  # type: ignore[arg-type]
+            newest = _latest(taken[self.spec.time])
             after.latest = newest if self.latest is None else max(self.latest, newest)
         return Fresh(taken, new.size, upgrade.size, after)
 
@@ -123,6 +122,14 @@ class Fresh:
     new: int
     labelled: int
     after: RowIndex
+
+
+def _latest(times: pl.Series) -> int:
+    return int(times.dt.timestamp("us").sort()[-1])
+
+
+def _digest(content: NDArray[np.uint64]) -> str:
+    return f"{content.size:016x}{int(content.sum(dtype=np.uint64)):016x}"
 
 
 def _first_of_each(keys: NDArray[np.uint64], known: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,8 @@ from homeostat.core.errors import DataError
 from homeostat.core.spec import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from homeostat.core.spec import TableSpec
@@ -22,6 +23,8 @@ NEVER = np.int64(2**63 - 1)
 """The label time, in microseconds, of a row that has no label yet."""
 
 _SHOWN = 20
+# None lets Polars find the form from the first values; the others are tried when some values do not follow it.
+_TIME_FORMS = (None, "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
 
 
 def prepare(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
@@ -150,14 +153,9 @@ def _parse_time(series: pl.Series) -> pl.Series:
     text = series.str.strip_chars()
     text = text.set(text == "", None)
     best: pl.Series | None = None
-    for build in (
-        lambda: text.str.to_datetime(time_unit="us", time_zone="UTC", strict=False),
-        lambda: text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", strict=False),
-        lambda: text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%#z", time_unit="us", strict=False),
-        lambda: text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")),
-    ):
+    for form in _TIME_FORMS:
         try:
-            parsed = build()
+            parsed = text.str.to_datetime(form, time_unit="us", strict=False)
         except pl.exceptions.PolarsError:
             continue
         parsed = parsed.dt.convert_time_zone("UTC") if _zoned(parsed) else parsed.dt.replace_time_zone("UTC")
@@ -182,7 +180,7 @@ def _as_stored(series: pl.Series) -> pl.Series:
     dtype = series.dtype
     if dtype.is_integer():
         if dtype in (pl.UInt64, pl.Int128) and series.len() and (series.max() or 0) > int(NEVER):  # type: ignore[operator]
-            raise DataError(f"column {series.name!r} holds {series.max()}, beyond 64-bit integers")
+            raise DataError(f"column {series.name!r} holds {series.max()!r}, beyond 64-bit integers")
         return series.cast(pl.Int64)
     if dtype.is_float() or dtype.is_decimal():
         return series.cast(pl.Float64)
@@ -212,8 +210,8 @@ def _broken_rows(rows: pl.DataFrame, spec: TableSpec) -> list[str]:
         if wild is not None and wild.any():
             row = wild.arg_true()[0]
             problems.append(
-                f"column {series.name!r} holds {series[row]} in row {row + 1} ({wild.sum():,} of {rows.height:,} rows are "
-                "NaN or infinite); write null for what is unknown"
+                f"column {series.name!r} holds {series[row]} in row {row + 1} ({wild.sum():,} of {rows.height:,} rows "
+                "are NaN or infinite); write null for what is unknown"
             )
     if spec.label_time is not None:
         early = (rows[spec.label_time] < rows[spec.time]).fill_null(value=False)
@@ -233,8 +231,8 @@ def _column_hash(series: pl.Series) -> NDArray[np.uint64]:
     if dtype.is_float():
         values = series.fill_null(0.0).to_numpy().astype(np.float64) + 0.0
         values[np.isnan(values)] = np.nan
-        return values.view(np.uint64).copy()
-    return series.to_physical().cast(pl.Int64).fill_null(0).to_numpy().astype(np.int64).view(np.uint64)
+        return np.asarray(values.view(np.uint64))
+    return np.asarray(series.to_physical().cast(pl.Int64).fill_null(0).to_numpy(), dtype=np.int64).view(np.uint64)
 
 
 def _text_hash(series: pl.Series) -> NDArray[np.uint64]:
@@ -246,7 +244,8 @@ def _text_hash(series: pl.Series) -> NDArray[np.uint64]:
     position = np.arange(data.size, dtype=np.int64) - np.repeat(start, length)
     terms = _mix(data.astype(np.uint64)) * (_mix(position.astype(np.uint64) + np.uint64(257)) | np.uint64(1))
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])
-    return sums[end] - sums[start] + length.astype(np.uint64)
+    hashes: NDArray[np.uint64] = sums[end] - sums[start] + length.astype(np.uint64)
+    return hashes
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

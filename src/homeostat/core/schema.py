@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -115,8 +114,10 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
         if self.problems:
             from homeostat.core.rows import bulleted
 
-            raise SchemaError(bulleted(_TITLE, self.problems),
-                              hint="mend the rows, or accept them: `homeostat run --accept-schema` infers the schema anew")
+            raise SchemaError(
+                bulleted(_TITLE, self.problems),
+                hint="mend the rows; if the change is meant, infer the schema anew and train on rows that fit it",
+            )
 
 
 def infer_schema(rows: pl.DataFrame, spec: TableSpec) -> Schema:
@@ -156,11 +157,18 @@ def check(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> Findi
     """
     wanted = schema.columns if target_required else schema.inputs
     present = [name for name in rows.columns if target_required or name not in schema.spec.labels]
-    problems = [f"column {column.name!r} is missing; {did_you_mean(column.name, _spare(present, schema))}"
-                if _spare(present, schema) else f"column {column.name!r} is missing"
-                for column in wanted if column.name not in present]
-    problems += [f"column {name!r} is unexpected; {did_you_mean(name, [c.name for c in wanted])}"
-                 for name in present if name not in schema]
+    problems = [
+        f"column {column.name!r} is missing; {did_you_mean(column.name, _spare(present, schema))}"
+        if _spare(present, schema)
+        else f"column {column.name!r} is missing"
+        for column in wanted
+        if column.name not in present
+    ]
+    problems += [
+        f"column {name!r} is unexpected; {did_you_mean(name, [c.name for c in wanted])}"
+        for name in present
+        if name not in schema
+    ]
     signals: list[Signal] = []
     for column in wanted:
         if column.name in present:
@@ -216,7 +224,9 @@ def _check_column(series: pl.Series, column: Column) -> Findings:
 
     def problem(wrong: pl.Series, text: Callable[[str], str]) -> str:
         row = int(wrong.arg_true()[0])
-        return f"column {column.name!r} {text(shown(series[row]))} (first in row {row + 1}, {wrong.sum():,} of {n:,} rows)"
+        return (
+            f"column {column.name!r} {text(shown(series[row]))} (first in row {row + 1}, {wrong.sum():,} of {n:,} rows)"
+        )
 
     if series.dtype == pl.Null:
         series = series.cast(pl.String)
@@ -233,7 +243,9 @@ def _check_column(series: pl.Series, column: Column) -> Findings:
     if series.dtype.is_float():
         wild = ~series.is_finite().fill_null(value=True)
         if wild.any():
-            return Findings(problems=(*problems, problem(wild, lambda value: f"holds {value}; write null for what is unknown")))
+            return Findings(
+                problems=(*problems, problem(wild, lambda value: f"holds {value}; write null for what is unknown"))
+            )
     return Findings(problems=tuple(problems), signals=tuple(_value_skew(series, column)))
 
 
@@ -270,15 +282,18 @@ def _value_skew(series: pl.Series, column: Column) -> list[Signal]:
     if column.minimum is not None and column.maximum is not None:
         outside = ((series < column.minimum) | (series > column.maximum)).sum()
         if outside:
-            detail = (f"values from {series.min():g} to {series.max():g}; "
-                      f"seen before were {column.minimum:g} to {column.maximum:g}")
+            detail = (
+                f"values from {_shown(series.min())} to {_shown(series.max())}; "
+                f"seen before were {column.minimum:g} to {column.maximum:g}"
+            )
             return [_signal(column, int(outside) / n, n, detail)]
     return []
 
 
 def _signal(column: Column, share: float, n: int, detail: str) -> Signal:
-    return Signal(kind="value_drift", subject=column.name, value=share, n=n,
-                  detail=f"{share:.1%} of the rows hold {detail}")
+    return Signal(
+        kind="value_drift", subject=column.name, value=share, n=n, detail=f"{share:.1%} of the rows hold {detail}"
+    )
 
 
 def _changes(old: Column, new: Column) -> list[str]:
@@ -293,10 +308,17 @@ def _changes(old: Column, new: Column) -> list[str]:
     if old.categories != new.categories:
         before, after = set(old.categories or ()), set(new.categories or ())
         added, gone = sorted(after - before), sorted(before - after)
-        parts = [f"{len(names)} {word} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-                 for names, word in ((added, "new"), (gone, "gone")) if names]
+        parts = [
+            f"{len(names)} {word} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+            for names, word in ((added, "new"), (gone, "gone"))
+            if names
+        ]
         lines.append(f"column {name!r} has categories {' and '.join(parts)}")
     return lines
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _range(column: Column) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from homeostat.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
 class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +62,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     spec: TableSpec
 
 
-def table_spec(time: str, key: str | Sequence[str] = (), target: str | None = None, label_time: str | None = None,
-               ) -> TableSpec:
+def table_spec(
+    time: str,
+    key: str | Sequence[str] = (),
+    target: str | None = None,
+    label_time: str | None = None,
+) -> TableSpec:
     """A `TableSpec` from what a user writes, refused when one column is given two meanings.
 
     Args:
@@ -79,16 +86,23 @@ def table_spec(time: str, key: str | Sequence[str] = (), target: str | None = No
         >>> table_spec("scheduled", "flight_id").key
         ('flight_id',)
     """
-    spec = TableSpec(time=time, key=(key,) if isinstance(key, str) else tuple(key), target=target, label_time=label_time)
+    spec = TableSpec(
+        time=time, key=(key,) if isinstance(key, str) else tuple(key), target=target, label_time=label_time
+    )
     if not all(isinstance(name, str) and name for name in spec.declared):
         raise DataError("a column name is empty or not a string", hint="name columns as they are in the table")
     labels = spec.labels
     if len(set(spec.key)) < len(spec.key) or len(set(labels)) < len(labels) or {spec.time, *spec.key} & set(labels):
         raise DataError(
-            f"one column is declared twice: time={time!r}, key={spec.key!r}, target={target!r}, label_time={label_time!r}",
+            f"one column is declared twice: {describe(spec)}",
             hint="only time and key may share a column; leave label_time out when the label is known at the event time",
         )
     return spec
+
+
+def describe(spec: TableSpec) -> str:
+    """A declaration as one would write it."""
+    return f"time={spec.time!r}, key={spec.key!r}, target={spec.target!r}, label_time={spec.label_time!r}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

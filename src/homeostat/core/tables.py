@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from homeostat.core import rows as _rows
 from homeostat.core.clock import utc
-from homeostat.core.errors import ConflictError, DataError, IntegrityError, NotFoundError, SchemaError, StoreError
+from homeostat.core.errors import ConflictError, IntegrityError, NotFoundError, SchemaError, StoreError
 from homeostat.core.rowindex import RowIndex
-from homeostat.core.spec import Snapshot, TableSpec, did_you_mean, table_spec
+from homeostat.core.spec import Snapshot, TableSpec, describe, did_you_mean, table_spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,8 @@ __all__ = ["Appended", "Snapshot", "Table", "TableSpec", "read", "table_spec"]
 FORMAT = 1
 _META = "homeostat"
 _ATTEMPTS = 50
+# Versions name snapshots that models were trained on, so the log that makes them readable is never cleaned up.
+_CONFIGURATION: dict[str, str | None] = {"delta.enableExpiredLogCleanup": "false"}
 
 
 class Appended(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,10 +65,11 @@ class _Meta(msgspec.Struct, frozen=True, kw_only=True):
 class Table:
     """A table on disk: append, read as of any version, read as of any label time.
 
-    Appends are idempotent: a row that is already there (same key, or the same whole row when there is no key) is counted
-    and dropped. A row that comes again *with* its label when the stored one had none is stored beside it, and reading
-    takes the labelled one. Any number of threads and processes may append: each commit is made against the version that
-    was checked for duplicates, and a loser checks again (optimistic concurrency; Kung and Robinson 1981).
+    Appends are idempotent: a row that is already there (same key, or the same whole row when there is no key) is
+    counted and dropped. A row that comes again *with* its label when the stored one had none is stored beside it, and
+    reading takes the labelled one. Any number of threads and processes may append: each commit is
+    made against the version that was checked for duplicates, and a loser checks again (optimistic concurrency; Kung
+    and Robinson 1981).
 
     Args:
         folder: Where the table is or will be; it is created by the first append.
@@ -78,7 +81,7 @@ class Table:
     Example:
         >>> import tempfile
         >>> table = Table(tempfile.mkdtemp(), TableSpec(time="at", key=("id",), target="late"))
-        >>> rows = pl.DataFrame({"at": [datetime(2013, 1, 1)], "id": [7], "late": [None]}, schema_overrides={"late": pl.Int64})
+        >>> rows = pl.DataFrame({"at": ["2013-01-01 05:15"], "id": [7], "late": pl.Series([None], dtype=pl.Int64)})
         >>> table.append(rows).rows, table.append(rows).duplicates
         (1, 1)
         >>> table.append(rows.with_columns(late=1)).labelled, table.read()["late"].to_list()
@@ -141,8 +144,10 @@ class Table:
                     total=self._index.count,
                     newest=self._index.newest,
                 )
-        raise ConflictError(f"other writers of the table {self.folder.name!r} won {_ATTEMPTS} times in a row",
-                            hint="append again, with fewer writers or larger batches")
+        raise ConflictError(
+            f"other writers of the table {self.folder.name!r} won {_ATTEMPTS} times in a row",
+            hint="append again, with fewer writers or larger batches",
+        )
 
     def snapshot(self, version: int | None = None) -> Snapshot:
         """Name a version of the table, the newest by default.
@@ -157,8 +162,9 @@ class Table:
             if version is not None and version != delta.version():
                 delta = _open(self.folder, version)
             meta = self._meta(delta)
-            return Snapshot(uri=str(self.folder), version=delta.version(), digest=meta.digest, rows=meta.rows,
-                            spec=self.spec)
+            return Snapshot(
+                uri=str(self.folder), version=delta.version(), digest=meta.digest, rows=meta.rows, spec=self.spec
+            )
 
     def read(
         self,
@@ -195,8 +201,10 @@ class Table:
         found = RowIndex.digest_of(read(snapshot))
         if found != snapshot.digest:
             raise IntegrityError(
-                f"version {snapshot.version} of the table {self.folder.name!r} holds rows with the digest {found[:12]}, "
-                f"not {snapshot.digest[:12]}", hint="restore the table's folder from a backup")
+                f"version {snapshot.version} of the table {self.folder.name!r} holds rows with the digest {found}, "
+                f"not {snapshot.digest}",
+                hint="restore the table's folder from a backup",
+            )
         return found
 
     def compact(self, *, over: int = 32) -> bool:
@@ -212,8 +220,10 @@ class Table:
                     return False
                 if self._overwrite():
                     return True
-        raise ConflictError(f"other writers of the table {self.folder.name!r} won {_ATTEMPTS} times in a row",
-                            hint="compact again when the table is quieter")
+        raise ConflictError(
+            f"other writers of the table {self.folder.name!r} won {_ATTEMPTS} times in a row",
+            hint="compact again when the table is quieter",
+        )
 
     def _refresh(self) -> DeltaTable | None:
         try:
@@ -238,26 +248,22 @@ class Table:
 
     def _meta(self, delta: DeltaTable | None = None) -> _Meta:
         delta = delta or self._delta
-        assert delta is not None  # noqa: S101 - every caller has opened it
-        entry: dict[str, Any] = delta.history(1)[0]
-        if _META not in entry:
-            found = _logical(delta, self.spec)
-            return _Meta(format=FORMAT, rows=found.height, digest=RowIndex.digest_of(found), spec=self.spec)
-        raw = msgspec.json.decode(entry[_META])
-        if raw.get("format", 0) > FORMAT:
-            raise StoreError(f"the table {self.folder.name!r} has the format {raw['format']}; this Homeostat reads {FORMAT}",
-                             hint="upgrade Homeostat")
-        meta = msgspec.convert(raw, _Meta)
+        assert delta is not None
+        meta = _meta(delta, self.folder.name)
         if meta.spec != self.spec:
             raise StoreError(
-                f"the table {self.folder.name!r} was made with {_declaration(meta.spec)}, and is now declared with "
-                f"{_declaration(self.spec)}", hint="put the declaration back, or collect into a new table")
+                f"the table {self.folder.name!r} was made with {describe(meta.spec)}, and is now declared with "
+                f"{describe(self.spec)}",
+                hint="put the declaration back, or collect into a new table",
+            )
         return meta
 
     def _conform(self, rows: pl.DataFrame) -> pl.DataFrame:
         types = {} if self._delta is None else _stored_types(self._delta)
         lacking = [name for name in self.spec.labels if name in types and name not in rows.columns]
-        rows = _rows.prepare(rows.with_columns(pl.lit(None, dtype=types[name]).alias(name) for name in lacking), self.spec)
+        rows = _rows.prepare(
+            rows.with_columns(pl.lit(None, dtype=types[name]).alias(name) for name in lacking), self.spec
+        )
         return _conform(rows, types) if types else rows
 
     def _commit(self, rows: pl.DataFrame, after: RowIndex, source: str) -> bool:
@@ -265,15 +271,15 @@ class Table:
         meta = _Meta(format=FORMAT, rows=after.count, digest=after.digest, spec=self.spec, source=source)
         if not self._write(rows, meta, "append"):
             return False
-        assert self._delta is not None  # noqa: S101
+        assert self._delta is not None
         after.version, after.files = self._delta.version(), set(self._delta.file_uris())
         self._index = after
         return True
 
     def _overwrite(self) -> bool:
-        assert self._delta is not None  # noqa: S101
+        assert self._delta is not None
         meta = self._meta()
-        rows = _logical(self._delta, self.spec)
+        rows = _logical(self._delta, self.spec, meta.rows)
         if not self._write(rows, msgspec.structs.replace(meta, source="compaction"), "overwrite"):
             return False
         self._index = RowIndex(self.spec)
@@ -281,20 +287,24 @@ class Table:
         return True
 
     def _write(self, rows: pl.DataFrame, meta: _Meta, mode: Any) -> bool:
+        # No retries inside: a commit that met another one must check for duplicates again.
         commit = CommitProperties(custom_metadata={_META: msgspec.json.encode(meta).decode()}, max_commit_retries=0)
+        before = -1 if self._delta is None else self._delta.version()
         try:
             if self._delta is None:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                write_deltalake(str(self.folder), rows, mode="error", commit_properties=commit)
+                write_deltalake(
+                    str(self.folder), rows, mode="error", commit_properties=commit, configuration=_CONFIGURATION
+                )
                 self._delta = _open(self.folder)
             else:
                 write_deltalake(self._delta, rows, mode=mode, commit_properties=commit)
-        except CommitFailedError:
-            self._delta = None
-            return False
         except (DeltaError, OSError) as error:
             self._delta = None
-            raise _store_error(self.folder, error) from error
+            now = self._refresh()
+            if now is None or now.version() == before:
+                raise _store_error(self.folder, error) from error
+            return False
         return True
 
 
@@ -313,7 +323,8 @@ def read(
         known_by: Give only rows whose label was known by then (`label_time <= known_by`, or the event time when the
             table has no label time). Rows without a label, or whose label came later, are left out: training at time t
             reads with `known_by=t` and cannot see a label before its time (promise 11).
-        start, end: Give only rows with start <= event time < end.
+        start: Give only rows with an event time at or after it.
+        end: Give only rows with an event time before it.
         columns: Give only these columns, in this order.
 
     Returns:
@@ -327,12 +338,13 @@ def read(
     for name in columns or ():
         if name not in types:
             raise NotFoundError(f"the table has no column {name!r}", hint=did_you_mean(name, types))
-    return _logical(delta, snapshot.spec, known_by=known_by, start=start, end=end, columns=columns)
+    return _logical(delta, snapshot.spec, snapshot.rows, known_by=known_by, start=start, end=end, columns=columns)
 
 
 def _logical(
     delta: DeltaTable,
     spec: TableSpec,
+    rows: int,
     *,
     known_by: datetime | None = None,
     start: datetime | None = None,
@@ -340,24 +352,48 @@ def _logical(
     columns: Sequence[str] | None = None,
 ) -> pl.DataFrame:
     types = _stored_types(delta)
+    repeated = _physical_rows(delta) > rows
     needed = list(types) if columns is None or not spec.key else [c for c in types if c in {*columns, *spec.declared}]
     frame = pl.scan_delta(delta).select(needed)
     known = _known(spec)
     if known_by is not None:
         frame = frame.filter(known, pl.col(spec.label_time or spec.time) <= utc(known_by))
-    elif spec.key and spec.target is not None:
+    elif repeated:
         # A row that was stored before its label is there twice; the copy with the label stands for it.
         frame = frame.filter(known | ~known.any().over(spec.key))
     if start is not None:
         frame = frame.filter(pl.col(spec.time) >= utc(start))
     if end is not None:
         frame = frame.filter(pl.col(spec.time) < utc(end))
-    found = frame.collect()
+    found = _collect(frame, delta)
     if spec.key:
         found = found.sort(spec.time, *(name for name in spec.key if name != spec.time))
     else:
         found = found[pl.Series(_rows.row_hashes(found)).arg_sort()].sort(spec.time, maintain_order=True)
     return found.select(columns if columns is not None else list(types))
+
+
+def _meta(delta: DeltaTable, name: str) -> _Meta:
+    # The history of a table opened at an old version begins at the newest one all the same.
+    newest: int = delta.history(1)[0]["version"]
+    entry: dict[str, Any] = delta.history(newest - delta.version() + 1)[-1]
+    if _META not in entry:
+        raise StoreError(
+            f"version {delta.version()} of the table {name!r} was not written by Homeostat",
+            hint="collect foreign data with a source; tables in the store have one writer",
+        )
+    raw = msgspec.json.decode(entry[_META])
+    if raw["format"] > FORMAT:
+        raise StoreError(
+            f"the table {name!r} has the format {raw['format']}; this Homeostat reads up to {FORMAT}",
+            hint="upgrade Homeostat",
+        )
+    return msgspec.convert(raw, _Meta)
+
+
+def _physical_rows(delta: DeltaTable) -> int:
+    counts = pl.DataFrame(delta.get_add_actions(flatten=True))["num_records"]
+    return int(counts.sum())
 
 
 def _known(spec: TableSpec) -> pl.Expr:
@@ -367,7 +403,19 @@ def _known(spec: TableSpec) -> pl.Expr:
 
 def _physical(delta: DeltaTable, files: Sequence[str]) -> pl.DataFrame:
     types = _stored_types(delta)
-    return pl.read_parquet(list(files), columns=list(types)) if files else pl.DataFrame(schema=types)
+    if not files:
+        return pl.DataFrame(schema=types)
+    return _collect(pl.scan_parquet(list(files)).select(types), delta)
+
+
+def _collect(frame: pl.LazyFrame, delta: DeltaTable) -> pl.DataFrame:
+    try:
+        return frame.collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise IntegrityError(
+            f"the data files of {delta.table_uri}, version {delta.version()}, are damaged: {str(error)[:200]}",
+            hint="restore the folder from a backup, or collect into a new table",
+        ) from error
 
 
 def _stored_types(delta: DeltaTable) -> dict[str, pl.DataType]:
@@ -376,29 +424,35 @@ def _stored_types(delta: DeltaTable) -> dict[str, pl.DataType]:
 
 def _conform(rows: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
     problems = [f"column {name!r} is missing" for name in types if name not in rows.columns]
-    problems += [f"column {name!r} is not in the table; {did_you_mean(name, types)}" for name in rows.columns
-                 if name not in types]
+    problems += [
+        f"column {name!r} is not in the table; {did_you_mean(name, types)}"
+        for name in rows.columns
+        if name not in types
+    ]
     columns = []
     for name, dtype in types.items():
         if name not in rows.columns:
             continue
         series = rows[name]
         cast = series if series.dtype == dtype else series.cast(dtype, strict=False)
-        changed = series.is_not_null() & (cast.is_null() | (cast.cast(series.dtype, strict=False) != series).fill_null(value=True))
-        lossy = series.dtype != dtype and (changed.any() or _kind(series.dtype) != _kind(dtype)) and series.count() > 0
-        if lossy:
-            row = (changed if changed.any() else series.is_not_null()).arg_true()[0]
-            problems.append(f"column {name!r} holds {dtype} in the table and {series.dtype} in these rows, for example "
-                            f"{_rows.shown(series[row])} in row {row + 1}")
+        if series.dtype == dtype or not series.count():
+            columns.append(cast)
+            continue
+        same_kind = series.dtype.is_numeric() and dtype.is_numeric()
+        changed = series.is_not_null() & ~(cast == series).fill_null(value=False) if same_kind else series.is_not_null()
+        if changed.any():
+            row = changed.arg_true()[0]
+            problems.append(
+                f"column {name!r} holds {dtype} in the table and {series.dtype} in these rows, for example "
+                f"{_rows.shown(series[row])} in row {row + 1}"
+            )
         columns.append(cast)
     if problems:
-        raise SchemaError(_rows.bulleted("the rows do not fit the table", problems),
-                          hint="rename or convert the columns before collecting, or collect into a new table")
+        raise SchemaError(
+            _rows.bulleted("the rows do not fit the table", problems),
+            hint="rename or convert the columns before collecting, or collect into a new table",
+        )
     return pl.DataFrame(columns)
-
-
-def _kind(dtype: pl.DataType) -> str:
-    return "number" if dtype.is_numeric() else str(dtype)
 
 
 def _open(folder: Path, version: int | None = None) -> DeltaTable:
@@ -413,12 +467,10 @@ def _open(folder: Path, version: int | None = None) -> DeltaTable:
 
 
 def _store_error(folder: Path, error: Exception) -> StoreError:
-    return StoreError(f"the table {folder.name!r} cannot be read or written: {str(error)[:300]}",
-                      hint=f"check that {folder} is writable, whole and on a disk with space left")
-
-
-def _declaration(spec: TableSpec) -> str:
-    return f"time={spec.time!r}, key={spec.key!r}, target={spec.target!r}, label_time={spec.label_time!r}"
+    return StoreError(
+        f"the table {folder.name!r} cannot be read or written: {str(error)[:300]}",
+        hint=f"check that {folder} is writable, whole and on a disk with space left",
+    )
 
 
 def _micros(moment: datetime) -> int:
