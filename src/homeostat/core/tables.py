@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError
 
 from homeostat.core import rows as _rows
 from homeostat.core.clock import utc
+from homeostat.core.delta import (
+    FORMAT,
+    META,
+    Meta,
+    logical_rows,
+    open_table,
+    physical_rows,
+    read_meta,
+    store_error,
+    stored_types,
+)
 from homeostat.core.errors import ConflictError, IntegrityError, NotFoundError, SchemaError, StoreError
 from homeostat.core.rowindex import RowIndex
 from homeostat.core.spec import Snapshot, TableSpec, describe, did_you_mean, table_spec
@@ -23,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Appended", "Snapshot", "Table", "TableSpec", "read", "table_spec"]
 
-FORMAT = 1
-_META = "homeostat"
 _ATTEMPTS = 50
 # Versions name snapshots that models were trained on, so the log that makes them readable is never cleaned up.
 _CONFIGURATION: dict[str, str | None] = {"delta.enableExpiredLogCleanup": "false"}
@@ -50,16 +59,6 @@ class Appended(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     total: int
     newest: datetime | None
-
-
-class _Meta(msgspec.Struct, frozen=True, kw_only=True):
-    """What every commit says about the table as a whole, so that a snapshot needs no read."""
-
-    format: int
-    rows: int
-    digest: str
-    spec: TableSpec
-    source: str = ""
 
 
 class Table:
@@ -109,7 +108,7 @@ class Table:
         """Stored columns and their types; empty before the first append."""
         with self._lock:
             delta = self._refresh()
-            return {} if delta is None else _stored_types(delta)
+            return {} if delta is None else stored_types(delta)
 
     def append(self, rows: pl.DataFrame, *, source: str = "") -> Appended:
         """Add rows that are not there yet, all of them or none.
@@ -160,7 +159,7 @@ class Table:
             if delta is None:
                 raise NotFoundError(f"the table {self.folder.name!r} has no rows yet", hint="collect some first")
             if version is not None and version != delta.version():
-                delta = _open(self.folder, version)
+                delta = open_table(self.folder, version)
             meta = self._meta(delta)
             return Snapshot(
                 uri=str(self.folder), version=delta.version(), digest=meta.digest, rows=meta.rows, spec=self.spec
@@ -228,13 +227,13 @@ class Table:
     def _refresh(self) -> DeltaTable | None:
         try:
             if self._delta is None:
-                self._delta = _open(self.folder)
+                self._delta = open_table(self.folder)
             else:
                 self._delta.update_incremental()
         except NotFoundError:
             return None
         except (DeltaError, OSError) as error:
-            raise _store_error(self.folder, error) from error
+            raise store_error(self.folder, error) from error
         return self._delta
 
     def _catch_up(self) -> None:
@@ -244,12 +243,12 @@ class Table:
         files = set(delta.file_uris())
         if not self._index.files <= files:
             self._index = RowIndex(self.spec)
-        self._index.learn(_physical(delta, sorted(files - self._index.files)), files=files, version=delta.version())
+        self._index.learn(physical_rows(delta, sorted(files - self._index.files)), files=files, version=delta.version())
 
-    def _meta(self, delta: DeltaTable | None = None) -> _Meta:
+    def _meta(self, delta: DeltaTable | None = None) -> Meta:
         delta = delta or self._delta
         assert delta is not None
-        meta = _meta(delta, self.folder.name)
+        meta = read_meta(delta, self.folder.name)
         if meta.spec != self.spec:
             raise StoreError(
                 f"the table {self.folder.name!r} was made with {describe(meta.spec)}, and is now declared with "
@@ -259,7 +258,7 @@ class Table:
         return meta
 
     def _conform(self, rows: pl.DataFrame) -> pl.DataFrame:
-        types = {} if self._delta is None else _stored_types(self._delta)
+        types = {} if self._delta is None else stored_types(self._delta)
         lacking = [name for name in self.spec.labels if name in types and name not in rows.columns]
         rows = _rows.prepare(
             rows.with_columns(pl.lit(None, dtype=types[name]).alias(name) for name in lacking), self.spec
@@ -268,7 +267,7 @@ class Table:
 
     def _commit(self, rows: pl.DataFrame, after: RowIndex, source: str) -> bool:
         """Append physical rows in one commit on top of the version that was checked; False when somebody was faster."""
-        meta = _Meta(format=FORMAT, rows=after.count, digest=after.digest, spec=self.spec, source=source)
+        meta = Meta(format=FORMAT, rows=after.count, digest=after.digest, spec=self.spec, source=source)
         if not self._write(rows, meta, "append"):
             return False
         assert self._delta is not None
@@ -279,16 +278,16 @@ class Table:
     def _overwrite(self) -> bool:
         assert self._delta is not None
         meta = self._meta()
-        rows = _logical(self._delta, self.spec, meta.rows)
+        rows = logical_rows(self._delta, self.spec, meta.rows)
         if not self._write(rows, msgspec.structs.replace(meta, source="compaction"), "overwrite"):
             return False
         self._index = RowIndex(self.spec)
         self._index.learn(rows, files=set(self._delta.file_uris()), version=self._delta.version())
         return True
 
-    def _write(self, rows: pl.DataFrame, meta: _Meta, mode: Any) -> bool:
+    def _write(self, rows: pl.DataFrame, meta: Meta, mode: Any) -> bool:
         # No retries inside: a commit that met another one must check for duplicates again.
-        commit = CommitProperties(custom_metadata={_META: msgspec.json.encode(meta).decode()}, max_commit_retries=0)
+        commit = CommitProperties(custom_metadata={META: msgspec.json.encode(meta).decode()}, max_commit_retries=0)
         before = -1 if self._delta is None else self._delta.version()
         try:
             if self._delta is None:
@@ -296,14 +295,14 @@ class Table:
                 write_deltalake(
                     str(self.folder), rows, mode="error", commit_properties=commit, configuration=_CONFIGURATION
                 )
-                self._delta = _open(self.folder)
+                self._delta = open_table(self.folder)
             else:
                 write_deltalake(self._delta, rows, mode=mode, commit_properties=commit)
         except (DeltaError, OSError) as error:
             self._delta = None
             now = self._refresh()
             if now is None or now.version() == before:
-                raise _store_error(self.folder, error) from error
+                raise store_error(self.folder, error) from error
             return False
         return True
 
@@ -333,93 +332,12 @@ def read(
     Raises:
         NotFoundError: The version or a column is not there.
     """
-    delta = _open(Path(snapshot.uri), snapshot.version)
-    types = _stored_types(delta)
+    delta = open_table(Path(snapshot.uri), snapshot.version)
+    types = stored_types(delta)
     for name in columns or ():
         if name not in types:
             raise NotFoundError(f"the table has no column {name!r}", hint=did_you_mean(name, types))
-    return _logical(delta, snapshot.spec, snapshot.rows, known_by=known_by, start=start, end=end, columns=columns)
-
-
-def _logical(
-    delta: DeltaTable,
-    spec: TableSpec,
-    rows: int,
-    *,
-    known_by: datetime | None = None,
-    start: datetime | None = None,
-    end: datetime | None = None,
-    columns: Sequence[str] | None = None,
-) -> pl.DataFrame:
-    types = _stored_types(delta)
-    repeated = _physical_rows(delta) > rows
-    needed = list(types) if columns is None or not spec.key else [c for c in types if c in {*columns, *spec.declared}]
-    frame = pl.scan_delta(delta).select(needed)
-    known = _known(spec)
-    if known_by is not None:
-        frame = frame.filter(known, pl.col(spec.label_time or spec.time) <= utc(known_by))
-    elif repeated:
-        # A row that was stored before its label is there twice; the copy with the label stands for it.
-        frame = frame.filter(known | ~known.any().over(spec.key))
-    if start is not None:
-        frame = frame.filter(pl.col(spec.time) >= utc(start))
-    if end is not None:
-        frame = frame.filter(pl.col(spec.time) < utc(end))
-    found = _collect(frame, delta)
-    if spec.key:
-        found = found.sort(spec.time, *(name for name in spec.key if name != spec.time))
-    else:
-        found = found[pl.Series(_rows.row_hashes(found)).arg_sort()].sort(spec.time, maintain_order=True)
-    return found.select(columns if columns is not None else list(types))
-
-
-def _meta(delta: DeltaTable, name: str) -> _Meta:
-    # The history of a table opened at an old version begins at the newest one all the same.
-    newest: int = delta.history(1)[0]["version"]
-    entry: dict[str, Any] = delta.history(newest - delta.version() + 1)[-1]
-    if _META not in entry:
-        raise StoreError(
-            f"version {delta.version()} of the table {name!r} was not written by Homeostat",
-            hint="collect foreign data with a source; tables in the store have one writer",
-        )
-    raw = msgspec.json.decode(entry[_META])
-    if raw["format"] > FORMAT:
-        raise StoreError(
-            f"the table {name!r} has the format {raw['format']}; this Homeostat reads up to {FORMAT}",
-            hint="upgrade Homeostat",
-        )
-    return msgspec.convert(raw, _Meta)
-
-
-def _physical_rows(delta: DeltaTable) -> int:
-    counts = pl.DataFrame(delta.get_add_actions(flatten=True))["num_records"]
-    return int(counts.sum())
-
-
-def _known(spec: TableSpec) -> pl.Expr:
-    labels = spec.labels
-    return pl.all_horizontal(pl.col(name).is_not_null() for name in labels) if labels else pl.lit(value=True)
-
-
-def _physical(delta: DeltaTable, files: Sequence[str]) -> pl.DataFrame:
-    types = _stored_types(delta)
-    if not files:
-        return pl.DataFrame(schema=types)
-    return _collect(pl.scan_parquet(list(files)).select(types), delta)
-
-
-def _collect(frame: pl.LazyFrame, delta: DeltaTable) -> pl.DataFrame:
-    try:
-        return frame.collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise IntegrityError(
-            f"the data files of {delta.table_uri}, version {delta.version()}, are damaged: {str(error)[:200]}",
-            hint="restore the folder from a backup, or collect into a new table",
-        ) from error
-
-
-def _stored_types(delta: DeltaTable) -> dict[str, pl.DataType]:
-    return dict(pl.scan_delta(delta).collect_schema())
+    return logical_rows(delta, snapshot.spec, snapshot.rows, known_by=known_by, start=start, end=end, columns=columns)
 
 
 def _conform(rows: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
@@ -453,24 +371,6 @@ def _conform(rows: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
             hint="rename or convert the columns before collecting, or collect into a new table",
         )
     return pl.DataFrame(columns)
-
-
-def _open(folder: Path, version: int | None = None) -> DeltaTable:
-    try:
-        return DeltaTable(str(folder), version=version)
-    except TableNotFoundError as error:
-        raise NotFoundError(f"there is no table in {folder.name!r}", hint="collect some rows first") from error
-    except (DeltaError, OSError) as error:
-        if version is not None:
-            raise NotFoundError(f"the table {folder.name!r} has no version {version}", hint=str(error)[:200]) from error
-        raise _store_error(folder, error) from error
-
-
-def _store_error(folder: Path, error: Exception) -> StoreError:
-    return StoreError(
-        f"the table {folder.name!r} cannot be read or written: {str(error)[:300]}",
-        hint=f"check that {folder} is writable, whole and on a disk with space left",
-    )
 
 
 def _micros(moment: datetime) -> int:
