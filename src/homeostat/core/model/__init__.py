@@ -1,0 +1,42 @@
+"""Models as data: what they take and give, how features are coded, how they are stored, and what runs them."""
+
+from homeostat.core.model.bundle import (
+    Blob,
+    Bundle,
+    EstimatorInfo,
+    Golden,
+    Lineage,
+    Manifest,
+    Model,
+    Trial,
+    check_features,
+    trusted_types,
+)
+from homeostat.core.model.convert import Proof
+from homeostat.core.model.encoder import Code, Coder, Encoder, fit_encoder
+from homeostat.core.model.features import Features, FeaturesCode, apply_features
+from homeostat.core.model.signature import Predictions, Signature, signature_of
+
+__all__ = [
+    "Blob",
+    "Bundle",
+    "Code",
+    "Coder",
+    "Encoder",
+    "EstimatorInfo",
+    "Features",
+    "FeaturesCode",
+    "Golden",
+    "Lineage",
+    "Manifest",
+    "Model",
+    "Predictions",
+    "Proof",
+    "Signature",
+    "Trial",
+    "apply_features",
+    "check_features",
+    "fit_encoder",
+    "signature_of",
+    "trusted_types",
+]

@@ -1,0 +1,438 @@
+"""A model as data: a canonical-JSON manifest and content-addressed blobs, and how to make a running model of them."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from homeostat.core.errors import IntegrityError, ModelError
+from homeostat.core.events import Environment
+from homeostat.core.model.convert import Proof, Stored
+from homeostat.core.model.encoder import Coder, Encoder
+from homeostat.core.model.features import FeaturesCode, apply_features, features_code
+from homeostat.core.model.runtimes import EstimatorRuntime, OnnxRuntime, Runtime, load_estimator
+from homeostat.core.model.signature import Predictions, Signature
+from homeostat.core.profile import Profile
+from homeostat.core.schema import Schema
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMAT = 1
+GOLDEN_ROWS = 5
+_GOLDEN_TOLERANCE = 1e-5
+_MAGIC = b"homeostat-bundle 1\n"
+
+
+class Blobs(Protocol):
+    """Where bytes are kept by their SHA-256."""
+
+    def put(self, data: bytes) -> str:
+        """Keep bytes; gives their SHA-256."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """The bytes again."""
+        ...
+
+
+class EstimatorInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What was fitted.
+
+    Attributes:
+        kind: Its class, as `module.Class`.
+        text: Its repr.
+        params: Every parameter, nested ones included, as text.
+        prepared: Whether imputing, scaling and one-hot encoding were put in front.
+        table: Whether it takes the table itself instead of codes.
+        seed: What unset random states were set to.
+    """
+
+    kind: str
+    text: str
+    params: dict[str, str]
+    prepared: bool
+    table: bool
+    seed: int
+
+
+class Blob(msgspec.Struct, frozen=True, kw_only=True):
+    """The stored model.
+
+    Attributes:
+        runtime: What runs it: `onnx`, `skops` or `numpy`.
+        sha256, size: Of its bytes.
+        proof: How the conversion compared with the estimator.
+        reason: Why it is not ONNX.
+        trusted: Types that skops needs.
+    """
+
+    runtime: str
+    sha256: str
+    size: int
+    proof: Proof | None = None
+    reason: str | None = None
+    trusted: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, stored: Stored) -> Blob:
+        """What a stored model is called."""
+        return cls(
+            runtime=stored.runtime,
+            sha256=hashlib.sha256(stored.data).hexdigest(),
+            size=len(stored.data),
+            proof=stored.proof,
+            reason=stored.reason,
+            trusted=stored.trusted,
+        )
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a model comes from.
+
+    Attributes:
+        run, trigger: The pipeline run, and the key of what caused it.
+        snapshot: Name of the data: uri, version, digest.
+        how: The learner and its settings, for example a window policy.
+        rows: Training rows.
+        window_start, window_end: Event times of the first and the last row that it learned from.
+        parent: The version whose state it continued, or that it was compared with.
+        environment: What it was trained on.
+    """
+
+    run: str | None = None
+    trigger: str | None = None
+    snapshot: dict[str, Any] = {}
+    how: dict[str, Any] = {}
+    rows: int = 0
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+    parent: int | None = None
+    environment: Environment | None = None
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting that was tried. `score` is the metric on the held-out end of the training rows."""
+
+    params: dict[str, Any]
+    metric: str | None
+    score: float | None
+    chosen: bool
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True):
+    """Raw rows and the answers that this model must give to them wherever it is loaded."""
+
+    rows: tuple[dict[str, Any], ...]
+    scores: tuple[tuple[float, ...], ...]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is known about a model; its SHA-256 is the model's name.
+
+    Attributes:
+        format: Version of this format.
+        loop: The Loop's name.
+        created: When, on the loop's clock.
+        schema: Of the table that it was trained on.
+        encoder: How features become codes; None for an estimator that takes the table.
+        features: Which `features()` it needs.
+        blob: The stored model.
+        reference: Profile of the raw training rows, with the scores: what drift is measured from.
+        train_metrics, test_metrics: By name; None where a metric is undefined.
+        trials: Every setting that was tried.
+    """
+
+    format: int = FORMAT
+    loop: str
+    created: datetime
+    signature: Signature
+    schema: Schema
+    encoder: Encoder | None
+    features: FeaturesCode | None
+    estimator: EstimatorInfo
+    blob: Blob
+    lineage: Lineage
+    reference: Profile | None = None
+    train_metrics: dict[str, float | None] = {}
+    test_metrics: dict[str, float | None] = {}
+    trials: tuple[Trial, ...] = ()
+    golden: Golden | None = None
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: sorted keys, no spaces."""
+        return msgspec.json.encode(self, order="sorted")
+
+    @staticmethod
+    def from_json(data: bytes) -> Manifest:
+        """The inverse of `to_json`.
+
+        Raises:
+            ModelError: A newer Homeostat wrote it, or it is no manifest.
+        """
+        try:
+            written = msgspec.json.decode(data, type=_Format).format
+            if written > FORMAT:
+                raise ModelError(
+                    f"this model has format {written} and this Homeostat reads up to {FORMAT}",
+                    hint="upgrade homeostat where the model is used",
+                )
+            return msgspec.json.decode(data, type=Manifest)
+        except msgspec.MsgspecError as error:
+            raise ModelError(f"this is not a model's manifest: {error}") from error
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+class Model:
+    """A model that answers.
+
+    Args:
+        manifest: What it is.
+        runtime: What runs it.
+        features: The `features()` that it was trained with.
+    """
+
+    def __init__(self, manifest: Manifest, runtime: Runtime, features: Callable[..., pl.DataFrame] | None = None) -> None:
+        self.manifest = manifest
+        self.signature = manifest.signature
+        self.runtime = runtime.name
+        self._runtime = runtime
+        self._features = features
+        self._labels = manifest.schema.spec.labels
+        self._coder = None if manifest.encoder is None else Coder(manifest.encoder)
+        self._classes = None if self.signature.classes is None else np.array(self.signature.classes)
+        self._names = {column.name for column in self.signature.inputs}
+
+    def predict(self, rows: pl.DataFrame) -> Predictions:
+        """Predict raw rows.
+
+        Args:
+            rows: n rows with the columns of `signature.inputs`; target and label time, if there, are not looked at.
+
+        Returns:
+            One prediction per row, in order.
+
+        Raises:
+            DataError: The rows cannot be used.
+            ModelError: The model gave NaN or infinity.
+        """
+        return self.predict_features(apply_features(self._features, rows, labels=self._labels))
+
+    def predict_features(self, features: pl.DataFrame) -> Predictions:
+        """Predict rows whose features are computed already."""
+        if self._coder is None:
+            return self._answer(self._runtime.scores(_table(features, self.manifest.schema)))
+        return self._answer(self._runtime.scores(self._coder.frame(features)))
+
+    def predict_records(self, records: Sequence[Mapping[str, Any]]) -> Predictions:
+        """Predict rows given as plain values by column name, times as ISO text. For few rows, faster than `predict`."""
+        if self._features is None and self._coder is not None:
+            return self._answer(self._runtime.scores(self._coder.records(records)))
+        return self.predict(self.signature.decode(records))
+
+    def check_golden(self) -> None:
+        """Ask the golden rows again.
+
+        Raises:
+            ModelError: An answer is not the one in the manifest.
+        """
+        golden = self.manifest.golden
+        if golden is None or not golden.rows:
+            return
+        found = _scores(self.predict(self.signature.decode(golden.rows)))
+        expected = np.array(golden.scores)
+        scale = 1.0 if self._classes is not None else max(1.0, float(np.abs(expected).max()))
+        error = float(np.abs(found - expected).max()) / scale
+        if not error <= _GOLDEN_TOLERANCE:
+            raise ModelError(
+                f"the model does not answer its golden rows as it did when it was trained (error {error:.2g})",
+                hint="compare the versions of onnxruntime, scikit-learn and features() with the manifest's",
+            )
+
+    def _answer(self, scores: NDArray[np.float64]) -> Predictions:
+        if not np.isfinite(scores).all():
+            row = int(np.argmin(np.isfinite(scores if scores.ndim == 1 else scores.sum(axis=1))))
+            raise ModelError(f"the model gave NaN or infinity for row {row + 1} of {len(scores):,}")
+        if self._classes is None:
+            return Predictions(scores)
+        return Predictions(self._classes[scores.argmax(axis=1)], scores)
+
+
+class Bundle:
+    """A model in storable form.
+
+    Args:
+        manifest: What it is.
+        data: The bytes that `manifest.blob` names.
+
+    Raises:
+        IntegrityError: The bytes are not the ones that the manifest names.
+    """
+
+    def __init__(self, manifest: Manifest, data: bytes) -> None:
+        if hashlib.sha256(data).hexdigest() != manifest.blob.sha256:
+            raise IntegrityError(
+                f"the bytes of this model are not those that its manifest names ({manifest.blob.sha256[:12]})",
+                hint="restore the artifact from a copy, or roll back to another version",
+            )
+        self.manifest = manifest
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Bundle) and other.manifest == self.manifest and other.data == self.data
+
+    def __hash__(self) -> int:
+        return hash(self.manifest.blob.sha256)
+
+    def save(self, blobs: Blobs) -> str:
+        """Keep both parts; gives the hash of the manifest, which names the model."""
+        blobs.put(self.data)
+        return blobs.put(self.manifest.to_json())
+
+    @staticmethod
+    def read(blobs: Blobs, key: str) -> Bundle:
+        """Read both parts back.
+
+        Raises:
+            IntegrityError: Bytes were changed.
+            ModelError: It is no manifest, or from a newer Homeostat.
+        """
+        data = blobs.get(key)
+        if hashlib.sha256(data).hexdigest() != key:
+            raise IntegrityError(f"the manifest {key[:12]} was changed", hint="restore it from a copy")
+        manifest = Manifest.from_json(data)
+        return Bundle(manifest, blobs.get(manifest.blob.sha256))
+
+    @staticmethod
+    def load(
+        blobs: Blobs,
+        key: str,
+        features: Callable[..., pl.DataFrame] | None = None,
+        *,
+        trusted: Sequence[str] = (),
+        threads: int = 1,
+    ) -> Model:
+        """A running model from its name.
+
+        Args:
+            blobs: Where it is kept.
+            key: Hash of its manifest.
+            features: The Loop's `features()`; it must be the one that the model was trained with.
+            trusted: Types of your own estimators, as `package.module.Class`; see `trusted_types`.
+            threads: Threads for large batches.
+
+        Raises:
+            ModelError: `features` differs, the format is newer, or the bytes hold types that are not trusted.
+            IntegrityError: Bytes were changed.
+        """
+        return Bundle.read(blobs, key).model(features, trusted=trusted, threads=threads)
+
+    def model(
+        self, features: Callable[..., pl.DataFrame] | None = None, *, trusted: Sequence[str] = (), threads: int = 1
+    ) -> Model:
+        """A running model; see `load`."""
+        check_features(self.manifest, features)
+        regression = self.manifest.signature.task == "regression"
+        blob = self.manifest.blob
+        runtime: Runtime
+        if blob.runtime == "onnx":
+            runtime = OnnxRuntime(self.data, regression=regression, threads=threads)
+        elif blob.runtime == "skops":
+            estimator = load_estimator(self.data, blob.trusted, trusted=trusted)
+            runtime = EstimatorRuntime(estimator, self.manifest.signature.classes)
+        else:
+            raise ModelError(f"this Homeostat has no runtime called {blob.runtime!r}", hint="upgrade homeostat")
+        return Model(self.manifest, runtime, features)
+
+    def with_facts(self, **facts: Any) -> Bundle:
+        """The same model with other fields in its manifest, for example `test_metrics=`."""
+        return Bundle(msgspec.structs.replace(self.manifest, **facts), self.data)
+
+    def to_bytes(self) -> bytes:
+        """Both parts in one piece: a line that says what it is, the manifest's length, the manifest, the bytes."""
+        manifest = self.manifest.to_json()
+        return _MAGIC + struct.pack("<Q", len(manifest)) + manifest + self.data
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Bundle:
+        """The inverse of `to_bytes`.
+
+        Raises:
+            ModelError: The bytes are no bundle.
+            IntegrityError: They were changed.
+        """
+        start = len(_MAGIC) + 8
+        if data[: len(_MAGIC)] != _MAGIC or len(data) < start:
+            raise ModelError("these bytes are no model bundle of this version")
+        (length,) = struct.unpack("<Q", data[len(_MAGIC) : start])
+        return Bundle(Manifest.from_json(data[start : start + length]), data[start + length :])
+
+
+def check_features(manifest: Manifest, features: Callable[..., pl.DataFrame] | None) -> None:
+    """Refuse to run a model with another `features()` than it was trained with.
+
+    Raises:
+        ModelError: Names the functions that differ.
+    """
+    have, need = features_code(features), manifest.features
+    if have == need or (have and need and have.fingerprint == need.fingerprint):
+        return
+    before, now = (need.functions if need else {}), (have.functions if have else {})
+    differing = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    raise ModelError(
+        "features() is not the one that this model was trained with"
+        + (f": {', '.join(differing[:10])} differ" if differing else ""),
+        hint="serve with the code that trained it, or train a new version with this code",
+    )
+
+
+def trusted_types(estimator: Any) -> tuple[str, ...]:
+    """The classes of an estimator and of everything in its parameters, to vouch for them when a bundle is loaded."""
+    found: set[str] = set()
+    pending = [estimator]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, (list, tuple)):
+            pending.extend(value)
+        elif hasattr(value, "get_params") and not isinstance(value, type):
+            found.add(f"{type(value).__module__}.{type(value).__qualname__}")
+            pending.extend(value.get_params(deep=False).values())
+    return tuple(sorted(found))
+
+
+def golden_rows(model: Model, rows: pl.DataFrame) -> Golden:
+    """Some rows, evenly spaced, with the model's answers."""
+    chosen = rows[spaced(rows.height, GOLDEN_ROWS)]
+    plain = model.signature.encode(chosen)
+    scores = _scores(model.predict(model.signature.decode(plain)))
+    return Golden(rows=plain, scores=tuple(tuple(row) for row in scores.tolist()))
+
+
+def spaced(rows: int, wanted: int) -> list[int]:
+    """At most `wanted` row numbers, evenly spaced over `rows` rows."""
+    if rows <= wanted:
+        return list(range(rows))
+    return np.linspace(0, rows - 1, wanted).astype(int).tolist()
+
+
+def _scores(predictions: Predictions) -> NDArray[np.float64]:
+    return predictions.value.reshape(-1, 1) if predictions.score is None else predictions.score
+
+
+def _table(features: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    return features.drop([name for name in unlearned(schema) if name in features.columns])
+
+
+def unlearned(schema: Schema) -> Iterable[str]:
+    """Columns that an estimator that takes the table never sees: key, event time and labels."""
+    return dict.fromkeys(schema.spec.declared)
