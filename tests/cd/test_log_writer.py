@@ -18,7 +18,7 @@ from homeostat.core.errors import StoreError
 NOON = datetime(2013, 3, 1, 12, tzinfo=UTC)
 ROW = RowRecord("f1", 3, 0.95, {"carrier": "UA", "distance": 1400, "wind": None}, {3: [True, 0.25, 0.75]})
 PREDICTION = PredictionRecord("r1", NOON, [ROW], awaits=(4,))
-SHADOW = ShadowRecord("r1", NOON, 4, ["f1"], [[False, 0.6, 0.4]])
+SHADOW = ShadowRecord(NOON, 4, ["r1"], ["f1"], [[False, 0.6, 0.4]])
 LABELS = LabelRecord(NOON, [LabelItem("f1", True, NOON)])
 
 

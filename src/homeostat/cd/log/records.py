@@ -50,17 +50,18 @@ class PredictionRecord(msgspec.Struct, array_like=True, tag=1):
 
 
 class ShadowRecord(msgspec.Struct, array_like=True, tag=2):
-    """What an arm that did not answer made of the rows of a request, or why it made nothing of them.
+    """What an arm that did not answer made of rows, of one request or several, or why it made nothing of them.
 
     Attributes:
-        ids: The rows' ids.
-        predictions: One `[value, probability, ...]` per id; empty when `error` is set.
+        time: When the last of the rows was answered by its arm, in UTC.
+        requests, ids: Request and row id of each row.
+        predictions: One `[value, probability, ...]` per row; empty when `error` is set.
         error: None, or `dropped` (its queue was full) or the first line of what it raised.
     """
 
-    request: str
     time: datetime
     version: int
+    requests: list[str]
     ids: list[str]
     predictions: list[Scored]
     error: str | None = None

@@ -1,0 +1,300 @@
+"""Turn request bodies into typed rows, with a decoder that is compiled once from a model's input columns.
+
+The rules are those of `core.schema.check`: every column is there and no other, whole numbers widen to numbers, null
+only where the schema saw nulls, no NaN or infinity, and a category that was never seen is let through to the encoder.
+Key columns may be left out: a row without its key is called by its request's id.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from homeostat.core.errors import DataError
+from homeostat.core.spec import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import polars as pl
+
+    from homeostat.core.schema import Column
+
+MOST_PROBLEMS = 20
+"""So many problems are listed in an answer; the rest is counted."""
+
+_FEW = 64
+"""Up to so many rows, Polars builds a table faster from rows than from columns."""
+
+_WHOLE = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_TYPES: dict[str, Any] = {
+    "number": float,
+    "integer": _WHOLE,
+    "boolean": bool,
+    "category": str,
+    "text": str,
+    "time": datetime,
+}
+_NAMES = {
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "category": "a text",
+    "text": "a text",
+    "time": "a time such as 2013-03-01T12:00:00Z",
+}
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong with one value: the row counted from 0, the column when there is one, and a sentence."""
+
+    row: int
+    column: str | None
+    message: str
+
+
+class RowsError(DataError):
+    """Rows of a request are not what the model's signature says; nothing was predicted."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems[:MOST_PROBLEMS])
+        lines = [
+            f"row {p.row}: {p.message}" if p.column is None else f"row {p.row}, column {p.column!r}: {p.message}"
+            for p in self.problems
+        ]
+        if len(problems) > MOST_PROBLEMS:
+            lines.append("and more")
+        super().__init__("; ".join(lines))
+
+    def __reduce__(self) -> tuple[type[RowsError], tuple[tuple[Problem, ...]]]:
+        return (RowsError, (self.problems,))
+
+
+class Rows(msgspec.Struct):
+    """The rows of one request.
+
+    Attributes:
+        rows: Instances of the decoder's row type.
+        request: The caller's own id of the request, if any.
+        ids: The caller's own ids of the rows, if any.
+    """
+
+    rows: list[Any]
+    request: str | None = None
+    ids: list[str] | None = None
+
+
+class RowDecoder:
+    """The decoder of one model's requests.
+
+    Args:
+        columns: The model's raw input columns.
+        key: Those of them that identify a row.
+
+    Example:
+        >>> from homeostat.core.schema import Column
+        >>> decoder = RowDecoder((Column(name="distance", kind="integer", nullable=False),))
+        >>> decoder.body(b'{"distance": 1400}').rows[0].c0
+        1400
+    """
+
+    def __init__(self, columns: Sequence[Column], key: Sequence[str] = ()) -> None:
+        self.columns = tuple(columns)
+        self.names = tuple(column.name for column in columns)
+        self._fields = {column.name: (f"c{place}", column) for place, column in enumerate(columns)}
+        self._optional = frozenset(key)
+        self.row_type: type[Any] = msgspec.defstruct(
+            "Row",
+            [self._field(f"c{place}", column) for place, column in enumerate(columns)],
+            rename={f"c{place}": column.name for place, column in enumerate(columns)},
+            forbid_unknown_fields=True,
+            kw_only=True,
+        )
+        self._one = msgspec.json.Decoder(self.row_type)
+        self._many = msgspec.json.Decoder(list[self.row_type])  # type: ignore[name-defined]
+        self._times = [field for field, column in self._fields.values() if column.kind == "time"]
+        self._keys = [self._fields[name][0] for name in key if name in self._fields]
+        self._types: dict[str, Any] | None = None
+
+    def body(self, data: bytes) -> Rows:
+        """The rows of a JSON body: one object, a list of objects, or `{"records": [...], "id": ..., "ids": [...]}`.
+
+        Raises:
+            RowsError: Rows do not fit; lists every problem up to a bound.
+            DataError: The body is no JSON, or none of the three shapes.
+        """
+        try:
+            rows = self._many.decode(data) if data.lstrip()[:1] == b"[" else [self._one.decode(data)]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return self._slow_body(data)
+        return Rows(self._finish(rows))
+
+    def rows(self, records: Sequence[Any]) -> list[Any]:
+        """Rows from plain objects, checked by the same rules.
+
+        Raises:
+            RowsError: Lists every problem up to a bound.
+        """
+        try:
+            rows: list[Any] = msgspec.convert(records, list[self.row_type])  # type: ignore[name-defined]
+        except (msgspec.MsgspecError, RecursionError):
+            rows = self._slow_rows(records)
+        return self._finish(rows)
+
+    def frame(self, rows: Sequence[Any]) -> pl.DataFrame:
+        """The rows as a table with one column per input column, in the types that tables are stored in."""
+        import polars as pl
+
+        if self._types is None:
+            self._types = {column.name: _stored(column.kind) for column in self.columns}
+        if len(rows) <= _FEW:
+            return pl.DataFrame([msgspec.structs.astuple(row) for row in rows], schema=self._types, orient="row")
+        values = zip(*map(msgspec.structs.astuple, rows), strict=True)
+        return pl.DataFrame(
+            [
+                pl.Series(name, column, dtype=kind)
+                for (name, kind), column in zip(self._types.items(), values, strict=True)
+            ]
+        )
+
+    def key(self, row: Any) -> str | None:
+        """The row's own id: its key's values joined by `/`, or None when it has no key."""
+        values = [getattr(row, field) for field in self._keys]
+        return "/".join(map(str, values)) if values and None not in values else None
+
+    def _field(self, field: str, column: Column) -> tuple[str, Any] | tuple[str, Any, None]:
+        kind = _TYPES[column.kind]
+        if column.name in self._optional:
+            return field, kind | None if isinstance(kind, type) else _or_none(kind), None
+        return (field, _or_none(kind)) if column.nullable else (field, kind)
+
+    def _finish(self, rows: list[Any]) -> list[Any]:
+        for field in self._times:
+            for row in rows:
+                moment = getattr(row, field)
+                if moment is not None and moment.tzinfo is not UTC:
+                    setattr(row, field, moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
+        return rows
+
+    def _slow_body(self, data: bytes) -> Rows:
+        content = parse(data)
+        request = ids = None
+        if isinstance(content, dict) and isinstance(content.get("records"), list) and "records" not in self._fields:
+            request, ids = _named(content)
+            content = content["records"]
+            if ids is not None and len(ids) != len(content):
+                raise DataError(f"there are {len(ids)} ids for {len(content)} records", hint="send one id per record")
+        elif isinstance(content, dict):
+            content = [content]
+        if not isinstance(content, list):
+            raise DataError(
+                f"the body is {_found(content)}, not rows",
+                hint='send one object, a list of objects, or {"records": [...]}',
+            )
+        return Rows(self.rows(content), request, ids)
+
+    def _slow_rows(self, records: Sequence[Any]) -> list[Any]:
+        problems: list[Problem] = []
+        rows = []
+        for place, record in enumerate(records):
+            values = self._values(place, record, problems)
+            if len(problems) > MOST_PROBLEMS:
+                break
+            if values is not None:
+                rows.append(self.row_type(**values))
+        if problems:
+            raise RowsError(problems)
+        return rows
+
+    def _values(self, place: int, record: Any, problems: list[Problem]) -> dict[str, Any] | None:
+        if not isinstance(record, dict):
+            problems.append(Problem(place, None, f"is {_found(record)}, not an object of columns"))
+            return None
+        before = len(problems)
+        missing = [name for name in self.names if name not in record and name not in self._optional]
+        spare = [str(name) for name in record if name not in self._fields]
+        problems += [Problem(place, name, f"is missing{_hint(name, spare)}") for name in missing]
+        problems += [Problem(place, name, f"is unexpected{_hint(name, missing or self.names)}") for name in spare]
+        values = {}
+        for name, (field, column) in self._fields.items():
+            if name in record:
+                values[field], message = _value(record[name], column, optional=name in self._optional)
+                if message is not None:
+                    problems.append(Problem(place, name, message))
+        return values if len(problems) == before else None
+
+
+def parse(data: bytes) -> Any:
+    """The content of a JSON body; NaN and infinity come through, so that the row and column that hold them are named.
+
+    Raises:
+        DataError: The body is no JSON.
+    """
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"the body is no JSON: {error}") from error
+
+
+def _value(value: Any, column: Column, *, optional: bool) -> tuple[Any, str | None]:
+    if value is None:
+        return None, None if column.nullable or optional else "is null, and never was in training"
+    if isinstance(value, float) and not math.isfinite(value):
+        return None, f"holds {value}; write null for what is unknown"
+    if column.kind == "integer" and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    kind = _TYPES[column.kind]
+    try:
+        return msgspec.convert(value, kind), None
+    except (msgspec.MsgspecError, OverflowError, RecursionError):
+        return None, f"should be {_NAMES[column.kind]}; found {_found(value)}"
+
+
+def _stored(kind: str) -> Any:
+    import polars as pl
+
+    types: dict[str, Any] = {"number": pl.Float64, "integer": pl.Int64, "boolean": pl.Boolean}
+    return pl.Datetime("us", "UTC") if kind == "time" else types.get(kind, pl.String)
+
+
+def _or_none(kind: Any) -> Any:
+    return kind | None
+
+
+def _named(content: dict[str, Any]) -> tuple[str | None, list[str] | None]:
+    spare = sorted(set(content) - {"records", "id", "ids"})
+    if spare:
+        raise DataError(
+            f"the body has the unexpected field {spare[0]!r}", hint="beside records there may be id and ids"
+        )
+    request, ids = content.get("id"), content.get("ids")
+    if request is not None and not isinstance(request, str):
+        raise DataError(f"the request's id is {_found(request)}, not a text")
+    if ids is not None and not (isinstance(ids, list) and all(isinstance(item, str) and item for item in ids)):
+        raise DataError("the field ids is not a list of texts", hint='send "ids": ["a", "b"], one per record')
+    return request, ids
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    hint = did_you_mean(name, known)
+    return f"; {hint}" if hint else ""
+
+
+def _found(value: Any) -> str:
+    kinds: list[tuple[type, Callable[[Any], str]]] = [
+        (bool, lambda v: "true" if v else "false"),
+        (int, lambda v: f"the number {v}" if abs(v) < 10**20 else "a number beyond 64 bits"),
+        (float, lambda v: f"the number {v!r}"),
+        (str, lambda v: f"the text {v[:40]!r}" + ("…" if len(v) > 40 else "")),
+        (list, lambda _: "a list"),
+        (dict, lambda _: "an object"),
+    ]
+    return next((say(value) for kind, say in kinds if isinstance(value, kind)), "null")

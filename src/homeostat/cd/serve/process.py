@@ -1,0 +1,245 @@
+"""The server process: bind, follow the ledger, answer, and leave in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from homeostat.cd.log import LogWriter
+from homeostat.cd.serve.app import Application, Settings
+from homeostat.cd.serve.others import Others
+from homeostat.cd.serve.routing import Router
+from homeostat.cd.serve.served import Served
+from homeostat.core.clock import SystemClock
+from homeostat.core.errors import RefusedError, StoreError
+from homeostat.core.model import Bundle
+from homeostat.core.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import uvicorn
+
+    from homeostat.core.clock import Clock
+    from homeostat.core.model import Features
+
+TOKEN_VARIABLE = "HOMEOSTAT_TOKEN"  # noqa: S105 - its name, not its value
+_DRAIN_SECONDS = 10.0
+_HOUSEKEEPING_SECONDS = 0.2
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where a running server is found; kept in `serve-<name>.json` of its store for as long as it runs."""
+
+    pid: int
+    host: str
+    port: int
+    url: str
+
+
+def serve(
+    store_path: Path | str,
+    name: str,
+    features: Features | None = None,
+    *,
+    clock: Clock | None = None,
+    header_clock: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ready_file: Path | None = None,
+    trusted: Sequence[str] = (),
+    settings: Settings | None = None,
+) -> None:
+    """Serve a Loop's champion and arms until SIGTERM or SIGINT.
+
+    Args:
+        store_path: The store whose ledger says what is served.
+        name: Name of the Loop.
+        features: The Loop's `features()`; a bundle that was trained with another one is not loaded.
+        clock: What time it is.
+        header_clock: Take the time of a request from its header `homeostat-time`.
+        host: Address to bind; anything but loopback needs the variable HOMEOSTAT_TOKEN.
+        port: Port to bind; 0 lets the system choose.
+        ready_file: Where the endpoint is written; `serve-<name>.json` in the store by default.
+        trusted: Types of the user's own estimators, as for `Bundle.load`.
+        settings: Limits; name, token and clock in it are overridden.
+
+    Raises:
+        RefusedError: Not loopback, and no token.
+        StoreError: The port or the log cannot be had.
+    """
+    token = os.environ.get(TOKEN_VARIABLE) or None
+    if not is_loopback(host) and token is None:
+        what = f"{host} is not loopback, and the server has no token"
+        raise RefusedError(what, hint=f"set {TOKEN_VARIABLE}, or bind to 127.0.0.1 behind a proxy")
+    # Threads that score must not keep the event loop waiting for Python's default of 5 ms.
+    sys.setswitchinterval(0.000_5)
+    listener = bind(host, port)
+    endpoint = _endpoint(host, listener)
+    file = ready_file or endpoint_file(store_path, name)
+    base = settings or Settings(name=name)
+    told = msgspec.structs.replace(base, name=name, token=token, header_clock=header_clock)
+    with application(Store.open(store_path), told, features, clock or SystemClock(), trusted=trusted) as app:
+        _write_atomically(file, msgspec.json.encode(endpoint))
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(_run(app, listener))
+        finally:
+            if _is_ours(file):
+                file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def application(
+    store: Store, settings: Settings, features: Features | None, clock: Clock, *, trusted: Sequence[str] = ()
+) -> Iterator[Application]:
+    """An application with its log and its router running; closed in the order that loses nothing."""
+
+    def load(version: int) -> Served:
+        row = store.ledger.version(settings.name, version)
+        model = Bundle.load(store.artifacts, row.manifest, features, trusted=trusted)
+        model.check_golden()
+        return Served(version, model)
+
+    log = LogWriter(store.log_folder(settings.name))
+    others = Others(log)
+    router = Router(store.ledger, settings.name, load)
+    router.start()
+    try:
+        yield Application(settings, router, log, others, clock)
+    finally:
+        router.stop()
+        others.close()
+        log.close()
+
+
+def endpoint_file(store_path: Path | str, name: str) -> Path:
+    """Where a server says how to reach it."""
+    return Path(store_path) / f"serve-{name}.json"
+
+
+def read_endpoint(store_path: Path | str, name: str) -> Endpoint | None:
+    """The endpoint of the running server of a Loop, or None."""
+    try:
+        return msgspec.json.decode(endpoint_file(store_path, name).read_bytes(), type=Endpoint)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        StoreError: The address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        what = f"the address {host}:{port} cannot be had: {error.strerror}"
+        raise StoreError(what, hint="is another server running there? choose another port, or 0 for any") from error
+    listener.setblocking(False)
+    return listener
+
+
+async def _run(app: Application, listener: socket.socket) -> None:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Signals are ours: unready first, then drain, then leave with exit code 0."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        loop="none",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(_DRAIN_SECONDS),
+    )
+    server = Server(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _leave, app, server)
+    keeper = asyncio.create_task(_keep_house(app))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        keeper.cancel()
+        await _let_others_finish(app)
+
+
+def _leave(app: Application, server: uvicorn.Server) -> None:
+    """Turn unready; requests that are being answered still are."""
+    app.draining = True
+    server.should_exit = True
+
+
+async def _keep_house(app: Application) -> None:
+    while True:
+        await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+        table = app.router.table
+        app.others.keep({arm.version for arm in table.arms} if table is not None else set())
+
+
+async def _let_others_finish(app: Application) -> None:
+    for _ in range(20):
+        if app.others.idle():
+            return
+        await asyncio.sleep(0.1)
+
+
+def _endpoint(host: str, listener: socket.socket) -> Endpoint:
+    port = listener.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    return Endpoint(os.getpid(), host, port, f"http://{shown}:{port}")
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Endpoint).pid == os.getpid()
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return False
+
+
+def _write_atomically(file: Path, data: bytes) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    temporary.replace(file)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,195 @@
+"""Which versions answer which share of requests: loaded aside, checked, and swapped in as one immutable table."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from homeostat.cd.deploy import assign
+from homeostat.cd.serve.served import Served, same_contract
+from homeostat.core.errors import HomeostatError
+from homeostat.core.events import Arm, ArmsSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from homeostat.core.ledger import Ledger
+
+POLL_SECONDS = 0.1
+_FEWEST_POLLS, _MOST_POLLS = 20, 3_000
+"""Polls between two attempts at a division of traffic that was refused: doubled each time."""
+
+
+class Table(msgspec.Struct, frozen=True):
+    """One division of traffic.
+
+    Attributes:
+        seq: Ledger number of the `ArmsSet` that it carries out.
+        epoch: The champion's epoch when it was read.
+        arms, salt: As in that event.
+        served: Every arm's version, ready to answer.
+    """
+
+    seq: int
+    epoch: int
+    arms: tuple[Arm, ...]
+    salt: str
+    served: dict[int, Served]
+
+    @property
+    def champion(self) -> Served:
+        """The version whose contract callers see."""
+        return self.served[next(arm.version for arm in self.arms if arm.role == "champion")]
+
+    @property
+    def answering(self) -> tuple[Arm, ...]:
+        """Arms whose answer may be returned."""
+        return tuple(arm for arm in self.arms if arm.share > 0)
+
+    def arm(self, unit: str) -> Arm:
+        """The arm that answers for a unit."""
+        return assign(self.arms, self.salt, unit)
+
+
+class RoutingStatus(msgspec.Struct, frozen=True):
+    """What `GET /routing` says.
+
+    Attributes:
+        seq: Ledger number of the division of traffic that is in effect.
+        wanted: The newest one in the ledger; `seq == wanted` acknowledges it.
+        error: Why the wanted one is not in effect, else None.
+        swaps, refusals: Since the start.
+    """
+
+    seq: int | None
+    wanted: int | None
+    epoch: int | None
+    arms: tuple[Arm, ...]
+    error: str | None
+    swaps: int
+    refusals: int
+
+
+class Router:
+    """Follows the ledger and keeps the table that requests are answered from.
+
+    Args:
+        ledger: A connection of its own.
+        loop: Name of the Loop.
+        load: Version number to a served version; may raise any `HomeostatError` to refuse.
+    """
+
+    def __init__(self, ledger: Ledger, loop: str, load: Callable[[int], Served]) -> None:
+        self._ledger, self._loop, self._load = ledger, loop, load
+        self.table: Table | None = None
+        self._resident: dict[int, Served] = {}
+        self._wanted: int | None = None
+        self._failed: tuple[int, int] | None = None
+        self._backoff = self._patience = _FEWEST_POLLS
+        self._error: str | None = None
+        self._swaps = self._refusals = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="routing", daemon=True)
+
+    def start(self) -> None:
+        """Read the ledger once, then follow it in a thread."""
+        self.poll()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following; the table stays."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def status(self) -> RoutingStatus:
+        """What is in effect, and what is not and why."""
+        table = self.table
+        return RoutingStatus(
+            seq=table.seq if table else None,
+            wanted=self._wanted,
+            epoch=table.epoch if table else None,
+            arms=table.arms if table else (),
+            error=self._error,
+            swaps=self._swaps,
+            refusals=self._refusals,
+        )
+
+    def poll(self) -> None:
+        """Carry out the newest division of traffic. Whatever goes wrong, a table in effect stays."""
+        try:
+            wanted = self._wanted_table()
+        except HomeostatError as error:
+            self._error = f"the ledger cannot be read: {error}"
+            return
+        if wanted is None:
+            return
+        mark = (wanted.seq, wanted.epoch)
+        if self.table is not None and mark == (self.table.seq, self.table.epoch):
+            self._error = None
+            return
+        if mark == self._failed and self._patience > 0:
+            self._patience -= 1
+            return
+        self._try(wanted, mark)
+
+    def _try(self, wanted: Table, mark: tuple[int, int]) -> None:
+        try:
+            self._swap(wanted)
+        except Exception as error:  # noqa: BLE001 - a bundle that cannot be used never harms the ones that are in use
+            again = mark == self._failed
+            self._backoff = min(_MOST_POLLS, self._backoff * 2) if again else _FEWEST_POLLS
+            self._failed, self._patience = mark, self._backoff
+            self._refusals += not again
+            self._fall_back(wanted)
+            self._error = str(error) or type(error).__name__
+
+    def _fall_back(self, wanted: Table) -> None:
+        """When only a challenger is at fault, its champion still answers, alone; not acknowledged."""
+        champion = next((arm.version for arm in wanted.arms if arm.role == "champion"), None)
+        present = self.table
+        if champion is None or (present is not None and present.champion.version == champion):
+            return
+        with suppress(Exception):
+            alone = (Arm(version=champion, role="champion", share=1.0),)
+            self._swap(msgspec.structs.replace(wanted, seq=0, arms=alone))
+
+    def _wanted_table(self) -> Table | None:
+        recorded, champion = self._ledger.arms(self._loop), self._ledger.champion(self._loop)
+        if champion is None:
+            return None
+        event = recorded.event if recorded is not None else None
+        seq = recorded.seq if recorded is not None else 0
+        self._wanted = seq
+        if not isinstance(event, ArmsSet) or not any(
+            arm.role == "champion" and arm.version == champion.version for arm in event.arms
+        ):
+            # The champion's row decides: a division of traffic from before a promotion is not carried out.
+            alone = (Arm(version=champion.version, role="champion", share=1.0),)
+            return Table(seq, champion.epoch, alone, "", {})
+        return Table(seq, champion.epoch, event.arms, event.salt, {})
+
+    def _swap(self, wanted: Table) -> None:
+        served: dict[int, Served] = {}
+        for arm in wanted.arms:
+            served[arm.version] = self._resident.get(arm.version) or self._load(arm.version)
+        present = self.table
+        if present is not None:
+            for one in served.values():
+                same_contract(present.champion, one)
+        table = msgspec.structs.replace(wanted, served=served)
+        self.table, self._error = table, None
+        self._swaps += 1
+        # The versions of the table before stay resident, so that a rollback loads nothing.
+        keep = served | (present.served if present is not None else {})
+        for version, old in self._resident.items():
+            if version not in keep:
+                old.close()
+        self._resident = keep
+
+    def _follow(self) -> None:
+        while not self._stop.wait(POLL_SECONDS):
+            self.poll()
