@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -61,6 +62,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     challenger: int
     champion: int
     stage: int
+    started: datetime | None = None
+    """Rows that were answered earlier do not count."""
     pairs_before: int = 0
     """Pairs that had been seen when the stage began."""
     veto: str | None = None

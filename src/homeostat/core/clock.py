@@ -55,6 +55,21 @@ class VirtualClock:
         self.advance_to(self._now + by)
 
 
+class PacedClock:
+    """A clock that was set to a moment and runs on from there at the machine's pace.
+
+    Work that is done at a virtual time has real durations on it.
+    """
+
+    def __init__(self, start: datetime) -> None:
+        self._start = utc(start)
+        self._begin = stopwatch()
+
+    def now(self) -> datetime:
+        """The moment that it was set to, plus the seconds since then."""
+        return self._start + timedelta(seconds=stopwatch() - self._begin)
+
+
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 

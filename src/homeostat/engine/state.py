@@ -43,6 +43,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         served: Whether a server is up (between `LoopStarted` and `LoopStopped`).
         champion, previous, epoch: The champion, the one before it, and how often it changed.
         inflight: The trigger that a run is working for.
+        cancelling: Whether that run is to be ended.
         trial: The challenger on its way, if any.
         replacing: Ledger number of a division of traffic that the server has not yet confirmed.
         stopped: Why the data were refused, while they are.
@@ -57,6 +58,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     candidates: dict[int, Candidate] = {}
     inflight: Trigger | None = None
+    cancelling: bool = False
     trial: Trial | None = None
     replacing: int | None = None
     stopped: str | None = None
@@ -115,6 +117,7 @@ def _registered(state: State, recorded: Recorded, event: ev.VersionRegistered) -
     return {
         "candidates": state.candidates | {event.version: known},
         "inflight": None if done else state.inflight,
+        "cancelling": state.cancelling and not done,
         "history": history,
     }
 
@@ -130,11 +133,12 @@ def _finished(state: State, recorded: Recorded, event: ev.RunFinished) -> dict[s
         failed_at=recorded.time if failed else state.history.failed_at,
         busy_until=recorded.time,
     )
-    return {"inflight": None, "history": history}
+    return {"inflight": None, "cancelling": False, "history": history}
 
 
-def _trial_started(_state: State, _recorded: Recorded, event: ev.TrialStarted) -> dict[str, object]:
-    return {"trial": Trial(challenger=event.challenger, champion=event.champion, stage=0, veto=event.veto)}
+def _trial_started(_state: State, recorded: Recorded, event: ev.TrialStarted) -> dict[str, object]:
+    rivals = {"challenger": event.challenger, "champion": event.champion}
+    return {"trial": Trial(stage=0, started=recorded.time, veto=event.veto, **rivals)}
 
 
 def _arms(state: State, recorded: Recorded, event: ev.ArmsSet) -> dict[str, object]:
@@ -160,7 +164,8 @@ def _champion(_state: State, _recorded: Recorded, event: ev.Promoted | ev.Rolled
 def _decided(state: State, recorded: Recorded, event: ev.Decided) -> dict[str, object]:
     train = next((command for command in event.commands if isinstance(command, ev.Train)), None)
     if train is None:
-        return {}
+        cancels = any(isinstance(command, ev.Cancel) for command in event.commands)
+        return {"cancelling": True} if cancels and state.inflight is not None else {}
     fires = (*state.history.fires, recorded.time)[-_KEPT_FIRES:]
     return {"inflight": train.trigger, "history": msgspec.structs.replace(state.history, fires=fires)}
 

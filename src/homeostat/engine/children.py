@@ -1,0 +1,147 @@
+"""The processes beside the engine: the server and the trainer, started, watched, restarted and ended by it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from typing import IO, TYPE_CHECKING
+
+from homeostat.core.clock import SystemClock, pause, stopwatch
+from homeostat.core.errors import InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+_PATIENCE_SECONDS = 10.0
+_FIRST_PAUSE = timedelta(seconds=1)
+_LONGEST_PAUSE = timedelta(minutes=1)
+_STEADY = timedelta(minutes=5)
+
+
+class Child:
+    """One process that is meant to run until it is told to stop.
+
+    Args:
+        name: For messages and for the name of its log file.
+        module: The module that it runs, as `python -m` would.
+        arguments: Its command line.
+        log: The file that its output is appended to.
+        niceness: How far it steps back behind other processes (0..19).
+    """
+
+    def __init__(self, name: str, module: str, arguments: Sequence[str], log: Path, *, niceness: int = 0) -> None:
+        self.name = name
+        self.log = log
+        self._command = [sys.executable, "-m", module, *arguments]
+        self._niceness = niceness
+        self._process: subprocess.Popen[str] | None = None
+        self._started: datetime | None = None
+        self._failures = 0
+        self._clock = SystemClock()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._process.pid if self.running and self._process else None
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def input(self) -> IO[str]:
+        """Where it reads its orders."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    def start(self) -> None:
+        """Start it; its standard input is a pipe, so it learns of our end however we end."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own modules with arguments of our own
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
+            )
+        if self._niceness:
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, self._niceness)
+        self._started = self._clock.now()
+
+    def revive(self) -> bool:
+        """Start it again when it died, later and later the oftener it does; True when it was started now."""
+        if self.running:
+            return False
+        now = self._clock.now()
+        if self._started is not None:
+            if now - self._started > _STEADY:
+                self._failures = 0
+            wait = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures, 6))
+            if now < self._started + wait:
+                return False
+            self._failures += 1
+        self.start()
+        return True
+
+    def order(self, line: str) -> None:
+        """Write one line to its standard input; a dead child is the next `revive`'s business."""
+        try:
+            self.input.write(line + "\n")
+            self.input.flush()
+        except (BrokenPipeError, ValueError):
+            return
+
+    def wait_for(self, ready: Callable[[], bool], *, seconds: float) -> None:
+        """Wait until it says that it is ready.
+
+        Raises:
+            InternalError: it ended, or took too long; the end of its log is in the message.
+        """
+        begin = stopwatch()
+        while not ready():
+            if not self.running:
+                raise InternalError(f"the {self.name} ended at its start: {self.tail()}", hint=f"see {self.log}")
+            if stopwatch() - begin > seconds:
+                raise InternalError(f"the {self.name} was not ready within {seconds:.0f} s", hint=f"see {self.log}")
+            pause(0.02)
+
+    def tail(self, lines: int = 5) -> str:
+        """The last lines of its log."""
+        try:
+            return " | ".join(self.log.read_text(errors="replace").strip().splitlines()[-lines:])
+        except OSError:
+            return "no log"
+
+    def stop(self) -> None:
+        """Ask it to end, and make it end when it does not."""
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if process.stdin is not None:
+            try:
+                process.stdin.close()
+            except BrokenPipeError:
+                process.stdin = None
+        self._process = None
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,200 @@
+"""The live loop: feeds what happens to `decide` on a real clock, and carries out what it commands.
+
+One process holds the loop by a lease. Beside it run the server and the trainer, which it starts, watches and restarts.
+Everything that matters is in the ledger and the prediction log: after a crash the next start folds them again and goes
+on where this one was.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from homeostat.ci.collect import collect
+from homeostat.core import events as ev
+from homeostat.core.clock import Clock, SystemClock, duration, pause, stopwatch
+from homeostat.core.errors import ConflictError, InternalError, RefusedError, RetryableError
+from homeostat.engine.feed import Feed
+from homeostat.engine.server import Server
+from homeostat.engine.state import Rules, State
+from homeostat.engine.trainer import Trainer
+from homeostat.engine.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from homeostat.core.ledger import Lease, Recorded
+    from homeostat.core.store import Store
+    from homeostat.loop import Loop
+
+_LEASE = timedelta(seconds=30)
+_RENEW = timedelta(seconds=5)
+_TICK_SECONDS = 0.2
+
+
+class Live:
+    """One loop in the hands of this process.
+
+    Args:
+        store: Where everything is kept.
+        loop: The declaration; it must come from a file, because the server and the trainer read it too.
+        clock: The loop's clock. A virtual one makes the server take the time of a request from its header.
+        host: Where the server listens.
+        port: 0 takes a free one.
+        on_decision: Called with every decision as it is recorded, whoever caused it.
+
+    Example:
+        >>> with Live(store, load("loop.py")) as live:   # doctest: +SKIP
+        ...     live.run()
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        loop: Loop,
+        *,
+        clock: Clock | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        on_decision: Callable[[Recorded], None] | None = None,
+    ) -> None:
+        if loop.file is None:
+            raise RefusedError("a loop that runs live must be declared in a file", hint="load it with homeostat.load()")
+        self.store = store
+        self.loop = loop
+        self.clock = clock or SystemClock()
+        played = not isinstance(self.clock, SystemClock)
+        self.feed = Feed(store.ledger, Rules(loop=loop.name, when=loop.when, deploy=loop.deploy))
+        self.server = Server(store, loop, host=host, port=port, played=played)
+        self.trainer = Trainer(store, loop, self.feed, self.clock, played=played)
+        self.watch = Watch(store, loop)
+        self._wall = SystemClock()
+        self._on_decision = on_decision
+        self._lease: Lease | None = None
+        self._renewed = self._wall.now()
+        self._told = 0
+        self._stopping = False
+
+    def __enter__(self) -> Live:
+        """Take the loop in charge."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let it go."""
+        self.stop()
+
+    def start(self) -> None:
+        """Take the loop in charge: collect, and train the first model or resume what was cut off.
+
+        Raises:
+            RefusedError: another process holds the loop.
+        """
+        owner = f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})"
+        try:
+            lease = self.store.ledger.acquire(self._name, owner, ttl=_LEASE, now=self._wall.now())
+        except ConflictError as error:
+            hint = "stop the other one first, or watch it with `homeostat status`"
+            raise RefusedError(f"loop {self.loop.name!r} is up already: {error.what}", hint=hint) from error
+        self._lease = lease
+        self._told = self.store.ledger.newest()
+        self.collect()
+        started = ev.LoopStarted(loop=self.loop.name, who=owner, declaration=self.loop.digest)
+        self.feed.give(started, time=self.clock.now(), lease=lease)
+        self.watch.resume(self.store.ledger)
+        self.carry_out()
+
+    def run(self) -> None:
+        """Step until `stop` is called from a signal handler or another thread."""
+        while not self._stopping:
+            try:
+                self.step()
+            except RetryableError:
+                if not self._held():
+                    raise
+            pause(_TICK_SECONDS)
+
+    def step(self) -> State:
+        """Look at what happened since the last step, decide, and carry out what was decided."""
+        self._renew()
+        now = self.clock.now()
+        self.watch.take()
+        due = self.watch.since is None or now - self.watch.since >= duration(self.loop.observe)
+        if due and self.feed.catch_up().champion is not None:
+            self.collect()
+            observed = self.watch.observe(self.feed.state, now, self.server.counts())
+            self.feed.give(observed, time=now, lease=self._lease)
+        return self.carry_out()
+
+    def carry_out(self) -> State:
+        """Bring the world in line with the ledger: processes, runs, traffic. Idempotent."""
+        state = self.feed.catch_up()
+        if state.champion is not None:
+            self.server.keep()
+        if state.replacing is not None and (self.server.arms_seq() or 0) >= state.replacing:
+            applied = ev.RoutingApplied(loop=self.loop.name, arms_seq=state.replacing)
+            self.feed.give(applied, time=self.clock.now(), lease=self._lease)
+        self.trainer.keep(self.feed.state, self._lease)
+        self._tell()
+        return self.feed.catch_up()
+
+    def settle(self, *, seconds: float = 600.0) -> State:
+        """Wait until no run is in flight and the server answers as the ledger says.
+
+        Raises:
+            InternalError: that took longer than `seconds`.
+        """
+        begin = stopwatch()
+        while (state := self.carry_out()).inflight is not None or state.replacing is not None:
+            self._renew()
+            if stopwatch() - begin > seconds:
+                waits = f"the run for {state.inflight.key}" if state.inflight else "the server's new routing"
+                raise InternalError(f"{waits} took longer than {seconds:.0f} s", hint=f"see {self.store.path / 'logs'}")
+            pause(0.01)
+        return state
+
+    def collect(self) -> ev.RowsAppended | None:
+        """Take in what is new at the source."""
+        table = self.watch.table
+        return collect(self.loop.source, table, self.store.ledger, self.loop.name, self.clock)
+
+    def stop(self, reason: str = "asked to stop") -> None:
+        """Let the loop go: end the trainer and the server, keep what they were doing for the next start."""
+        self._stopping = True
+        self.trainer.stop()
+        self.server.stop()
+        self.watch.take()
+        if self._lease is None:
+            return
+        lease, self._lease = self._lease, None
+        if self._holds(lease):
+            stopped = ev.LoopStopped(loop=self.loop.name, who=lease.owner, reason=reason)
+            self.feed.give(stopped, time=self.clock.now(), lease=lease)
+            self.store.ledger.release(lease)
+
+    @property
+    def _name(self) -> str:
+        return f"engine/{self.loop.name}"
+
+    def _held(self) -> bool:
+        return self._lease is not None and self._holds(self._lease)
+
+    def _holds(self, lease: Lease) -> bool:
+        return self.store.ledger.lease_holder(self._name, now=self._wall.now()) in (lease.owner, None)
+
+    def _renew(self) -> None:
+        now = self._wall.now()
+        if self._lease is not None and now - self._renewed > _RENEW:
+            self.store.ledger.renew(self._lease, ttl=_LEASE, now=now)
+            self._renewed = now
+
+    def _tell(self) -> None:
+        if self._on_decision is None:
+            return
+        for recorded in self.store.ledger.events(after=self._told, loop=self.loop.name, kinds=(ev.Decided,)):
+            self._told = recorded.seq
+            self._on_decision(recorded)

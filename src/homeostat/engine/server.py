@@ -1,0 +1,101 @@
+"""The server as the engine sees it: a child process that is kept alive, asked what it routes, and read for its counts."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from homeostat.cd.monitor import ServiceCounts
+from homeostat.cd.serve import RoutingStatus, read_endpoint
+from homeostat.engine.children import Child
+
+if TYPE_CHECKING:
+    from homeostat.core.store import Store
+    from homeostat.loop import Loop
+
+_START_SECONDS = 60.0
+_ASK_SECONDS = 5.0
+_PREDICTING = frozenset({"/predict", "/v2/infer"})
+
+
+class Server:
+    """The data plane of one loop.
+
+    Args:
+        store: Where it finds the ledger and the models.
+        loop: Its declaration.
+        host, port: Where it listens; port 0 takes a free one.
+        played: Whether requests carry their own time.
+    """
+
+    def __init__(self, store: Store, loop: Loop, *, host: str, port: int, played: bool) -> None:
+        self._store, self._loop = store, loop
+        arguments = ["--store", str(store.path), "--loop-file", str(loop.file), "--host", host, "--port", str(port)]
+        arguments += ["--played"] if played else []
+        log = store.path / "logs" / f"{loop.name}-server.log"
+        self._child = Child("server", "homeostat.engine.server_process", arguments, log)
+        self._before: dict[tuple[str, int], float] = {}
+
+    @property
+    def url(self) -> str | None:
+        """Where it answers, while it runs."""
+        endpoint = read_endpoint(self._store.path, self._loop.name)
+        return endpoint.url if endpoint is not None and endpoint.pid == self._child.pid else None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id."""
+        return self._child.pid
+
+    def keep(self) -> None:
+        """Start it, or start it again when it died; returns when it answers."""
+        if self._child.revive():
+            self._before = {}
+            self._child.wait_for(lambda: self.url is not None, seconds=_START_SECONDS)
+
+    def arms_seq(self) -> int | None:
+        """Ledger number of the division of traffic that it answers with; None when it does not say."""
+        body = self._ask("/routing")
+        return msgspec.json.decode(body, type=RoutingStatus).seq if body is not None else None
+
+    def counts(self) -> ServiceCounts | None:
+        """What it counted since the last call; None when it does not answer."""
+        body = self._ask("/metrics")
+        if body is None:
+            return None
+        from prometheus_client.parser import text_string_to_metric_families
+
+        families = {family.name: family for family in text_string_to_metric_families(body.decode())}
+        now = {
+            (sample.labels["route"], int(sample.labels["status"])): sample.value
+            for sample in families["homeostat_requests"].samples
+            if sample.name.endswith("_total") and sample.labels["route"] in _PREDICTING
+        }
+        new = {key: value - self._before.get(key, 0.0) for key, value in now.items()}
+        invalid = sum(one.value for one in families["homeostat_invalid_predictions"].samples if "_total" in one.name)
+        since = invalid - self._before.get(("invalid", 0), 0.0)
+        self._before = now | {("invalid", 0): invalid}
+        return ServiceCounts(
+            requests=int(sum(new.values())),
+            errors=int(sum(count for (_, status), count in new.items() if status >= 500)),
+            refused=int(sum(count for (_, status), count in new.items() if status == 400)),
+            invalid=int(since),
+        )
+
+    def stop(self) -> None:
+        """Let it drain and end."""
+        self._child.stop()
+
+    def _ask(self, path: str) -> bytes | None:
+        url = self.url
+        if url is None:
+            return None
+        try:
+            with urllib.request.urlopen(url + path, timeout=_ASK_SECONDS) as reply:
+                body: bytes = reply.read()
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            return None
+        return body

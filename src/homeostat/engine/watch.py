@@ -1,0 +1,144 @@
+"""What the engine sees: the log joined with labels, the training table that grows from it, and the monitor's view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from homeostat.cd import guardrails
+from homeostat.cd.judge import JudgeConfig
+from homeostat.cd.monitor import Champion, MonitorConfig, ServiceCounts, observe
+from homeostat.cd.pairs import judge_trial
+from homeostat.core import events as ev
+from homeostat.core.model import Bundle, Manifest
+from homeostat.engine.traffic import Labelled, Traffic, training_rows
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from homeostat.cd.deploy import Canary
+    from homeostat.core.ledger import Ledger
+    from homeostat.core.store import Store
+    from homeostat.engine.state import State
+    from homeostat.loop import Loop
+
+_WINDOWS = 4
+"""How many monitor windows of rows are handed over, so that enough of them have matured."""
+
+
+class Watch:
+    """The eyes of a loop.
+
+    Args:
+        store: Its log and tables.
+        loop: Its declaration.
+    """
+
+    def __init__(self, store: Store, loop: Loop) -> None:
+        self._store, self._loop = store, loop
+        self._config: MonitorConfig = loop.monitor or MonitorConfig()
+        self.table = store.table(loop.name, "rows", loop.source.spec)
+        self.traffic = Traffic(store.log_folder(loop.name))
+        self.since: datetime | None = None
+        self._block: list[tuple[datetime, dict[str, Any]]] = []
+        self._labelled: list[Labelled] = []
+        self._manifests: dict[int, Manifest] = {}
+
+    def resume(self, ledger: Ledger) -> None:
+        """Go on after the last recorded observation."""
+        seen = [one.event.now for one in ledger.events(loop=self._loop.name, kinds=(ev.Observed,))]
+        self.since = seen[-1] if seen else None
+
+    def take(self) -> int:
+        """Read the log on; gives the number of records."""
+        arrived = self.traffic.take()
+        new = arrived.answered
+        self._block.extend(one for one in new if self.since is None or one[0] >= self.since)
+        self._labelled.extend(arrived.labelled)
+        return arrived.records
+
+    def observe(self, state: State, now: datetime, service: ServiceCounts | None) -> ev.Observed:
+        """Everything since the last observation, as the monitor sees it; labelled rows join the training table."""
+        assert state.champion is not None
+        champion = self._champion(state)
+        self._learn(state.champion)
+        rows = self._manifest(state.champion).signature.decode(features for _, features in self._block)
+        observed = observe(
+            self._loop.name,
+            now,
+            champion,
+            rows=rows,
+            predictions=self.traffic.scores(state.champion, rows.height) if rows.height else None,
+            outcomes=self.traffic.outcomes(last=_WINDOWS * self._config.window.rows),
+            service=service,
+            since=self.since,
+            newest=self.traffic.newest,
+            trainable=self.table.count_trainable(now),
+            judgement=self._judgement(state, champion, now),
+            config=self._config,
+        )
+        self.since, self._block = now, []
+        return observed
+
+    def _learn(self, champion: int) -> None:
+        """Append rows whose label came to the training table; the same row twice is one row."""
+        if not self._labelled:
+            return
+        spec = self._loop.source.spec
+        assert spec.target is not None
+        signature = self._manifest(champion).signature
+        rows = training_rows(self._labelled, signature, spec, self.table.columns[spec.target])
+        self.table.append(rows, source="prediction log")
+        self._labelled = []
+
+    def _judgement(self, state: State, champion: Champion, now: datetime) -> ev.Judgement | None:
+        trial, plan = state.trial, state.rules.deploy
+        if trial is None or trial.started is None:
+            return None
+        outcomes = self.traffic.outcomes(since=trial.started)
+        scores = [outcomes.predictions.get(version) for version in (trial.champion, trial.challenger)]
+        checks: tuple[ev.Signal, ...] = ()
+        if scores[0] is not None and scores[1] is not None:
+            asked = outcomes.asked[trial.champion] & outcomes.asked[trial.challenger]
+            checks = guardrails.check(scores[0][asked], scores[1][asked])
+        return judge_trial(
+            champion,
+            trial.challenger,
+            outcomes,
+            now,
+            config=judge_config(plan),
+            maturity=self._config.window.maturity,
+            guardrails=checks,
+        )
+
+    def _champion(self, state: State) -> Champion:
+        assert state.champion is not None
+        versions = {state.champion} | ({state.trial.challenger} if state.trial else set())
+        manifest = self._manifest(state.champion)
+        metric = self._loop.metric_for(manifest.signature)
+        accepted = {version: self._manifest(version).test_metrics.get(metric) for version in versions}
+        return Champion(
+            version=state.champion,
+            task=manifest.signature.task,
+            metric=metric,
+            classes=manifest.signature.classes,
+            profile=manifest.reference,
+            since=manifest.lineage.window_end,
+            references={version: value for version, value in accepted.items() if value is not None},
+        )
+
+    def _manifest(self, version: int) -> Manifest:
+        if version not in self._manifests:
+            row = self._store.ledger.version(self._loop.name, version)
+            self._manifests[version] = Bundle.read(self._store.artifacts, row.manifest).manifest
+        return self._manifests[version]
+
+
+def judge_config(plan: Canary) -> JudgeConfig:
+    """The judge's part of a deployment plan."""
+    return JudgeConfig(
+        alpha_harm=plan.alpha_harm,
+        alpha_promote=plan.alpha_promote,
+        harm=plan.harm,
+        margin=plan.margin,
+        horizon=plan.horizon,
+    )

@@ -1,0 +1,139 @@
+"""Loop: everything about one model in one declaration, checked whole when it is built."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from homeostat.cd.deploy import Canary, Plan
+from homeostat.ci import gates as standard_gates
+from homeostat.core.errors import LoopError
+from homeostat.ct.how import Method, Refit
+from homeostat.ct.when import AnyPolicy, Policy, never
+from homeostat.ct.where import Place, Process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import polars as pl
+
+    from homeostat.ci.collect import Source
+    from homeostat.ci.gates import Gate
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class Loop:
+    """One model and the loop around it.
+
+    Args:
+        name: Lower-case letters, digits and hyphens; at most 63. It names the model's address too.
+        source: Where rows come from, and what their columns mean.
+        features: A plain function from raw rows (without target and label time) to features, row by row. It runs in
+            training and in serving; None uses the raw columns.
+        model: Any scikit-learn estimator; None picks a sensible one for the schema.
+        metric: What counts, for example `roc_auc`, `log_loss`, `mae`; None picks one for the task.
+        gates: What a candidate has to pass. The checks of the promises (NaN, tied, under-sampled, changed schema) always
+            run as well.
+        deploy: How a candidate becomes the champion.
+        when: When to retrain.
+        how: How to refit.
+        where: Where training runs.
+        test: Length of the newest stretch of labelled rows that candidates are tested on, as in `"14d"`, or a share of
+            them, as in `0.2`.
+        seed: Makes runs repeatable.
+
+    Raises:
+        LoopError: lists everything that does not hold together.
+
+    Example:
+        >>> from homeostat import FileSource, Loop
+        >>> Loop(name="rides", source=FileSource("bikes.csv", time="time", target="rides")).name
+        'rides'
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        source: Source,
+        features: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+        model: Any = None,
+        metric: str | None = None,
+        gates: Sequence[Gate] | None = None,
+        deploy: Plan | None = None,
+        when: AnyPolicy | None = None,
+        how: Method | None = None,
+        where: Place | None = None,
+        test: str | float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        self.name = name
+        self.source = source
+        self.features = features
+        self.model = model
+        self.metric = metric
+        self.gates = tuple(standard_gates.default() if gates is None else gates)
+        self.deploy = Canary() if deploy is None else deploy
+        self.when = never() if when is None else when
+        self.how = Refit() if how is None else how
+        self.where = Process() if where is None else where
+        self.test = test
+        self.seed = seed
+        self.file: Path | None = None
+        problems = self._problems()
+        if problems:
+            raise LoopError(f"loop {name!r} does not hold together: {'; '.join(problems)}", hint=_HINT)
+
+    def _problems(self) -> list[str]:
+        """Everything that is wrong with the declaration."""
+        found = []
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            found.append("name has other characters than a-z, 0-9 and '-', or is too long")
+        if not hasattr(self.source, "spec"):
+            found.append(f"source is a {type(self.source).__name__}, not a FileSource or FrameSource")
+        elif self.source.spec.target is None:
+            found.append("source names no target, so there is nothing to predict")
+        found.extend(_callable_problems(self.features))
+        if self.model is not None:
+            lacking = [part for part in ("fit", "predict") if not callable(getattr(self.model, part, None))]
+            if isinstance(self.model, type):
+                found.append(f"model is the class {self.model.__name__}; write {self.model.__name__}()")
+            elif lacking:
+                found.append(f"model {type(self.model).__name__} has no {' and no '.join(lacking)}")
+        for part, kind in (("deploy", Plan), ("when", Policy), ("how", Method), ("where", Place)):
+            value = getattr(self, part)
+            if not isinstance(value, kind):
+                found.append(f"{part} is a {type(value).__name__}")
+        odd = [type(gate).__name__ for gate in self.gates if not callable(getattr(gate, "check", None))]
+        if odd:
+            found.append(f"gates has {', '.join(odd)}, which have no check()")
+        return found
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the declaration's printable parts: changes whenever a decision could."""
+        parts = [self.name, repr(self.model), self.metric, [repr(gate) for gate in self.gates], repr(self.how)]
+        parts += [msgspec.to_builtins(part) for part in (self.deploy, self.when, self.where)]
+        source = inspect.getsource(self.features) if self.features is not None else ""
+        return hashlib.sha256(msgspec.json.encode([*parts, source, self.test, self.seed])).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Loop(name={self.name!r})"
+
+
+_HINT = "see `homeostat init` for a declaration that works"
+
+
+def _callable_problems(features: Any) -> list[str]:
+    if features is None:
+        return []
+    if not callable(features):
+        return [f"features is a {type(features).__name__}, not a function"]
+    needed = [one for one in inspect.signature(features).parameters.values() if one.default is one.empty]
+    return [] if len(needed) == 1 else [f"features takes {len(needed)} arguments, not the one DataFrame"]
