@@ -8,7 +8,7 @@ a cohort counts, whole, once its labels are in; cohorts are released strictly in
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _UNKNOWN = np.iinfo(np.int64).min
 
 
@@ -46,7 +47,7 @@ def microseconds(moments: ArrayLike) -> NDArray[np.int64]:
 
 def microsecond(moment: datetime) -> int:
     """One time as microseconds since 1970 UTC."""
-    return (utc(moment) - _EPOCH) // timedelta(microseconds=1)
+    return (utc(moment) - _EPOCH) // _MICROSECOND
 
 
 def matured(
@@ -84,8 +85,8 @@ def matured(
     ends = (cohort + 1) * every
     share = np.bincount(which, weights=known) / np.bincount(which)
     mature = (ends <= moment) & ((share >= rule.complete) | (ends + wait <= moment))
-    in_prefix: NDArray[Any] = np.logical_and.accumulate(mature)[which]
-    return in_prefix.astype(bool)
+    in_prefix = np.asarray(np.logical_and.accumulate(mature), dtype=np.bool_)
+    return in_prefix[which]
 
 
 def labelled_by(label_times: ArrayLike, now: datetime) -> NDArray[np.bool_]:

@@ -35,18 +35,12 @@ class Wealth(msgspec.Struct, frozen=True):
     rows: int = 0
     peak: float = 0.0
 
-    @property
-    def log_e(self) -> float:
-        """Natural logarithm of the e-value after the last row."""
-        return float(_log_mean_exp(np.asarray(self.logs)))
-
-    @property
-    def e(self) -> float:
-        """The e-value after the last row: 1 is no evidence, 1/alpha is proof at level alpha."""
-        return e_value(self.log_e)
+    def log_e(self, temper: float = 1.0) -> float:
+        """Natural logarithm of the e-value after the last row: 0 is no evidence, log(1/alpha) proof at level alpha."""
+        return float(_log_mean_exp(temper * np.asarray(self.logs)))
 
 
-def bet(wealth: Wealth, payoffs: NDArray[Any], line: float, *, least: int = 0) -> Wealth:
+def bet(wealth: Wealth, payoffs: NDArray[Any], line: float, *, least: int = 0, temper: float = 1.0) -> Wealth:
     """Continue betting that `E[payoff | past] > line`; a null of `<= line` makes the wealth a supermartingale.
 
     Args:
@@ -54,6 +48,7 @@ def bet(wealth: Wealth, payoffs: NDArray[Any], line: float, *, least: int = 0) -
         payoffs: Shape (n,), in the order in which they are to be believed; each in [-1, 1].
         line: The mean that the null allows, in (-1, 1).
         least: The peak counts only from this many rows on.
+        temper: Power (0..1] of every stake's wealth in the peak; one over the design effect of dependent rows.
 
     Returns:
         The gambler after these rows; the same, bit for bit, however the rows were cut into calls.
@@ -69,7 +64,7 @@ def bet(wealth: Wealth, payoffs: NDArray[Any], line: float, *, least: int = 0) -
     return Wealth(
         logs=tuple(paths[-1].tolist()),
         rows=wealth.rows + n,
-        peak=_peak(paths[1:][max(0, least - wealth.rows - 1) :], wealth.peak),
+        peak=_peak(paths[1:][max(0, least - wealth.rows - 1) :] * temper, wealth.peak),
     )
 
 
@@ -142,12 +137,12 @@ def watch(interval: Interval, values: NDArray[Any], alpha: float) -> Interval:
     )
 
 
-def bounds(interval: Interval, alpha: float) -> tuple[float, float] | None:
-    """The interval now, within [0, 1]; None before the first value."""
+def bounds(interval: Interval, alpha: float, dependence: float = 1.0) -> tuple[float, float] | None:
+    """The interval now, within [0, 1] and widened for dependent rows; None before the first value."""
     if not interval.rows:
         return None
     center = interval.staked / interval.stakes
-    radius = (np.log(2 / alpha) + interval.spread) / interval.stakes
+    radius = np.sqrt(dependence) * (np.log(2 / alpha) + interval.spread) / interval.stakes
     return max(0.0, float(center - radius)), min(1.0, float(center + radius))
 
 
@@ -159,3 +154,23 @@ def _running(start: float, values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _log_mean_exp(logs: NDArray[np.float64]) -> Any:
     top = logs.max(axis=-1, keepdims=True) if logs.size else np.zeros((*logs.shape[:-1], 1))
     return (top + np.log(np.mean(np.exp(logs - top), axis=-1, keepdims=True)))[..., 0]
+
+
+def design_effect(differences: NDArray[Any], cohorts: NDArray[Any]) -> float:
+    """How many rows carry the information of one, because rows of the same cohort move together; at least 1.
+
+    The variance of cohort sums over what it would be if rows were independent (Kish, "Survey sampling", 1965).
+
+    Args:
+        differences: Per-row loss differences, shape (n,), from rows before the trial.
+        cohorts: What is dependent, shape (n,): the day of each row, for example.
+
+    Example:
+        >>> design_effect(np.array([0.2, 0.2, -0.2, -0.2]), np.array([1, 1, 2, 2]))
+        2.0
+    """
+    _, which = np.unique(cohorts, return_inverse=True)
+    off = np.asarray(differences, dtype=float) - np.mean(differences)
+    alone = float(off @ off)
+    together = np.bincount(which, weights=off)
+    return max(1.0, float(together @ together) / alone) if alone else 1.0

@@ -31,6 +31,9 @@ class JudgeConfig(msgspec.Struct, frozen=True, kw_only=True):
         horizon: Pairs after which an undecided trial ends with the champion kept; later pairs are not looked at.
         minimum_pairs: No promotion on fewer pairs, however clear they look.
         confidence: Coverage (0..1) of the reported interval, at all times at once.
+        dependence: How many rows carry the information of one (see `evidence.design_effect`). At 1 the error bounds are
+            about the rows that were seen; a design effect by days, known from before the trial, makes them bounds about
+            other days too, and asks for that many times more rows.
     """
 
     alpha_harm: float = 0.01
@@ -40,6 +43,7 @@ class JudgeConfig(msgspec.Struct, frozen=True, kw_only=True):
     horizon: int = 20_000
     minimum_pairs: int = 200
     confidence: float = 0.95
+    dependence: float = 1.0
 
 
 class JudgeState(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +85,7 @@ def judge(
         challenger: Version number.
         guardrails: Checks that can only stop: any that alarmed is a roll-back.
         least: Smallest possible difference (challenger minus champion) of each row, used where a label is missing;
-            default -1. See `possible_differences`.
+            default -1. See `pairs.pairs`.
         greatest: Greatest possible difference, default 1.
 
     Returns:
@@ -121,8 +125,8 @@ def update(
     return JudgeState(
         pairs=state.pairs + len(low),
         missing=state.missing + int(missing[:room].sum()),
-        harm=bet(state.harm, low, rule.harm),
-        benefit=bet(state.benefit, -high, -rule.margin, least=rule.minimum_pairs),
+        harm=bet(state.harm, low, rule.harm, temper=1 / rule.dependence),
+        benefit=bet(state.benefit, -high, -rule.margin, least=rule.minimum_pairs, temper=1 / rule.dependence),
         lower=watch(state.lower, (low + 1) / 2, alpha),
         upper=watch(state.upper, (high + 1) / 2, alpha),
     )
@@ -142,7 +146,7 @@ def conclude(
     """
     rule = config or JudgeConfig()
     e_harm = e_value(state.harm.peak)
-    e_benefit = e_value(max(state.benefit.peak, state.benefit.log_e))
+    e_benefit = e_value(max(state.benefit.peak, state.benefit.log_e(1 / rule.dependence)))
     verdict, reason = _verdict(state, rule, guardrails)
     low, high = _interval(state, rule)
     return Judgement(
@@ -181,7 +185,7 @@ def _verdict(state: JudgeState, rule: JudgeConfig, guardrails: tuple[Signal, ...
 
 
 def _interval(state: JudgeState, rule: JudgeConfig) -> tuple[float | None, float | None]:
-    lower, upper = bounds(state.lower, 1 - rule.confidence), bounds(state.upper, 1 - rule.confidence)
+    lower, upper = (bounds(sums, 1 - rule.confidence, rule.dependence) for sums in (state.lower, state.upper))
     return (2 * lower[0] - 1 if lower else None), (2 * upper[1] - 1 if upper else None)
 
 
@@ -208,21 +212,3 @@ def _filled(
         return difference
     stand_in = np.full(len(difference), worst) if possible is None else np.asarray(possible, dtype=float)
     return np.where(missing, stand_in, difference)
-
-
-def possible_differences(
-    champion_losses: ArrayLike, challenger_losses: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least and greatest difference that a row's missing label could make, given what both versions predicted.
-
-    Where the versions agree the label does not matter, so that missing labels cost little.
-
-    Args:
-        champion_losses: Loss of the champion under every possible label, shape (n, classes), in [0, 1].
-        challenger_losses: The same for the challenger.
-
-    Returns:
-        Two arrays of shape (n,), for `least` and `greatest` of `judge`.
-    """
-    gaps = np.asarray(challenger_losses, dtype=float) - np.asarray(champion_losses, dtype=float)
-    return gaps.min(axis=1), gaps.max(axis=1)

@@ -14,9 +14,9 @@ import msgspec
 from homeostat.cd.cohorts import labelled_between
 from homeostat.cd.evidence import excess
 from homeostat.cd.performance import Champion, Outcomes, Window, measure
-from homeostat.cd.scoring import greater_is_better
 from homeostat.core.drift import DriftConfig, compare, drift
 from homeostat.core.events import Judgement, Observed, Performance, Signal, SignalKind
+from homeostat.core.metrics import greater_is_better
 from homeostat.core.profile import Profile
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _input_signals(
 def _performance_signals(
     champion: Champion | None, performance: list[Performance], rule: MonitorConfig
 ) -> list[Signal]:
-    """One `performance_drop` for the champion: alarmed when even the good end of its interval is below the tolerance."""
+    """One `performance_drop` for the champion: alarmed when even the good end of its interval is out of tolerance."""
     own = next((one for one in performance if champion is not None and one.version == champion.version), None)
     if own is None or own.value is None or own.low is None or own.high is None:
         return []

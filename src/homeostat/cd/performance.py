@@ -1,4 +1,4 @@
-"""Measured performance: every version's score on matured labels, beside what no model at all would have made of them."""
+"""Measured performance: each version's score on matured labels, beside what no model at all would make of them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import msgspec
 import numpy as np
 
 from homeostat.cd.cohorts import Maturity, labelled_by, matured, microseconds
-from homeostat.cd.scoring import greater_is_better, scored
 from homeostat.core.events import Performance
+from homeostat.core.metrics import estimate, greater_is_better, kappa_per, label_codes
+from homeostat.core.model.signature import Predictions
 from homeostat.core.profile import Profile
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -26,13 +27,23 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
         times: Time of each request, shape (n,): datetime64 or microseconds since 1970 UTC.
         label_times: When the label became known, shape (n,); NaT for never so far.
         labels: Shape (n,); whatever stands where the label is not known is not looked at.
-        predictions: By version: scores of shape (n, classes), or values of shape (n,); NaN where it did not predict.
+        predictions: By version: scores of shape (n, classes), or values of shape (n,).
+        asked: By version: which rows it had to answer, shape (n,); a version that is not named was asked about the rows
+            where its prediction is not NaN.
     """
 
     times: Any
     label_times: Any
     labels: Any
     predictions: dict[int, Any]
+    asked: dict[int, Any] = {}
+
+    def was_asked(self, version: int) -> NDArray[np.bool_]:
+        """Which rows a version had to answer, shape (n,)."""
+        if version in self.asked:
+            return np.asarray(self.asked[version], dtype=bool)
+        answered: NDArray[np.bool_] = ~np.isnan(_flat(np.asarray(self.predictions[version], dtype=float)))
+        return answered
 
 
 class Champion(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +57,7 @@ class Champion(msgspec.Struct, frozen=True, kw_only=True):
         profile: The reference block: inputs and predictions on the rows of acceptance.
         since: How old its knowledge is: the newest event time that it was trained on.
         references: By version: the metric's value when that version was accepted.
+        scale: Of a regression: the absolute error that counts as a loss of 1; see `core.metrics.row_loss`.
     """
 
     version: int
@@ -55,6 +67,7 @@ class Champion(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile | None = None
     since: datetime | None = None
     references: dict[int, float] = {}
+    scale: float = 1.0
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,12 +104,12 @@ def measure(champion: Champion, outcomes: Outcomes, now: datetime, window: Windo
     chosen = _judged(outcomes, now, rule)
     if not len(chosen):
         return []
-    labels = _coded(np.asarray(outcomes.labels), champion)
+    labels = coded_labels(outcomes.labels, champion.classes)
     last = _last_known(outcomes, labels, chosen)
     results = []
     for version in sorted(outcomes.predictions, key=lambda number: (number != champion.version, number)):
         scores = np.asarray(outcomes.predictions[version], dtype=float)[chosen]
-        usable = np.isfinite(scores if scores.ndim == 1 else scores.sum(axis=1)) & np.isfinite(labels[chosen])
+        usable = np.isfinite(_flat(scores)) & np.isfinite(labels[chosen])
         if usable.any():
             rows = labels[chosen][usable], scores[usable], last[usable]
             results.append(_performance(champion, version, *rows, confidence=rule.confidence))
@@ -116,15 +129,29 @@ def _judged(outcomes: Outcomes, now: datetime, rule: Window) -> NDArray[np.intp]
     return usable[np.argsort(times[usable], kind="stable")][-rule.rows :]
 
 
-def _coded(labels: NDArray[Any], champion: Champion) -> NDArray[np.float64]:
-    """Labels as numbers: a class by its place among the classes, NaN for one that the model does not know."""
-    if champion.classes is None:
-        coded = np.full(len(labels), np.nan)
-        known = np.array([isinstance(value, (int, float, np.number)) for value in labels.tolist()], dtype=bool)
-        coded[known] = labels[known].astype(float)
-        return coded
-    place = {label: float(index) for index, label in enumerate(champion.classes)}
-    return np.array([place.get(label, np.nan) for label in labels.tolist()])
+def coded_labels(labels: ArrayLike, classes: tuple[Any, ...] | None) -> NDArray[np.float64]:
+    """Labels as numbers, shape (n,): a class by its place among `classes`; NaN for one that is null or unknown."""
+    given = np.asarray(labels, dtype=object)
+    coded = np.full(len(given), np.nan)
+    there = np.array([label is not None for label in given], dtype=bool)
+    if classes is None:
+        coded[there] = given[there].astype(float)
+    elif there.any():
+        places = label_codes(np.array(given[there].tolist()), classes)
+        coded[there] = np.where(places < 0, np.nan, places)
+    return coded
+
+
+def as_predictions(scores: NDArray[np.float64], classes: tuple[Any, ...] | None) -> Predictions:
+    """The logged scores or values of rows as the metrics take them; the class is the one that scores highest."""
+    if classes is None:
+        return Predictions(value=scores)
+    return Predictions(value=np.asarray(classes)[scores.argmax(axis=1)], score=scores)
+
+
+def _flat(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One number per row that is finite only if all scores of the row are."""
+    return scores if scores.ndim == 1 else scores.sum(axis=1)
 
 
 def _last_known(outcomes: Outcomes, labels: NDArray[np.float64], chosen: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -148,22 +175,26 @@ def _performance(
     *,
     confidence: float,
 ) -> Performance:
-    metric, classes = champion.metric, len(champion.classes or ())
-    usual = _majority(labels, classes)
-    value, low, high = scored(metric, labels, scores, confidence)
-    persistence, _, _ = scored(metric, labels, _as_prediction(np.where(np.isnan(last), usual, last), classes), None)
-    majority, _, _ = scored(metric, labels, _as_prediction(np.full(len(labels), usual), classes), None)
+    metric, classes = champion.metric, champion.classes
+    truth = labels if classes is None else np.asarray(classes)[labels.astype(int)]
+    usual = _majority(labels, len(classes or ()))
+    guesses = np.where(np.isnan(last), usual, last), np.full(len(labels), usual)
+    persistence, majority = (estimate(metric, truth, _certain(guess, classes), classes).value for guess in guesses)
+    measured = estimate(metric, truth, as_predictions(scores, classes), classes)
+    low, high = measured.bounds(confidence) or (None, None)
+    greater = greater_is_better(metric)
     return Performance(
         version=version,
         metric=metric,
-        value=value,
+        value=measured.value,
         low=low,
         high=high,
         n=len(labels),
         reference=champion.references.get(version),
         persistence=persistence,
         majority=majority,
-        kappa_per=_kappa(metric, value, persistence),
+        kappa_per=kappa_per(measured.value, persistence, 1.0 if greater else 0.0),
+        greater_is_better=greater,
     )
 
 
@@ -171,13 +202,6 @@ def _majority(labels: NDArray[np.float64], classes: int) -> float:
     return float(np.bincount(labels.astype(int), minlength=classes).argmax()) if classes else float(labels.mean())
 
 
-def _as_prediction(guess: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
-    return np.eye(classes)[guess.astype(int)] if classes else guess
-
-
-def _kappa(metric: str, value: float | None, persistence: float | None) -> float | None:
-    """How much of the way from persistence to perfection: (value - persistence) / (perfect - persistence)."""
-    perfect = 1.0 if greater_is_better(metric) else 0.0
-    if value is None or persistence is None or persistence == perfect:
-        return None
-    return (value - persistence) / (perfect - persistence)
+def _certain(guess: NDArray[np.float64], classes: tuple[Any, ...] | None) -> Predictions:
+    scores = guess if classes is None else np.eye(len(classes))[guess.astype(int)]
+    return as_predictions(scores, classes)
