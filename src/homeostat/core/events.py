@@ -166,6 +166,8 @@ class RunStarted(Event, tag="run_started", frozen=True, kw_only=True):
     environment: Environment
     settings: dict[str, Any]
     """`step.setting` to its value where it is plain JSON, to its fingerprint otherwise."""
+    given: tuple[str, ...] = ()
+    """The settings that the caller stated; the others are defaults of the code."""
     inputs: dict[str, dict[str, str]] = {}
     """Input name to its `fingerprint` and, where the value is small enough to be kept for a resume, its `artifact`."""
     executor: str = "threads"
@@ -220,6 +222,7 @@ class RowsAppended(Event, tag="rows_appended", frozen=True, kw_only=True):
     late: int
     total: int
     newest: datetime | None
+    labelled: int = 0
 
 
 class SchemaAccepted(Event, tag="schema_accepted", frozen=True, kw_only=True):

@@ -104,6 +104,20 @@ class Table:
             return self._index.newest
 
     @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        with self._lock:
+            self._catch_up()
+            return self._index.count
+
+    @property
+    def version(self) -> int:
+        """The newest version; -1 before the first append."""
+        with self._lock:
+            delta = self._refresh()
+            return -1 if delta is None else delta.version()
+
+    @property
     def columns(self) -> dict[str, pl.DataType]:
         """Stored columns and their types; empty before the first append."""
         with self._lock:
@@ -129,7 +143,7 @@ class Table:
         with self._lock:
             for _ in range(_ATTEMPTS):
                 self._catch_up()
-                ready = self._conform(rows)
+                ready = self.conform(rows)
                 fresh = self._index.sort_out(ready)
                 late = self._index.late(fresh.rows)
                 if fresh.rows.height and not self._commit(fresh.rows, fresh.after, source):
@@ -147,6 +161,22 @@ class Table:
             f"other writers of the table {self.folder.name!r} won {_ATTEMPTS} times in a row",
             hint="append again, with fewer writers or larger batches",
         )
+
+    def conform(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows as they would be stored; refuses what `append` would refuse, and stores nothing.
+
+        Raises:
+            DataError: The rows break their declaration.
+            SchemaError: Their columns are not those of the table.
+        """
+        with self._lock:
+            delta = self._refresh()
+        types = {} if delta is None else stored_types(delta)
+        lacking = [name for name in self.spec.labels if name in types and name not in rows.columns]
+        rows = _rows.prepare(
+            rows.with_columns(pl.lit(None, dtype=types[name]).alias(name) for name in lacking), self.spec
+        )
+        return _conform(rows, types) if types else rows
 
     def snapshot(self, version: int | None = None) -> Snapshot:
         """Name a version of the table, the newest by default.
@@ -256,14 +286,6 @@ class Table:
                 hint="put the declaration back, or collect into a new table",
             )
         return meta
-
-    def _conform(self, rows: pl.DataFrame) -> pl.DataFrame:
-        types = {} if self._delta is None else stored_types(self._delta)
-        lacking = [name for name in self.spec.labels if name in types and name not in rows.columns]
-        rows = _rows.prepare(
-            rows.with_columns(pl.lit(None, dtype=types[name]).alias(name) for name in lacking), self.spec
-        )
-        return _conform(rows, types) if types else rows
 
     def _commit(self, rows: pl.DataFrame, after: RowIndex, source: str) -> bool:
         """Append physical rows in one commit on top of the version that was checked; False when somebody was faster."""
