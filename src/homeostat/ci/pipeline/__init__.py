@@ -1,0 +1,19 @@
+"""The pipeline engine: steps by parameter names, a content-addressed cache with explainable keys, resume, records."""
+
+from homeostat.ci.pipeline.environment import current_environment
+from homeostat.ci.pipeline.explain import Explanation, StepWhy, explain
+from homeostat.ci.pipeline.graph import Step, step
+from homeostat.ci.pipeline.pipeline import Pipeline, Run
+from homeostat.ci.pipeline.record import mark_interrupted
+
+__all__ = [
+    "Explanation",
+    "Pipeline",
+    "Run",
+    "Step",
+    "StepWhy",
+    "current_environment",
+    "explain",
+    "mark_interrupted",
+    "step",
+]

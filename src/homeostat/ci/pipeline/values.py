@@ -1,0 +1,135 @@
+"""Values on their way from one step to the next: what a step gets is always what the artifact holds."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import traceback
+import typing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homeostat.core import codecs
+from homeostat.core.errors import HomeostatError, IntegrityError, LoopError, NotFoundError, StepFailedError
+
+if TYPE_CHECKING:
+    from homeostat.ci.pipeline.graph import Step
+    from homeostat.core.artifacts import Blobs
+
+_NOTHING = object()
+
+
+class Value:
+    """The output of a step: an artifact's name, and its value or bytes while a later step may want them.
+
+    A step that changes its argument in place must not change what another step, or a resumed run, is given. So tables
+    are handed over as clones, arrays read-only, and composite values are decoded anew for every step that takes them.
+    """
+
+    def __init__(self, name: str, blobs: Blobs, value: Any = _NOTHING, data: bytes | None = None) -> None:
+        self.name = name
+        self._blobs = blobs
+        self._value = value
+        self._data = data
+
+    @classmethod
+    def made(cls, name: str, value: Any, data: bytes, blobs: Blobs) -> Value:
+        """The value that a step just returned."""
+        codec = codecs.codec_name(data)
+        return cls(name, blobs, data=data) if codec == "json" else cls(name, blobs, value=value)
+
+    @classmethod
+    def stored(cls, name: str, blobs: Blobs) -> Value | None:
+        """A value that an earlier run stored; None when its bytes are missing or damaged."""
+        try:
+            blobs.get(name)
+        except (NotFoundError, IntegrityError):
+            return None
+        return cls(name, blobs)
+
+    def hand(self) -> Any:
+        """The value for one step."""
+        if self._value is _NOTHING:
+            data = self._data if self._data is not None else self._blobs.get(self.name)
+            value = codecs.decode(data, self._blobs)
+            if codecs.codec_name(data) == "json":
+                self._data = data
+                return value
+            self._value = value
+        return _own(self._value)
+
+    def forget(self) -> None:
+        """No further step takes it: let its memory go."""
+        self._value, self._data = _NOTHING, None
+
+
+def _own(value: Any) -> Any:
+    """A value that its taker cannot change for others."""
+    polars, numpy = sys.modules.get("polars"), sys.modules.get("numpy")
+    if polars is not None and isinstance(value, (polars.DataFrame, polars.Series)):
+        return value.clone()
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        view = value.view()
+        view.flags.writeable = False
+        return view
+    return value
+
+
+def check_declared(step: Step, value: Any) -> None:
+    """Hold a step's output against its return annotation.
+
+    Raises:
+        LoopError: it is of another type.
+    """
+    declared = _declared(step.function)
+    if declared is None or isinstance(value, declared) or (declared is float and isinstance(value, int)):
+        return
+    what = f"step `{step.name}` declares that it returns {_type_name(declared)} but returned {_type_name(type(value))}"
+    hint = "does it end in `return`?" if value is None else "mend the annotation or the return value"
+    raise LoopError(what, hint=hint)
+
+
+def _declared(function: Any) -> Any:
+    """The declared return type as something `isinstance` takes; None when there is none, or it cannot be resolved."""
+    function = inspect.unwrap(getattr(function, "func", function))
+    declared = getattr(function, "__annotations__", {}).get("return", Any)
+    if isinstance(declared, str):
+        try:
+            declared = eval(declared, getattr(function, "__globals__", {}))  # noqa: S307 - the user's own annotation
+        except Exception:  # noqa: BLE001 - a name that only type checkers import
+            return None
+    if declared is None:
+        return type(None)
+    declared = typing.get_origin(declared) or declared
+    try:
+        isinstance(None, declared)
+    except TypeError:  # Any, a protocol, a type variable
+        return None
+    return declared
+
+
+def _type_name(kind: Any) -> str:
+    return kind.__qualname__ if isinstance(kind, type) else str(kind)
+
+
+def step_error(error: Exception, run: str, step: Step) -> HomeostatError:
+    """The error of a step, saying in which run and step it happened and how to resume."""
+    resume = f"mend it, then `homeostat run --resume {run}` goes on from this step"
+    if isinstance(error, HomeostatError):
+        hint = f"{error.hint}; then `homeostat run --resume {run}` goes on from this step" if error.hint else resume
+        try:
+            told = type(error)(f"run {run}, step `{step.name}`: {error.what}", hint=hint)
+        except TypeError:
+            told = HomeostatError(f"run {run}, step `{step.name}`: {error.what}", hint=hint)
+    else:
+        what = f"run {run}, step `{step.name}` failed{_line(error)}: {type(error).__name__}: {error}"
+        told = StepFailedError(what, hint=resume)
+    told.__cause__ = error
+    return told
+
+
+def _line(error: Exception) -> str:
+    """Where the step's own code raised, as `(features.py, line 12)`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename and "homeostat" not in frame.filename]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""

@@ -1,0 +1,171 @@
+"""Artifacts: immutable bytes named by their SHA-256, in a folder or behind any three-method store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from homeostat.core import faults
+from homeostat.core.clock import SystemClock, new_id
+from homeostat.core.errors import IntegrityError, NotFoundError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_STALE_SECONDS = 24 * 3600
+
+
+class Blobs(Protocol):
+    """What keeps artifacts: a folder here, an object store elsewhere."""
+
+    def put(self, data: bytes) -> str:
+        """Keep bytes durably and return their SHA-256 (64 hexadecimal digits)."""
+        ...
+
+    def get(self, name: str) -> bytes:
+        """The bytes with this SHA-256."""
+        ...
+
+    def has(self, name: str) -> bool:
+        """Whether bytes are kept under this name."""
+        ...
+
+
+class ArtifactStore:
+    """Artifacts in a folder: `ab/cdef...`, written aside, synced, then renamed, so a name never holds half a value.
+
+    Args:
+        folder: Where they lie; made with the first artifact.
+
+    Example:
+        >>> import tempfile
+        >>> artifacts = ArtifactStore(Path(tempfile.mkdtemp()))
+        >>> name = artifacts.put(b"rows")
+        >>> artifacts.get(name)
+        b'rows'
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self._aside = self.folder / "incoming"
+
+    def put(self, data: bytes) -> str:
+        """Keep bytes and return their name; the same bytes are kept once, and a damaged copy is mended.
+
+        Raises:
+            StoreError: the disk is full, or the folder cannot be written.
+        """
+        name = hashlib.sha256(data).hexdigest()
+        place = self._place(name)
+        try:
+            if _holds(place, data):
+                return name
+            self._write(place, data)
+        except OSError as error:
+            what = f"an artifact of {len(data):,} bytes could not be stored in {self.folder}: {error.strerror or error}"
+            hint = "free some space or check the folder's permissions, then run again; nothing was half-written"
+            raise StoreError(what, hint=hint) from error
+        return name
+
+    def get(self, name: str) -> bytes:
+        """The bytes with this name, verified.
+
+        Raises:
+            NotFoundError: there are none.
+            IntegrityError: they are not the bytes that were stored.
+        """
+        try:
+            data = self._place(name).read_bytes()
+        except FileNotFoundError as error:
+            what = f"artifact {name[:12]} is missing from {self.folder}"
+            raise NotFoundError(what, hint="run the step that made it again; the cache will notice") from error
+        except OSError as error:
+            raise StoreError(f"artifact {name[:12]} cannot be read: {error.strerror or error}") from error
+        if hashlib.sha256(data).hexdigest() != name:
+            what = f"artifact {name[:12]} was damaged: its bytes no longer have the SHA-256 that names it"
+            raise IntegrityError(what, hint="run the step that made it again, and check the disk")
+        return data
+
+    def has(self, name: str) -> bool:
+        """Whether there is an artifact of this name; its bytes are not verified."""
+        return self._place(name).is_file()
+
+    def names(self) -> Iterator[str]:
+        """Names of all artifacts, in order; files still being written are none."""
+        for folder in sorted(self.folder.glob("[0-9a-f][0-9a-f]")):
+            yield from sorted(folder.name + file.name for file in folder.iterdir())
+
+    def sweep(self) -> int:
+        """Remove what writers that died left half-written more than a day ago; return how many files that were."""
+        oldest = SystemClock().now().timestamp() - _STALE_SECONDS
+        stale = [file for file in self._aside.glob("*") if file.stat().st_mtime < oldest]
+        for file in stale:
+            file.unlink(missing_ok=True)
+        return len(stale)
+
+    def _place(self, name: str) -> Path:
+        if not _HASH.fullmatch(name):
+            what = f"{name[:80]!r} is not the name of an artifact"
+            raise NotFoundError(what, hint="a name is 64 hexadecimal digits, as `homeostat runs` shows them")
+        return self.folder / name[:2] / name[2:]
+
+    def _write(self, place: Path, data: bytes) -> None:
+        aside = self._aside / new_id()
+        try:
+            file = _create(aside)
+        except FileNotFoundError:
+            self._aside.mkdir(parents=True, exist_ok=True)
+            file = _create(aside)
+        try:
+            try:
+                _write_all(file, data)
+                os.fsync(file)
+            finally:
+                os.close(file)
+            faults.point("artifact.before_rename")
+            try:
+                aside.replace(place)
+            except FileNotFoundError:
+                place.parent.mkdir(exist_ok=True)
+                _sync_folder(self.folder)
+                aside.replace(place)
+            faults.point("artifact.after_rename")
+            _sync_folder(place.parent)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            raise
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(file, left) :]
+
+
+def _holds(place: Path, data: bytes) -> bool:
+    """Whether the file is there with these bytes: after a power cut a name may stand for an empty file."""
+    try:
+        if place.stat().st_size != len(data):
+            return False
+        return place.read_bytes() == data
+    except FileNotFoundError:
+        return False
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable, where the system knows how to."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
