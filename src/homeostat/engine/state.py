@@ -45,7 +45,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         inflight: The trigger that a run is working for.
         cancelling: Whether that run is to be ended.
         trial: The challenger on its way, if any.
-        replacing: Ledger number of a division of traffic that the server has not yet confirmed.
+        replacing: Ledger number of the event upon which traffic was divided anew, until the server confirms it.
         stopped: Why the data were refused, while they are.
         source_version: Newest version of the upstream source that was seen.
     """
@@ -142,7 +142,7 @@ def _trial_started(_state: State, recorded: Recorded, event: ev.TrialStarted) ->
 
 
 def _arms(state: State, recorded: Recorded, event: ev.ArmsSet) -> dict[str, object]:
-    changes: dict[str, object] = {"replacing": recorded.seq if state.served else None}
+    changes: dict[str, object] = {"replacing": (recorded.cause or recorded.seq) if state.served else None}
     if state.trial is not None and event.stage is not None:
         changes["trial"] = msgspec.structs.replace(state.trial, stage=event.stage, pairs_before=event.pairs)
     return changes
