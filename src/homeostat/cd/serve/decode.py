@@ -133,12 +133,18 @@ class RowDecoder:
             return self._slow_body(data)
         return Rows(self._finish(rows))
 
-    def rows(self, records: Sequence[Any]) -> list[Any]:
+    def rows(self, records: Sequence[Any], *, finite: bool = True) -> list[Any]:
         """Rows from plain objects, checked by the same rules.
+
+        Args:
+            records: One per row.
+            finite: Whether they are known to hold no NaN or infinity, as what a strict parser read.
 
         Raises:
             RowsError: Lists every problem up to a bound.
         """
+        if not finite:
+            return self._finish(self._slow_rows(records))
         try:
             rows: list[Any] = msgspec.convert(records, list[self.row_type])  # type: ignore[name-defined]
         except (msgspec.MsgspecError, RecursionError):
@@ -181,7 +187,7 @@ class RowDecoder:
         return rows
 
     def _slow_body(self, data: bytes) -> Rows:
-        content = parse(data)
+        content, finite = parse(data)
         request = ids = None
         if isinstance(content, dict) and isinstance(content.get("records"), list) and "records" not in self._fields:
             request, ids = _named(content)
@@ -195,7 +201,7 @@ class RowDecoder:
                 f"the body is {_found(content)}, not rows",
                 hint='send one object, a list of objects, or {"records": [...]}',
             )
-        return Rows(self.rows(content), request, ids)
+        return Rows(self.rows(content, finite=finite), request, ids)
 
     def _slow_rows(self, records: Sequence[Any]) -> list[Any]:
         problems: list[Problem] = []
@@ -228,18 +234,20 @@ class RowDecoder:
         return values if len(problems) == before else None
 
 
-def parse(data: bytes) -> Any:
-    """The content of a JSON body; NaN and infinity come through, so that the row and column that hold them are named.
+def parse(data: bytes) -> tuple[Any, bool]:
+    """The content of a JSON body, and whether it is strict JSON.
+
+    NaN and infinity come through, marked as not strict, so that the row and column that hold them can be named.
 
     Raises:
         DataError: The body is no JSON.
     """
     try:
-        return msgspec.json.decode(data)
+        return msgspec.json.decode(data), True
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        return json.loads(data)
+        return json.loads(data), False
     except (ValueError, RecursionError) as error:
         raise DataError(f"the body is no JSON: {error}") from error
 

@@ -38,7 +38,7 @@ def decode_labels(data: bytes, signature: Signature, now: datetime) -> list[Labe
     try:
         sent = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        sent = _slow(parse(data))
+        sent = _slow(parse(data)[0])
     problems: list[Problem] = []
     items = []
     for place, one in enumerate(sent):

@@ -66,6 +66,7 @@ class InferRequest(msgspec.Struct):
     outputs: list[RequestedOutput] = []
 
 
+_HINT = 'send {"inputs": [{"name": ..., "shape": [n], "datatype": ..., "data": [...]}, ...]}'
 _decoder = msgspec.json.Decoder(InferRequest)
 
 
@@ -76,18 +77,18 @@ def decode(data: bytes, decoder: RowDecoder, signature: Signature) -> tuple[Rows
         RowsError: Values do not fit; names row and column.
         DataError: The body is no inference request; names the tensor.
     """
+    finite = True
     try:
         request = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        content, finite = parse(data)
         try:
-            request = msgspec.convert(parse(data), InferRequest)
+            request = msgspec.convert(content, InferRequest)
         except (msgspec.MsgspecError, RecursionError) as error:
-            raise DataError(
-                f"the body is no inference request: {error}", hint="see /v2/models/{name} for the inputs"
-            ) from error
+            raise DataError(f"the body is no inference request: {error}", hint=_HINT) from error
     columns = _columns(request.inputs, decoder)
     names, values = list(columns), zip(*columns.values(), strict=True)
-    rows = decoder.rows([dict(zip(names, row, strict=True)) for row in values])
+    rows = decoder.rows([dict(zip(names, row, strict=True)) for row in values], finite=finite)
     wanted = tuple(output.name for output in request.outputs) or signature.outputs
     unknown = [name for name in wanted if name not in signature.outputs]
     if unknown:

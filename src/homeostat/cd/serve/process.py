@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "HOMEOSTAT_TOKEN"  # noqa: S105 - its name, not its value
 _DRAIN_SECONDS = 10.0
+_BACKLOG = 2_048
 _HOUSEKEEPING_SECONDS = 0.2
 
 
@@ -154,6 +155,8 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # From here on callers queue up: whoever reads the endpoint file is never refused.
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         what = f"the address {host}:{port} cannot be had: {error.strerror}"

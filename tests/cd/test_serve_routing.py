@@ -1,0 +1,153 @@
+"""Versions are loaded aside, checked and swapped; whatever cannot be used leaves what is in use alone."""
+
+from __future__ import annotations
+
+import pytest
+from tests.cd.serving import LOOP, Client, bundle, divide, flights, promote, raw, register, serving
+
+from homeostat.core.store import Store
+
+ROW = raw(flights(1, seed=9))[0]
+
+
+def version_of(client):
+    return client.predict([ROW])[0]["version"]
+
+
+def test_a_promotion_is_followed_and_acknowledged(store):
+    promote(store, register(store, bundle()))
+    second = register(store, bundle(seed=1))
+    with serving(store) as app:
+        client = Client(app)
+        before = version_of(client)
+        promote(store, second)
+        app.router.poll()
+        routing = client.get("/routing").json()
+        assert (before, version_of(client)) == (1, 2)
+    assert routing["seq"] == routing["wanted"] == store.ledger.arms(LOOP).seq
+    assert (routing["epoch"], routing["error"]) == (2, None)
+
+
+def test_a_rollback_loads_nothing_and_answers_as_before(store):
+    first, second = register(store, bundle()), register(store, bundle(seed=1))
+    promote(store, first)
+    with serving(store) as app:
+        client = Client(app)
+        before = client.post("/predict", {"records": [ROW], "id": "same"}).content
+        promote(store, second)
+        app.router.poll()
+        for blob in (store.path / "artifacts").rglob("*"):
+            if blob.is_file():
+                blob.unlink()
+        promote(store, first)
+        app.router.poll()
+        assert client.post("/predict", {"records": [ROW], "id": "same"}).content == before
+
+
+def other_features(rows):
+    return rows.with_columns(wind=rows["wind"] * 2)
+
+
+def test_a_bundle_with_other_features_is_refused_and_the_old_one_stays(store):
+    promote(store, register(store, bundle()))
+    second = register(store, bundle(features=other_features))
+    with serving(store) as app:
+        client = Client(app)
+        promote(store, second)
+        app.router.poll()
+        health = client.get("/health").json()
+        metrics = client.get("/metrics").text
+        assert version_of(client) == 1
+    assert "features() is not the one" in health["routing"]["error"]
+    assert health["ready"]
+    assert health["routing"]["seq"] != health["routing"]["wanted"]
+    assert "homeostat_routing_error 1.0" in metrics
+    assert "homeostat_routing_refusals_total 1.0" in metrics
+
+
+def test_flipped_bytes_are_refused_and_the_old_one_stays(store):
+    promote(store, register(store, bundle()))
+    made = bundle(seed=1)
+    second = register(store, made)
+    for path in (store.path / "artifacts").rglob("*"):
+        if path.is_file() and path.read_bytes() == made.data:
+            path.chmod(0o600)
+            path.write_bytes(made.data[:-1] + bytes([made.data[-1] ^ 1]))
+    with serving(store) as app:
+        client = Client(app)
+        promote(store, second)
+        app.router.poll()
+        assert version_of(client) == 1
+        assert client.get("/routing").json()["error"]
+
+
+def test_a_challenger_that_cannot_be_loaded_leaves_its_champion_alone(store):
+    promote(store, register(store, bundle()))
+    second = register(store, bundle(features=other_features))
+    divide(store, {1: ("champion", 0.5), second: ("canary", 0.5)})
+    with serving(store) as app:
+        client = Client(app)
+        routing = client.get("/routing").json()
+        assert {version_of(client) for _ in range(5)} == {1}
+    assert routing["seq"] != routing["wanted"]
+    assert "features()" in routing["error"]
+
+
+def test_a_division_from_before_a_promotion_is_not_carried_out(store):
+    first, second = register(store, bundle()), register(store, bundle(seed=1))
+    promote(store, first)
+    store.ledger.promote(LOOP, second, expected_epoch=1, who="test", reason="test", time=flights(1)["scheduled"][0])
+    with serving(store) as app:
+        assert version_of(Client(app)) == second
+
+
+def test_a_ledger_that_cannot_be_read_never_stops_the_answers(store):
+    promote(store, register(store, bundle()))
+    ledger = store.path / "ledger.sqlite"
+    with serving(store) as app:
+        client = Client(app)
+        whole = ledger.read_bytes()
+        ledger.write_bytes(b"no database" * 1_000)
+        app.router.poll()
+        assert version_of(client) == 1
+        assert "the ledger cannot be read" in client.get("/health").json()["routing"]["error"]
+        ledger.write_bytes(whole)
+        app.router.poll()
+        assert client.get("/routing").json()["error"] is None
+
+
+def test_the_ledger_is_followed_without_being_asked(store):
+    promote(store, register(store, bundle()))
+    second = register(store, bundle(seed=1))
+    with serving(store) as app:
+        promote(store, second)
+        client = Client(app)
+        for _ in range(2_000):
+            if client.get("/routing").json()["epoch"] == 2:
+                break
+        assert version_of(client) == second
+
+
+@pytest.mark.parametrize("change", ["column", "kind", "classes"])
+def test_a_model_with_another_contract_is_refused_by_name(store, change):
+    promote(store, register(store, bundle()))
+    rows = {
+        "column": flights(300, seed=2).with_columns(gusts=flights(300, seed=3)["wind"]),
+        "kind": flights(300, seed=2).with_columns(flights(300)["distance"].cast(str)),
+        "classes": flights(300, seed=2).with_columns(late=flights(300, seed=2)["carrier"]),
+    }[change]
+    second = register(store, bundle(rows))
+    with serving(store) as app:
+        client = Client(app)
+        promote(store, second)
+        app.router.poll()
+        assert version_of(client) == 1
+        error = client.get("/routing").json()["error"]
+    assert "another contract" in error
+    assert {"column": "'gusts' is new", "kind": "'distance' was integer", "classes": "classes were"}[change] in error
+
+
+def test_a_server_of_another_store_sees_nothing(store, tmp_path):
+    promote(store, register(store, bundle()))
+    with serving(Store.open(tmp_path / "other")) as app:
+        assert Client(app).get("/routing").json()["seq"] is None
