@@ -226,7 +226,11 @@ class Model:
             DataError: The rows cannot be used.
             ModelError: The model gave NaN or infinity.
         """
-        return self.predict_features(apply_features(self._features, rows, labels=self._labels))
+        return self.predict_features(self.featurize(rows))
+
+    def featurize(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """What the Loop's `features()` makes of raw rows, without target and label time."""
+        return apply_features(self._features, rows, labels=self._labels)
 
     def predict_features(self, features: pl.DataFrame) -> Predictions:
         """Predict rows whose features are computed already."""
