@@ -303,6 +303,11 @@ def behaves() -> Behaves:
     return Behaves()
 
 
+def default() -> tuple[Gate, ...]:
+    """What a Loop without gates of its own asks for: better than the champion, and no feature that leaks the target."""
+    return beats_champion(), not_leaking()
+
+
 def judge(evaluation: Evaluation, gates: Sequence[Gate]) -> tuple[GateResult, ...]:
     """The standing checks and then each gate.
 
@@ -367,12 +372,17 @@ def _same_schema(evaluation: Evaluation) -> GateResult:
     before, now = evaluation.champion_inputs, evaluation.inputs
     if before is None:
         return _result("same_schema", True, "there is no champion to differ from", {})
-    changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    changed = sorted(name for name in {*before, *now} if _kind(before.get(name)) != _kind(now.get(name)))
     numbers = {name: [before.get(name), now.get(name)] for name in changed[:_MOST_NAMED]}
     if not changed:
         return _result("same_schema", True, f"it takes the champion's {len(now)} columns", numbers)
     words = f"it takes other columns than the champion: {', '.join(changed[:_MOST_NAMED])}; promote it by hand if that is meant"
     return _result("same_schema", False, words, numbers)
+
+
+def _kind(kind: str | None) -> str | None:
+    """Whether a text column has few or many values is no change of what callers send."""
+    return "text" if kind == "category" else kind
 
 
 def _champion(label: str, evaluation: Evaluation) -> tuple[Difference | None, GateResult | None]:

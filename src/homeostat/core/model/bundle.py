@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import polars as pl
 
-from homeostat.core.errors import IntegrityError, ModelError
+from homeostat.core import codecs
+from homeostat.core.errors import CodecError, IntegrityError, ModelError
 from homeostat.core.events import Environment
 from homeostat.core.model.convert import Proof, Stored
 from homeostat.core.model.encoder import Coder, Encoder
@@ -25,22 +25,11 @@ from homeostat.core.schema import Schema
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from homeostat.core.artifacts import Blobs
+
 FORMAT = 1
 GOLDEN_ROWS = 5
 _GOLDEN_TOLERANCE = 1e-5
-_MAGIC = b"homeostat-bundle 1\n"
-
-
-class Blobs(Protocol):
-    """Where bytes are kept by their SHA-256."""
-
-    def put(self, data: bytes) -> str:
-        """Keep bytes; gives their SHA-256."""
-        ...
-
-    def get(self, key: str) -> bytes:
-        """The bytes again."""
-        ...
 
 
 class EstimatorInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -362,24 +351,20 @@ class Bundle:
         """The same model with other fields in its manifest, for example `test_metrics=`."""
         return Bundle(msgspec.structs.replace(self.manifest, **facts), self.data)
 
-    def to_bytes(self) -> bytes:
-        """Both parts in one piece: a line that says what it is, the manifest's length, the manifest, the bytes."""
-        manifest = self.manifest.to_json()
-        return _MAGIC + struct.pack("<Q", len(manifest)) + manifest + self.data
 
-    @staticmethod
-    def from_bytes(data: bytes) -> Bundle:
-        """The inverse of `to_bytes`.
+def _encode_bundle(bundle: Bundle, blobs: Blobs | None) -> bytes:
+    if blobs is None:
+        raise CodecError("a model is stored in two parts, and there is no artifact store for the second")
+    return bundle.save(blobs).encode()
 
-        Raises:
-            ModelError: The bytes are no bundle.
-            IntegrityError: They were changed.
-        """
-        start = len(_MAGIC) + 8
-        if data[: len(_MAGIC)] != _MAGIC or len(data) < start:
-            raise ModelError("these bytes are no model bundle of this version")
-        (length,) = struct.unpack("<Q", data[len(_MAGIC) : start])
-        return Bundle(Manifest.from_json(data[start : start + length]), data[start + length :])
+
+def _decode_bundle(data: bytes, blobs: Blobs | None) -> Bundle:
+    if blobs is None:
+        raise CodecError("a model is stored in two parts, and there is no artifact store to read the second from")
+    return Bundle.read(blobs, data.decode())
+
+
+codecs.register(Bundle, "bundle", _encode_bundle, _decode_bundle, blobs=True)
 
 
 def check_features(manifest: Manifest, features: Callable[..., pl.DataFrame] | None) -> None:

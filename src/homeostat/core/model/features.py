@@ -34,10 +34,11 @@ def features_code(features: Features | None) -> FeaturesCode | None:
     """The identity of a `features()`; None without one."""
     if features is None:
         return None
-    from homeostat.core.fingerprint import code_fingerprint
+    from homeostat.core.fingerprint import code_fingerprint, fingerprint
 
-    total, functions = code_fingerprint(features)
-    return FeaturesCode(fingerprint=total, functions=functions)
+    # Another version of a library is another environment, not another features(); golden rows guard against that.
+    functions = {name: part for name, part in code_fingerprint(features)[1].items() if not name.startswith("package:")}
+    return FeaturesCode(fingerprint=fingerprint(functions), functions=functions)
 
 
 def apply_features(features: Features | None, rows: pl.DataFrame, *, labels: Collection[str] = ()) -> pl.DataFrame:

@@ -1,0 +1,155 @@
+"""How a model is renewed: from scratch on a window of rows, or row by row from the state it is in.
+
+A method is a value. It says which rows are learned from and with what weight; what does the learning is in `ci`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from homeostat.core.clock import duration, utc
+from homeostat.core.errors import LoopError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+
+class Method(msgspec.Struct, frozen=True, tag_field="how"):
+    """What every method has."""
+
+    @property
+    def label(self) -> str:
+        """A short name, for the ledger and tables."""
+        raise TypeError(f"{type(self).__name__} is not a method of its own")
+
+    @property
+    def online(self) -> bool:
+        """Whether it continues from the state of the version before it."""
+        return False
+
+    def describe(self) -> dict[str, Any]:
+        """Itself as plain values, for a version's lineage."""
+        return {"label": self.label, **msgspec.to_builtins(self)}
+
+    def bounds(self, now: datetime) -> tuple[datetime | None, datetime]:
+        """First and last event time that it learns from at `now`; None has no first."""
+        return None, utc(now)
+
+    def select(self, rows: pl.DataFrame, time: str, now: datetime) -> pl.DataFrame:
+        """The rows that it learns from.
+
+        Args:
+            rows: Rows in stored types.
+            time: Their event time column.
+            now: Time on the loop's clock.
+
+        Returns:
+            Those whose event time is within `bounds(now)`, in their order.
+        """
+        import polars as pl
+
+        start, end = self.bounds(now)
+        inside = pl.col(time) <= end
+        return rows.filter(inside if start is None else inside & (pl.col(time) >= start))
+
+    def weights(self, rows: pl.DataFrame, time: str, now: datetime) -> NDArray[np.float64] | None:  # noqa: ARG002
+        """Weight of each row, shape (n,); None for equal weights."""
+        return None
+
+
+class Refit(Method, tag="refit", frozen=True, kw_only=True):
+    """Fit from scratch.
+
+    Attributes:
+        window: Learn from rows of this length of time back from now, as in `"60d"` (a sliding window); None learns
+            from all of them (an expanding window).
+        half_life: The age at which a row counts half as much as a new one, as in `"30d"`; None counts all the same.
+
+    Example:
+        >>> Refit(window="60d").label, Refit().label, Refit(half_life="30d").label
+        ('sliding 60d', 'expanding', 'expanding, half-life 30d')
+    """
+
+    window: str | None = None
+    half_life: str | None = None
+
+    def __post_init__(self) -> None:
+        for text in (self.window, self.half_life):
+            if text is not None:
+                duration(text)
+
+    @property
+    def label(self) -> str:
+        """The window policy in words."""
+        window = "expanding" if self.window is None else f"sliding {self.window}"
+        return window if self.half_life is None else f"{window}, half-life {self.half_life}"
+
+    def bounds(self, now: datetime) -> tuple[datetime | None, datetime]:
+        """See `Method.bounds`."""
+        end = utc(now)
+        return (None if self.window is None else end - duration(self.window)), end
+
+    def weights(self, rows: pl.DataFrame, time: str, now: datetime) -> NDArray[np.float64] | None:
+        """Half for every half-life of age."""
+        if self.half_life is None:
+            return None
+        import numpy as np
+
+        moment = utc(now).replace(tzinfo=None)
+        ages = np.datetime64(moment, "us") - rows[time].dt.replace_time_zone(None).to_numpy()
+        return np.asarray(0.5 ** (np.maximum(ages / np.timedelta64(1, "us"), 0) / _microseconds(self.half_life)))
+
+
+class Online(Method, tag="online", frozen=True, kw_only=True):
+    """Learn each labelled row once, in the order in which labels became known, after having predicted it.
+
+    A version continues from its parent's state with the rows that came since. Without a parent, or when the features
+    changed, it begins anew.
+
+    Attributes:
+        learner: `linear` is the compiled logistic or linear regression; `estimator` the Loop's own model, which then
+            needs `partial_fit`.
+        learning_rate: Step size of `linear`, above zero.
+        l2: Shrinkage of `linear` per step, zero or more.
+        batch: Rows per call of `partial_fit`; `linear` always learns row by row.
+
+    Example:
+        >>> Online().label
+        'online linear'
+    """
+
+    learner: Literal["linear", "estimator"] = "linear"
+    learning_rate: float = 0.05
+    l2: float = 0.0
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if not (0 < self.learning_rate < float("inf") and 0 <= self.l2 < 1 and self.batch >= 1):
+            raise LoopError(
+                f"Online(learning_rate={self.learning_rate}, l2={self.l2}, batch={self.batch}) is out of range",
+                hint="learning_rate above 0, l2 in 0..1, batch at least 1",
+            )
+        if self.learner not in {"linear", "estimator"}:
+            raise LoopError(f"there is no online learner {self.learner!r}", hint="choose 'linear' or 'estimator'")
+
+    @property
+    def label(self) -> str:
+        """What learns."""
+        return f"online {self.learner}"
+
+    @property
+    def online(self) -> bool:
+        """Yes."""
+        return True
+
+
+AnyMethod = Refit | Online
+
+
+def _microseconds(text: str) -> float:
+    return duration(text) / timedelta(microseconds=1)
