@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -15,7 +14,9 @@ import sqlalchemy as sa
 from homeostat.core import events as ev
 from homeostat.core import faults
 from homeostat.core import ledger_schema as db
-from homeostat.core.errors import ConflictError, HomeostatError, IntegrityError, NotFoundError, StoreError, UserError
+from homeostat.core.errors import ConflictError, IntegrityError, NotFoundError, StoreError
+from homeostat.core.ledger_sqlite import database_errors, open_engine, refuse_network_share
+from homeostat.core.ledger_sqlite import journal_mode as journal_mode  # noqa: PLC0414 - part of this module's face
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 _GENESIS = "0" * 64
-_BUSY_SECONDS = 30
-_FIRST_SAFE_WAL = (3, 51, 3)
-_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"})
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -101,7 +99,8 @@ class Transaction:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
         last = connection.execute(sa.select(db.events.c.seq, db.events.c.hash).order_by(db.events.c.seq.desc())).first()
-        self._seq, self._hash = (last.seq, last.hash) if last else (0, _GENESIS)
+        self._seq: int = last.seq if last else 0
+        self._hash: str = last.hash if last else _GENESIS
 
     def append(
         self, event: ev.AnyEvent, *, time: datetime, key: str | None = None, cause: int | None = None
@@ -119,6 +118,21 @@ class Transaction:
         db.project(self._connection, seq, time, event)
         self._seq, self._hash = seq, digest
         return Recorded(seq, time, key, cause, digest, event)
+
+    def append_many(self, batch: Iterable[ev.AnyEvent], *, time: datetime) -> list[Recorded]:
+        """Append events without keys; one statement per table, however many there are."""
+        recorded, rows, when = [], [], db.stamp(time)
+        for event in batch:
+            seq, data = self._seq + 1, db.encode(event)
+            digest = _chain(self._hash, seq, when, None, None, data)
+            row = {"seq": seq, "loop": event.loop, "kind": _kind(event), "time": when, "key": None, "cause": None}
+            rows.append(row | {"data": data, "prev": self._hash, "hash": digest})
+            recorded.append(Recorded(seq, time, None, None, digest, event))
+            self._seq, self._hash = seq, digest
+        if rows:
+            self._connection.execute(_insert_event, rows)
+            db.project_many(self._connection, time, [(each.seq, each.event) for each in recorded])
+        return recorded
 
     def events(
         self, *, loop: str | None = None, kinds: tuple[type[ev.Event], ...] = (), after: int = 0
@@ -177,8 +191,8 @@ class Ledger:
             StoreError: the file cannot be opened or written, lies on a network share, or is of a newer format.
         """
         if str(path) != ":memory:":
-            _refuse_network_share(str(path))
-        ledger = cls(_engine(str(path)))
+            refuse_network_share(str(path))
+        ledger = cls(open_engine(str(path)))
         ledger._create()
         return ledger
 
@@ -189,12 +203,11 @@ class Ledger:
     @contextmanager
     def transaction(self, lease: Lease | None = None) -> Iterator[Transaction]:
         """Several appends, one commit; with a lease, only while the lease is held."""
-        with _errors(), self._engine.connect().execution_options(homeostat_write=True) as connection:
-            with connection.begin():
-                tx = Transaction(connection)
-                if lease is not None:
-                    tx.hold(lease)
-                yield tx
+        with self.transaction_raw() as connection:
+            tx = Transaction(connection)
+            if lease is not None:
+                tx.hold(lease)
+            yield tx
 
     def append(
         self,
@@ -214,7 +227,7 @@ class Ledger:
     ) -> list[Recorded]:
         """Append several events in one commit."""
         with self.transaction(lease) as tx:
-            return [tx.append(event, time=time) for event in batch]
+            return tx.append_many(batch, time=time)
 
     def register(
         self, event: ev.VersionRegistered, *, time: datetime, lease: Lease | None = None
@@ -226,7 +239,7 @@ class Ledger:
         faults.point("register.after_commit")
         return recorded, fresh
 
-    def promote(  # noqa: PLR0913 - a promotion is who, what, why, when and against which epoch
+    def promote(
         self, loop: str, version: int, *, expected_epoch: int, who: str, reason: str, time: datetime
     ) -> Recorded:
         """Make a version the champion if the champion's epoch is still the expected one (0: there is none).
@@ -298,10 +311,25 @@ class Ledger:
         rows = self._all(chosen.order_by(db.steps.c.seq.desc()).limit(1))
         return _recorded(rows[0]) if rows else None
 
+    def last_steps(self, loop: str) -> dict[str, ev.StepFinished]:
+        """The newest record of every step that any run of the loop had, by the step's name."""
+        newest = sa.select(sa.func.max(db.steps.c.seq)).where(db.steps.c.loop == loop).group_by(db.steps.c.step)
+        found = [_recorded(row).event for row in self._all(sa.select(db.events).where(db.events.c.seq.in_(newest)))]
+        return {event.step: event for event in found if isinstance(event, ev.StepFinished)}
+
     def cache_get(self, key: str) -> CacheRow | None:
         """The earlier result that was stored under a step's key."""
-        rows = self._all(_select_cache, {"wanted": key})
-        return _row(CacheRow, rows[0]) if rows else None
+        # Asked once per step, so it goes past SQLAlchemy's transaction: a tenth of the time.
+        try:
+            raw = self._engine.raw_connection()
+            try:
+                row = raw.cursor().execute(_SELECT_CACHE, (key,)).fetchone()
+            finally:
+                raw.close()
+        except sqlite3.Error:
+            rows = self._all(_select_cache, {"wanted": key})
+            row = tuple(rows[0]) if rows else None
+        return CacheRow(*row) if row else None
 
     def versions(self, loop: str) -> list[VersionRow]:
         """Versions of a loop, newest first."""
@@ -391,7 +419,7 @@ class Ledger:
                 db.project(tx._connection, recorded.seq, recorded.time, recorded.event)  # noqa: SLF001
 
     def _all(self, query: sa.Select[Any], parameters: dict[str, Any] | None = None) -> list[Any]:
-        with _errors(), self._engine.connect() as connection:
+        with database_errors(), self._engine.connect() as connection:
             return list(connection.execute(query, parameters or {}).all())
 
     def _create(self) -> None:
@@ -408,12 +436,15 @@ class Ledger:
     @contextmanager
     def transaction_raw(self) -> Iterator[sa.Connection]:
         """A write transaction on the bare connection, for migrations."""
-        with _errors(), self._engine.connect().execution_options(homeostat_write=True) as connection:
-            with connection.begin():
-                yield connection
+        with database_errors(), self._writing() as connection, connection.begin():
+            yield connection
+
+    def _writing(self) -> sa.Connection:
+        return self._engine.connect().execution_options(homeostat_write=True)
 
 
 _insert_event = sa.insert(db.events)
+_SELECT_CACHE = "SELECT key, step, output, run FROM cache WHERE key = ?"
 _select_cache = sa.select(db.cache).where(db.cache.c.key == sa.bindparam("wanted"))
 
 
@@ -440,69 +471,3 @@ def _recorded(row: Any) -> Recorded:
 
 def _row(kind: type[_Row], row: Any) -> _Row:
     return msgspec.convert({name: getattr(row, name) for name in kind.__struct_fields__}, kind)
-
-
-def _engine(path: str) -> sa.Engine:
-    if path == ":memory:":
-        engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
-    else:
-        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS}, pool_size=8)
-    sa.event.listen(engine, "connect", _prepare)
-    sa.event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _prepare(connection: sqlite3.Connection, _record: object) -> None:
-    """Choose the journal: SQLite before 3.51.3 can corrupt a WAL database that two connections write."""
-    connection.isolation_level = None
-    journal = journal_mode(sqlite3.sqlite_version_info)
-    connection.execute(f"PRAGMA journal_mode={journal}")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
-
-
-def journal_mode(version: tuple[int, ...]) -> str:
-    """The journal mode that is safe for several writers with this SQLite version."""
-    return "WAL" if version >= _FIRST_SAFE_WAL else "TRUNCATE"
-
-
-def _begin(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("homeostat_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turn database errors into ours: none is ever reported as success."""
-    try:
-        yield
-    except HomeostatError:
-        raise
-    except sa.exc.OperationalError as error:
-        text = str(error.orig)
-        hints = {
-            "locked": f"another process kept the ledger locked for {_BUSY_SECONDS} s; `homeostat doctor` names it",
-            "full": "the disk is full: free some space and run again; nothing was half-written",
-            "readonly": "the ledger cannot be written: check the permissions of the store's folder",
-            "unable to open": "check that the folder exists and that you may write to it",
-        }
-        hint = next((hint for part, hint in hints.items() if part in text), None)
-        raise StoreError(f"the ledger could not be used: {text}", hint=hint) from error
-    except sa.exc.DatabaseError as error:
-        if isinstance(error, sa.exc.IntegrityError):
-            raise ConflictError(f"another process wrote first: {error.orig}") from error
-        raise StoreError(f"the ledger is damaged: {error.orig}", hint="restore it from a backup") from error
-
-
-def _refuse_network_share(path: str) -> None:
-    try:
-        with open("/proc/mounts", encoding="utf-8") as mounts:  # noqa: PTH123 - a kernel file, not a path of ours
-            table = [line.split()[1:3] for line in mounts]
-    except OSError:
-        return
-    real = os.path.realpath(path)
-    inside = [(point, kind) for point, kind in table if real.startswith(point.rstrip("/") + "/")]
-    point, kind = max(inside, default=("/", ""), key=lambda entry: len(entry[0]))
-    if kind in _NETWORK:
-        what = f"the store lies on a network share ({kind} at {point}), where SQLite's locks are not reliable"
-        raise UserError(what, hint="put the store on a local disk")

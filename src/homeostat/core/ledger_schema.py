@@ -115,7 +115,7 @@ def project(connection: sa.Connection, seq: int, when: datetime, event: ev.Event
     """Apply one event to the status tables."""
     match event:
         case ev.StepFinished():
-            _project_step(connection, seq, event)
+            _project_steps(connection, [(seq, event)])
         case ev.RunStarted(trigger=trigger):
             row = {"run": event.run, "loop": event.loop, "status": "running", "trigger": trigger.key}
             row |= {"kind": trigger.kind, "reason": trigger.reason, "started": stamp(when)}
@@ -136,15 +136,28 @@ def project(connection: sa.Connection, seq: int, when: datetime, event: ev.Event
             _project_champion(connection, when, event)
 
 
-def _project_step(connection: sa.Connection, seq: int, event: ev.StepFinished) -> None:
-    row = {"run": event.run, "step": event.step, "loop": event.loop, "seq": seq}
-    connection.execute(_forget_step, {"old_run": event.run, "old_step": event.step})
-    connection.execute(_add_step, row | {"outcome": event.outcome, "output": event.output})
-    if event.outcome == "ran" and event.key is not None:
-        connection.execute(_forget_cache, {"old_key": event.key})
-        connection.execute(
-            _add_cache, {"key": event.key, "step": event.step, "output": event.output, "run": event.run}
-        )
+def project_many(connection: sa.Connection, when: datetime, batch: list[tuple[int, ev.AnyEvent]]) -> None:
+    """Apply several events; the records of steps, of which a run may have hundreds, are applied together."""
+    _project_steps(connection, [(seq, event) for seq, event in batch if isinstance(event, ev.StepFinished)])
+    for seq, event in batch:
+        if not isinstance(event, ev.StepFinished):
+            project(connection, seq, when, event)
+
+
+def _project_steps(connection: sa.Connection, batch: list[tuple[int, ev.StepFinished]]) -> None:
+    if not batch:
+        return
+    ended = {(event.run, event.step): (seq, event) for seq, event in batch}
+    stored = {event.key: event for _, event in batch if event.outcome == "ran" and event.key is not None}
+    connection.execute(_forget_step, [{"old_run": run, "old_step": step} for run, step in ended])
+    columns = ("run", "step", "loop", "seq", "outcome", "output")
+    rows = [(each.run, each.step, each.loop, seq, each.outcome, each.output) for seq, each in ended.values()]
+    connection.execute(_add_step, [dict(zip(columns, row, strict=True)) for row in rows])
+    if stored:
+        connection.execute(_forget_cache, [{"old_key": key} for key in stored])
+        columns = ("key", "step", "output", "run")
+        kept = [(key, each.step, each.output, each.run) for key, each in stored.items()]
+        connection.execute(_add_cache, [dict(zip(columns, row, strict=True)) for row in kept])
 
 
 def _project_champion(connection: sa.Connection, when: datetime, event: ev.Promoted | ev.RolledBack) -> None:
