@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from homeostat.core import events as ev
+from homeostat.core.errors import RefusedError
 from homeostat.core.ledger import Ledger
 from homeostat.ct import when
 from homeostat.ct.when import History
+from homeostat.engine.feed import ended_key
 from tests.engine.driver import START, Driver, drifted, scored
 
 
@@ -77,8 +79,11 @@ def test_cancel_ends_a_run_in_flight() -> None:
     (decided,) = driver.give(ev.CancelRequested(loop="loop", user="ann", reason="wrong data"))
     (command,) = decided.commands
     assert isinstance(command, ev.Cancel)
-    driver.give(ev.RunFinished(loop="loop", run="x", trigger=command.trigger, status="cancelled", outputs={}))
+    ended = ev.TrainingEnded(loop="loop", trigger=command.trigger, run=None, status="cancelled", error="cancelled")
+    driver.give(ended, key=ended_key(command.trigger))
     assert driver.feed.state.inflight is None
+    with pytest.raises(RefusedError, match="was ended"):
+        driver.register(trigger=command.trigger)
 
 
 def test_cancel_is_refused_while_the_model_is_being_replaced() -> None:

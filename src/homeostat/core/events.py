@@ -263,6 +263,15 @@ class VersionRegistered(Event, tag="version_registered", frozen=True, kw_only=Tr
         return bool(self.gates) and all(gate.passed for gate in self.gates)
 
 
+class TrainingEnded(Event, tag="training_ended", frozen=True, kw_only=True):
+    """A training command came to its end without a version: its run failed, was stopped by the data, or was cancelled."""
+
+    trigger: str
+    run: str | None
+    status: Literal["failed", "stopped", "cancelled"]
+    error: str
+
+
 class TrialStarted(Event, tag="trial_started", frozen=True, kw_only=True):
     """A challenger began its way: shadow, canary, champion."""
 
@@ -447,6 +456,7 @@ AnyEvent = (
     | RowsAppended
     | SchemaAccepted
     | VersionRegistered
+    | TrainingEnded
     | TrialStarted
     | ArmsSet
     | TrialEnded

@@ -106,10 +106,9 @@ class Transaction:
         self, event: ev.AnyEvent, *, time: datetime, key: str | None = None, cause: int | None = None
     ) -> Recorded:
         """Append one event; when its key is taken, return what stands there and change nothing."""
-        if key is not None:
-            row = self._connection.execute(sa.select(db.events).where(db.events.c.key == key)).first()
-            if row is not None:
-                return msgspec.structs.replace(_recorded(row), fresh=False)
+        taken = self.find(key) if key is not None else None
+        if taken is not None:
+            return msgspec.structs.replace(taken, fresh=False)
         seq, data, when = self._seq + 1, db.encode(event), db.stamp(time)
         digest = _chain(self._hash, seq, when, key, cause, data)
         row_values = {"seq": seq, "loop": event.loop, "kind": _kind(event), "time": when, "key": key, "cause": cause}
@@ -140,6 +139,11 @@ class Transaction:
         """Events in order."""
         return map(_recorded, self._connection.execute(_select_events(loop, kinds, after)).all())
 
+    def find(self, key: str) -> Recorded | None:
+        """The event with this key."""
+        row = self._connection.execute(sa.select(db.events).where(db.events.c.key == key)).first()
+        return _recorded(row) if row is not None else None
+
     def champion(self, loop: str) -> ChampionRow | None:
         """The champion as this transaction sees it."""
         row = self._connection.execute(sa.select(db.champions).where(db.champions.c.loop == loop)).first()
@@ -148,9 +152,9 @@ class Transaction:
     def register(self, event: ev.VersionRegistered, *, time: datetime) -> tuple[Recorded, bool]:
         """Give a model the next version number, unless its trigger has registered one already."""
         key = f"version:{event.trigger.key}"
-        taken = self._connection.execute(sa.select(db.events).where(db.events.c.key == key)).first()
+        taken = self.find(key)
         if taken is not None:
-            return _recorded(taken), False
+            return taken, False
         highest = sa.select(sa.func.max(db.versions.c.version)).where(db.versions.c.loop == event.loop)
         number = (self._connection.execute(highest).scalar() or 0) + 1
         return self.append(msgspec.structs.replace(event, version=number), time=time, key=key), True

@@ -172,14 +172,15 @@ def _put_on_its_way(
     return _decision(state, "deploy", "candidate", f"{reason}: it {where}", evidence, (), started, arms)
 
 
-def _on_end_of_run(state: State, recorded: Recorded, event: ev.RunFinished) -> Decision | None:
+def _on_end_of_training(state: State, recorded: Recorded, event: ev.TrainingEnded) -> Decision:
+    evidence = {"trigger": event.trigger, "run": event.run, "failures": state.history.failures}
+    reason = f"training for {event.trigger} was {event.status}: {event.error}"
+    if event.status == "cancelled":
+        return _decision(state, "keep", "request", reason, evidence, fired=False)
     if event.status == "stopped":
-        return _decision(state, "stop", "data", f"run {event.run} stopped: {event.error}", {"trigger": event.trigger})
-    if event.status == "failed":
-        note = Notify(key=f"{event.loop}/failed/{event.run}", message=f"run {event.run} failed: {event.error}")
-        evidence = {"trigger": event.trigger, "failures": state.history.failures}
-        return _decision(state, "notify", "service", f"run {event.run} failed: {event.error}", evidence, (note,))
-    return None
+        return _decision(state, "stop", "data", reason, evidence)
+    note = Notify(key=f"{event.loop}/failed/{recorded.seq}", message=reason)
+    return _decision(state, "notify", "service", reason, evidence, (note,))
 
 
 def _on_retrain_request(state: State, recorded: Recorded, event: ev.RetrainRequested) -> Decision | None:
@@ -346,7 +347,7 @@ _CONSIDERATIONS: dict[type[ev.Event], tuple[Callable[[State, Recorded, Any], Dec
     ev.LoopStarted: (_on_start,),
     ev.Observed: (_on_data, _on_service, _on_trial, _on_policy),
     ev.VersionRegistered: (_on_candidate,),
-    ev.RunFinished: (_on_end_of_run,),
+    ev.TrainingEnded: (_on_end_of_training,),
     ev.RetrainRequested: (_on_retrain_request,),
     ev.PromotionRequested: (_on_promotion_request,),
     ev.RollbackRequested: (_on_rollback_request,),

@@ -8,6 +8,7 @@ import msgspec
 
 from homeostat.core import events as ev
 from homeostat.core import faults
+from homeostat.core.errors import RefusedError
 from homeostat.engine.decide import Decision, decide
 from homeostat.engine.state import Rules, State, fold
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from homeostat.core.ledger import Ledger, Lease, Recorded, Transaction
+
+
+def ended_key(trigger: str) -> str:
+    """The ledger key of the end of a training command."""
+    return f"ended:{trigger}"
 
 
 class Feed:
@@ -63,9 +69,16 @@ class Feed:
     def register(
         self, event: ev.VersionRegistered, *, time: datetime, lease: Lease | None = None
     ) -> tuple[Recorded, tuple[Decision, ...]]:
-        """Register a version once for its trigger, and decide what becomes of it."""
+        """Register a version once for its trigger, and decide what becomes of it.
+
+        Raises:
+            RefusedError: the training for its trigger was ended, for example cancelled.
+        """
         with self.ledger.transaction(lease) as tx:
             before = fold(self.state, tx.events(after=self.state.seq, loop=event.loop))
+            if tx.find(ended_key(event.trigger.key)) is not None:
+                what = f"the training for {event.trigger.key} was ended; its model is not registered"
+                raise RefusedError(what, hint="`homeostat retrain --reason` starts a new one")
             recorded, fresh = tx.register(event, time=time)
             state, decisions = _follow(tx, before, recorded) if fresh else (before, ())
             faults.point("register.before_commit")

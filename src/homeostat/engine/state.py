@@ -122,9 +122,8 @@ def _registered(state: State, recorded: Recorded, event: ev.VersionRegistered) -
     }
 
 
-def _finished(state: State, recorded: Recorded, event: ev.RunFinished) -> dict[str, object]:
-    mine = state.inflight is not None and state.inflight.key == event.trigger
-    if not mine or event.status in ("succeeded", "running", "interrupted"):
+def _ended(state: State, recorded: Recorded, event: ev.TrainingEnded) -> dict[str, object]:
+    if state.inflight is None or state.inflight.key != event.trigger:
         return {}
     failed = event.status == "failed"
     history = msgspec.structs.replace(
@@ -175,7 +174,7 @@ _CHANGES = {
     ev.LoopStopped: _stopped,
     ev.Observed: _observed,
     ev.VersionRegistered: _registered,
-    ev.RunFinished: _finished,
+    ev.TrainingEnded: _ended,
     ev.TrialStarted: _trial_started,
     ev.ArmsSet: _arms,
     ev.RoutingApplied: _applied,

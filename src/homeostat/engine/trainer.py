@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from homeostat.core import events as ev
 from homeostat.core.clock import SystemClock, duration
 from homeostat.core.errors import HomeostatError
 from homeostat.ct.where import Process
 from homeostat.engine.children import Child
-from homeostat.engine.training import carry_out
+from homeostat.engine.training import carry_out, end_training
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -85,7 +84,7 @@ class Trainer:
         try:
             carry_out(self._store, self._loop, key, clock=self._clock)
         except HomeostatError as error:
-            self._feed.ledger.append(self._finished(key, "failed", str(error)), time=self._clock.now())
+            end_training(self._store, self._feed, self._clock, key, "failed", str(error))
 
     def _busy(self) -> bool:
         return self._child.running if isinstance(self._place, Process) else bool(self._thread and self._thread.is_alive())
@@ -102,11 +101,7 @@ class Trainer:
             return False
         return SystemClock().now() - self._since > duration(self._place.timeout)
 
-    def _end(self, key: str, status: ev.RunStatus, error: str, lease: Lease | None) -> None:
+    def _end(self, key: str, status: Literal["failed", "cancelled"], error: str, lease: Lease | None) -> None:
         self._child.kill()
         self._working = None
-        self._feed.give(self._finished(key, status, error), time=self._clock.now(), lease=lease)
-
-    def _finished(self, key: str, status: ev.RunStatus, error: str) -> ev.RunFinished:
-        run = next((one.run for one in self._store.ledger.runs(self._loop.name) if one.trigger == key), "")
-        return ev.RunFinished(loop=self._loop.name, run=run, trigger=key, status=status, outputs={}, error=error)
+        end_training(self._store, self._feed, self._clock, key, status, error, lease=lease)

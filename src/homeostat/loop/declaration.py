@@ -11,19 +11,24 @@ import msgspec
 
 from homeostat.cd.deploy import Canary, Plan
 from homeostat.ci import gates as standard_gates
+from homeostat.core.clock import duration
 from homeostat.core.errors import LoopError
 from homeostat.ct.how import Method, Refit
 from homeostat.ct.when import AnyPolicy, Policy, never
 from homeostat.ct.where import Place, Process
+from homeostat.loop.steps import STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import polars as pl
 
+    from homeostat.cd.monitor import MonitorConfig
     from homeostat.ci.collect import Source
+    from homeostat.ci.evaluate import Behaviour
     from homeostat.ci.gates import Gate
+    from homeostat.core.model import Signature
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -47,6 +52,10 @@ class Loop:
         test: Length of the newest stretch of labelled rows that candidates are tested on, as in `"14d"`, or a share of
             them, as in `0.2`.
         seed: Makes runs repeatable.
+        behaviours: Invariances and directions that a candidate has to show (`homeostat.ci.evaluate.invariant`).
+        monitor: Thresholds of the monitor; None takes the defaults.
+        observe: How often the monitor looks, as in `"1h"`; every look is followed by a decision.
+        steps: Functions in place of steps of the standard pipeline (`homeostat.loop.steps`), by name.
 
     Raises:
         LoopError: lists everything that does not hold together.
@@ -72,6 +81,10 @@ class Loop:
         where: Place | None = None,
         test: str | float = 0.2,
         seed: int = 0,
+        behaviours: Sequence[Behaviour] = (),
+        monitor: MonitorConfig | None = None,
+        observe: str = "1h",
+        steps: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
         self.name = name
         self.source = source
@@ -85,6 +98,10 @@ class Loop:
         self.where = Process() if where is None else where
         self.test = test
         self.seed = seed
+        self.behaviours = tuple(behaviours)
+        self.monitor = monitor
+        self.observe = observe
+        self.steps = dict(steps or {})
         self.file: Path | None = None
         problems = self._problems()
         if problems:
@@ -113,7 +130,21 @@ class Loop:
         odd = [type(gate).__name__ for gate in self.gates if not callable(getattr(gate, "check", None))]
         if odd:
             found.append(f"gates has {', '.join(odd)}, which have no check()")
+        for part in ("observe", *(("test",) if isinstance(self.test, str) else ())):
+            try:
+                duration(getattr(self, part))
+            except LoopError as error:
+                found.append(f"{part}: {error.what}")
+        unknown = sorted(set(self.steps) - {step.__name__ for step in STEPS})
+        if unknown:
+            found.append(f"there is no step {', '.join(unknown)} to replace")
         return found
+
+    def metric_for(self, signature: Signature) -> str:
+        """The metric that counts: the declared one, or the usual one of the task."""
+        from homeostat.core.metrics import default_metric
+
+        return self.metric or default_metric(signature.task, len(signature.classes or ()))
 
     @property
     def digest(self) -> str:

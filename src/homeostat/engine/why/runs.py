@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from homeostat.ci.pipeline.explain import differences
 from homeostat.core import events as ev
 from homeostat.core.errors import NotFoundError
 from homeostat.engine.why.answer import Why, asked_by, at, text
@@ -67,7 +68,7 @@ def of_step(ledger: Ledger, row: RunRow, name: str) -> Why:
     assert isinstance(step, ev.StepFinished)  # chosen so above
     before = _before(ledger, record, step)
     because = [step.why] if step.why else []
-    changed = _changes(before.parts, step.parts) if before else []
+    changed = differences(before.parts, step.parts) if before else []
     if before is None:
         because.append("it is the first record of this step in this store")
     elif step.outcome == "ran":
@@ -95,20 +96,6 @@ def of_step(ledger: Ledger, row: RunRow, name: str) -> Why:
         cause=f"run {row.run} was started by {row.kind}: {row.reason}",
         see=(row.run,),
     )
-
-
-def _changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    lines = [f"{part} is new" for part in sorted(now.keys() - before.keys())]
-    lines += [f"{part} is gone" for part in sorted(before.keys() - now.keys())]
-    for part in sorted(now.keys() & before.keys()):
-        if now[part] != before[part]:
-            lines.append(f"{part} changed: {_short(before[part])} -> {_short(now[part])}")
-    return lines
-
-
-def _short(value: str) -> str:
-    is_hash = len(value) >= 32 and all(letter in "0123456789abcdef" for letter in value)  # a digest
-    return value[:12] if is_hash else text(value)
 
 
 def _before(ledger: Ledger, record: Recorded, step: ev.StepFinished) -> ev.StepFinished | None:

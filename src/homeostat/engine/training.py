@@ -1,0 +1,170 @@
+"""Carrying out a training command: the Loop's pipeline from a snapshot of its table to a registered version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from homeostat.ci.pipeline import Run, current_environment, mark_interrupted
+from homeostat.core import events as ev
+from homeostat.core.clock import PacedClock, SystemClock
+from homeostat.core.errors import DataError, HomeostatError, NotFoundError
+from homeostat.core.model import Bundle, Lineage
+from homeostat.engine.feed import Feed, ended_key
+from homeostat.engine.state import Rules
+from homeostat.loop.pipeline import pipeline_of, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from homeostat.core.clock import Clock
+    from homeostat.core.ledger import Lease
+    from homeostat.core.store import Store
+    from homeostat.loop import Loop
+
+def carry_out(
+    store: Store,
+    loop: Loop,
+    key: str,
+    *,
+    clock: Clock | None = None,
+    played: bool = False,
+    progress: Callable[[str, int, int, str], None] | None = None,
+) -> int | None:
+    """Train, evaluate, gate and register for a trigger; the loop then decides what becomes of the version.
+
+    Repeating it is harmless: finished steps are taken from the cache, and a trigger registers one version.
+
+    Args:
+        store: Where everything is kept.
+        loop: The declaration.
+        key: The trigger's key; its `Train` command stands in the ledger.
+        clock: The loop's clock.
+        played: Let the time run on from the command's `now` instead.
+        progress: Called as `Pipeline.run` says.
+
+    Returns:
+        The version, or None when the run ended without one; why is in the ledger.
+    """
+    command = outstanding(store, loop.name, key)
+    clock = clock or (PacedClock(command.now) if played else SystemClock())
+    feed = Feed(store.ledger, Rules(loop=loop.name, when=loop.when, deploy=loop.deploy))
+    mark_interrupted(store, clock, loop=loop.name)
+    try:
+        run = run_pipeline(store, loop, command, clock, progress)
+    except HomeostatError as error:
+        end_training(store, feed, clock, key, "stopped" if isinstance(error, DataError) else "failed", str(error))
+        return None
+    recorded, _ = feed.register(registration(store, loop, run, command), time=clock.now())
+    assert isinstance(recorded.event, ev.VersionRegistered)
+    return recorded.event.version
+
+
+def outstanding(store: Store, loop: str, key: str) -> ev.Train:
+    """The training command of a trigger.
+
+    Raises:
+        NotFoundError: the ledger holds none.
+    """
+    for recorded in store.ledger.events(loop=loop, kinds=(ev.Decided,)):
+        assert isinstance(recorded.event, ev.Decided)
+        for command in recorded.event.commands:
+            if isinstance(command, ev.Train) and command.trigger.key == key:
+                return command
+    raise NotFoundError(f"no run was ever decided for the trigger {key!r}")
+
+
+def run_pipeline(
+    store: Store,
+    loop: Loop,
+    command: ev.Train,
+    clock: Clock,
+    progress: Callable[[str, int, int, str], None] | None = None,
+    resume: str | None = None,
+) -> Run:
+    """One run of the Loop's pipeline on what its table holds now."""
+    table = store.table(loop.name, "rows", loop.source.spec)
+    snapshot = table.snapshot()
+    row = store.ledger.champion(loop.name)
+    champion = Bundle.read(store.artifacts, store.ledger.version(loop.name, row.version).manifest) if row else None
+    lineage = Lineage(
+        trigger=command.trigger.key,
+        snapshot=msgspec.to_builtins(snapshot),
+        how=msgspec.to_builtins(loop.how),
+        parent=row.version if row else None,
+        environment=current_environment(),
+    )
+    inputs = {
+        "snapshot": snapshot,
+        "known_by": command.now,
+        "accepted": champion.manifest.schema if champion else None,
+        "previous": previous_statistics(store, loop),
+        "lineage": lineage,
+        "champion": champion,
+        "champion_version": row.version if row else None,
+    }
+    return pipeline_of(loop).run(
+        store,
+        loop=loop.name,
+        trigger=command.trigger,
+        clock=clock,
+        inputs=inputs,
+        settings=settings_of(loop),
+        progress=progress,
+        resume=resume,
+    )
+
+
+def registration(store: Store, loop: Loop, run: Run, command: ev.Train) -> ev.VersionRegistered:
+    """The registry's entry for a finished run."""
+    evaluation, gates = run["evaluation"], run["verdicts"]
+    bundle: Bundle = run["model"]
+    bundle = bundle.with_facts(train_metrics=evaluation.train, test_metrics=evaluation.test)
+    lineage = bundle.manifest.lineage
+    table = store.table(loop.name, "rows", loop.source.spec)
+    return ev.VersionRegistered(
+        loop=loop.name,
+        version=0,
+        run=run.id,
+        trigger=command.trigger,
+        manifest=bundle.save(store.artifacts),
+        parent=lineage.parent,
+        train_metrics=evaluation.train,
+        test_metrics=evaluation.test,
+        gates=tuple(gates),
+        how=loop.how.label,
+        trained_rows=lineage.rows,
+        trainable=table.count_trainable(command.now),
+        window_start=lineage.window_start,
+        window_end=lineage.window_end,
+    )
+
+
+def previous_statistics(store: Store, loop: Loop) -> dict[str, Any] | None:
+    """The data statistics of the last run that had any, to compare with."""
+    recorded = store.ledger.last_step(loop.name, "report")
+    event = recorded.event if recorded else None
+    if not isinstance(event, ev.StepFinished) or event.output is None or not store.artifacts.has(event.output):
+        return None
+    from homeostat.core import codecs
+
+    statistics: dict[str, Any] = codecs.decode(store.artifacts.get(event.output), store.artifacts).statistics
+    return statistics
+
+
+def end_training(
+    store: Store,
+    feed: Feed,
+    clock: Clock,
+    key: str,
+    status: Literal["failed", "stopped", "cancelled"],
+    error: str,
+    *,
+    lease: Lease | None = None,
+) -> None:
+    """Record, once, that a trigger got no version, and let the loop decide upon it."""
+    loop = feed.state.rules.loop
+    run = next((one.run for one in store.ledger.runs(loop) if one.trigger == key), None)
+    ended = ev.TrainingEnded(loop=loop, trigger=key, run=run, status=status, error=error)
+    feed.give(ended, time=clock.now(), key=ended_key(key), lease=lease)

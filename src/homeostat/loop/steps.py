@@ -1,0 +1,121 @@
+"""The steps of a Loop's own pipeline, as plain functions: any of them can be replaced by one of the user's.
+
+    rows ─ schema ─ split ─┬─ model ─ evaluation ─ verdicts
+      └──── report         └──────────────┘
+
+Positional parameters name the steps above, or the inputs of the run; keyword-only ones are settings.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from homeostat.ct.how import Refit
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import polars as pl
+
+    from homeostat.ci.analyze import Report
+    from homeostat.ci.evaluate import Evaluation
+    from homeostat.core.events import GateResult
+    from homeostat.core.model import Bundle
+    from homeostat.core.schema import Schema
+    from homeostat.core.spec import Snapshot
+
+
+def rows(snapshot: Snapshot, known_by: datetime, *, how: Any = Refit()) -> pl.DataFrame:  # noqa: B008 - immutable
+    """Labelled rows of the training window, labels as they were known at `known_by`."""
+    from homeostat.core.tables import read
+
+    return read(snapshot, known_by=known_by, start=how.bounds(known_by)[0])
+
+
+def schema(rows: pl.DataFrame, snapshot: Snapshot, accepted: Schema | None) -> Schema:
+    """The shape of the rows, held against the one that the champion was trained on: schema skew stops here."""
+    from homeostat.ci.validate import validate
+
+    return validate(rows, snapshot.spec, accepted).schema
+
+
+def report(rows: pl.DataFrame, schema: Schema, previous: dict[str, Any] | None) -> Report:
+    """What the data look like, and what changed since the previous run."""
+    from homeostat.ci.analyze import analyze
+
+    return analyze(rows, schema.spec, previous)
+
+
+def split(rows: pl.DataFrame, schema: Schema, known_by: datetime, *, test: str | float = 0.2) -> dict[str, Any]:
+    """Training and test rows, divided at one event time."""
+    from homeostat.ci.preprocess import split as divide
+
+    parts = divide(rows, schema.spec, test=test, now=known_by)
+    return {"train": parts.train, "test": parts.test, "info": parts.info}
+
+
+def model(  # noqa: PLR0913 - everything that a model depends on
+    split: dict[str, Any],
+    schema: Schema,
+    known_by: datetime,
+    lineage: Any,
+    *,
+    loop: str,
+    estimator: Any = None,
+    features: Any = None,
+    how: Any = Refit(),  # noqa: B008 - immutable
+    seed: int = 0,
+) -> Bundle:
+    """A trained model in storable form, its conversion proved on the test rows."""
+    from homeostat.ci.train import train
+
+    return train(
+        split["train"],
+        split["test"],
+        schema=schema,
+        now=known_by,
+        loop=loop,
+        model=estimator,
+        features=features,
+        seed=seed,
+        weights=how.weights(split["train"], schema.spec.time, known_by),
+        lineage=lineage,
+    )
+
+
+def evaluation(  # noqa: PLR0913 - everything that an evaluation depends on
+    model: Bundle,
+    split: dict[str, Any],
+    champion: Bundle | None,
+    champion_version: int | None,
+    *,
+    features: Any = None,
+    metric: str | None = None,
+    slices: tuple[str, ...] = (),
+    behaviours: tuple[Any, ...] = (),
+) -> Evaluation:
+    """Candidate, champion and baselines on the same new rows."""
+    from homeostat.ci.evaluate import evaluate
+
+    return evaluate(
+        model.model(features),
+        split["train"],
+        split["test"],
+        metric=metric,
+        champion=None if champion is None else champion.model(features),
+        champion_version=champion_version,
+        slices=slices,
+        behaviours=behaviours,
+        warnings=split["info"].warnings,
+    )
+
+
+def verdicts(evaluation: Evaluation, *, gates: tuple[Any, ...] = ()) -> list[GateResult]:
+    """What every gate says."""
+    from homeostat.ci.gates import judge
+
+    return list(judge(evaluation, gates))
+
+
+STEPS = (rows, schema, report, split, model, evaluation, verdicts)
+INPUTS = ("snapshot", "known_by", "accepted", "previous", "lineage", "champion", "champion_version")
