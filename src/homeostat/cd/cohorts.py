@@ -75,24 +75,43 @@ def matured(
     requested = microseconds(times)
     if not len(requested):
         return np.zeros(0, dtype=bool)
-    moment, every, wait = (
-        microsecond(now),
-        rule.every // timedelta(microseconds=1),
-        rule.wait // timedelta(microseconds=1),
-    )
+    moment, every, wait = microsecond(now), rule.every // _MICROSECOND, rule.wait // _MICROSECOND
     known = labelled_by(label_times, now)
     cohort, which = np.unique(requested // every, return_inverse=True)
     ends = (cohort + 1) * every
     share = np.bincount(which, weights=known) / np.bincount(which)
     mature = (ends <= moment) & ((share >= rule.complete) | (ends + wait <= moment))
-    in_prefix = np.asarray(np.logical_and.accumulate(mature), dtype=np.bool_)
-    return in_prefix[which]
+    first_immature = len(mature) if mature.all() else int(mature.argmin())
+    return np.asarray(which < first_immature, dtype=np.bool_)
+
+
+def learned(times: ArrayLike, label_times: ArrayLike, maturity: Maturity | None = None) -> Maturity:
+    """The rule with a wait of twice the delay within which 99.9 % of the labels of past rows came.
+
+    Args:
+        times: Times of rows that are all old enough to have their labels, such as the training table's.
+        label_times: When their labels became known; NaT for never.
+        maturity: Where the rest of the rule, and the wait without any label, is taken from.
+
+    Example:
+        >>> times = np.array(["2013-03-01T09:00", "2013-03-01T10:00"], dtype="datetime64[us]")
+        >>> learned(times, times + np.timedelta64(3, "h")).wait
+        datetime.timedelta(seconds=21600)
+    """
+    rule = maturity or Maturity()
+    asked, arrived = microseconds(times), microseconds(label_times)
+    there = arrived != _UNKNOWN
+    if not there.any():
+        return rule
+    delay = int(np.quantile(arrived[there] - asked[there], 0.999, method="higher"))
+    return msgspec.structs.replace(rule, wait=max(2 * delay, 0) * _MICROSECOND)
 
 
 def labelled_by(label_times: ArrayLike, now: datetime) -> NDArray[np.bool_]:
     """Which labels are known by `now`, shape (n,)."""
     arrived = microseconds(label_times)
-    return (arrived != _UNKNOWN) & (arrived <= microsecond(now))
+    known: NDArray[np.bool_] = (arrived != _UNKNOWN) & (arrived <= microsecond(now))
+    return known
 
 
 def labelled_between(label_times: ArrayLike, since: datetime | None, now: datetime) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from homeostat.cd.evidence import excess
+from homeostat.cd.performance import finite_rows
 from homeostat.core.drift import distance
 from homeostat.core.events import Signal, SignalKind
 from homeostat.core.profile import Profile
@@ -76,7 +77,7 @@ def check(
     """
     rule = config or GuardrailConfig()
     old, new = np.asarray(champion_scores, dtype=float), np.asarray(challenger_scores, dtype=float)
-    valid_old, valid_new = _finite(old), _finite(new)
+    valid_old, valid_new = finite_rows(old), finite_rows(new)
     asked = int(valid_old.sum())
     broken = int((valid_old & ~valid_new).sum())
     counts = challenger or ArmCounts()
@@ -87,10 +88,6 @@ def check(
         _shift(old[both], new[both], rule),
         _latency(champion or ArmCounts(), counts, rule),
     )
-
-
-def _finite(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.isfinite(scores if scores.ndim == 1 else scores.sum(axis=1))
 
 
 def _rate(name: str, failures: int, trials: int, tolerated: float, alpha: float) -> Signal:
@@ -111,8 +108,9 @@ def _shift(old: NDArray[Any], new: NDArray[Any], rule: GuardrailConfig) -> Signa
     subject = "challenger predictions"
     if len(old) < rule.minimum_rows:
         return Signal(kind=kind, subject=subject, value=None, n=len(old), threshold=rule.shift)
-    reference = Profile.of(_NO_COLUMNS, prediction=old)
-    later = Profile.of(_NO_COLUMNS, edges_from=reference, prediction=new)
+    # A two-class score is its second column; of more classes the last stands for all.
+    reference = Profile.of(_NO_COLUMNS, prediction=old if old.ndim == 1 else old[:, -1])
+    later = Profile.of(_NO_COLUMNS, edges_from=reference, prediction=new if new.ndim == 1 else new[:, -1])
     assert reference.prediction is not None
     assert later.prediction is not None
     measured = distance(reference.prediction, later.prediction)

@@ -10,17 +10,18 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
+import polars as pl
 
 from homeostat.cd.cohorts import labelled_between
 from homeostat.cd.evidence import excess
-from homeostat.cd.performance import Champion, Outcomes, Window, measure
+from homeostat.cd.performance import Champion, Outcomes, Window, finite_rows, measure
 from homeostat.core.drift import DriftConfig, compare, drift
 from homeostat.core.events import Judgement, Observed, Performance, Signal, SignalKind
 from homeostat.core.metrics import greater_is_better
 from homeostat.core.profile import Profile
 
 if TYPE_CHECKING:
-    import polars as pl
     from numpy.typing import NDArray
 
 __all__ = ["Champion", "MonitorConfig", "Outcomes", "ServiceCounts", "Window", "observe"]
@@ -144,12 +145,23 @@ def _input_signals(
     if champion is None or champion.profile is None or rows is None:
         return []
     reference = champion.profile
-    block = Profile.of(rows, edges_from=reference, prediction=predictions if reference.prediction else None)
+    output = None if predictions is None or reference.prediction is None else _output(predictions, champion.classes)
+    block = Profile.of(rows, edges_from=reference, prediction=output)
     signals = drift(reference, block, rule.drift)
     if reference.prediction is not None and block.prediction is not None:
         pair = {"prediction": (reference.prediction, block.prediction)}
         signals += compare(pair, kind="prediction_drift", config=rule.drift)
     return signals
+
+
+def _output(predictions: NDArray[Any], classes: tuple[Any, ...] | None) -> pl.Series:
+    """What of a prediction is profiled: a number, the second class's score, or of more classes the likeliest."""
+    if classes is None or predictions.ndim == 1 or len(classes) == 2:
+        return pl.Series(predictions if predictions.ndim == 1 else predictions[:, -1])
+    likeliest = np.asarray(classes)[np.nan_to_num(predictions).argmax(axis=1)].tolist()
+    return pl.Series(
+        [label if known else None for label, known in zip(likeliest, finite_rows(predictions), strict=True)]
+    )
 
 
 def _performance_signals(

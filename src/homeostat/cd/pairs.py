@@ -9,7 +9,7 @@ import numpy as np
 
 from homeostat.cd.cohorts import Maturity, labelled_by, matured, microseconds
 from homeostat.cd.judge import JudgeConfig, judge
-from homeostat.cd.performance import as_predictions, coded_labels
+from homeostat.cd.performance import as_predictions, coded_labels, finite_rows, scores_of
 from homeostat.core.metrics import row_loss
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def pairs(
     chosen = chosen[np.argsort(microseconds(outcomes.times)[chosen], kind="stable")]
     known = labelled_by(outcomes.label_times, now)[chosen]
     labels = np.where(known, coded_labels(np.asarray(outcomes.labels)[chosen], champion.classes), np.nan)
-    scores = [np.asarray(outcomes.predictions[version], dtype=float)[chosen] for version in versions]
+    scores = [scores_of(outcomes, version, champion.classes)[chosen] for version in versions]
     losses = [_losses(champion, labels, score) for score in scores]
     gaps = _possible(champion, *scores)
     return Pairs(champion=losses[0], challenger=losses[1], least=gaps[0], greatest=gaps[1])
@@ -95,10 +95,10 @@ def _losses(champion: Champion, labels: NDArray[np.float64], scores: NDArray[np.
     classes = champion.classes
     unknown = np.isnan(labels)
     truth: Any = labels if classes is None else np.asarray(classes)[np.nan_to_num(labels).astype(int)]
-    valid = np.isfinite(scores if scores.ndim == 1 else scores.sum(axis=1))
+    valid = finite_rows(scores)
     usable = np.where(valid if scores.ndim == 1 else valid[:, None], scores, 0.0)
     predictions = as_predictions(usable, classes)
-    losses = row_loss(champion.task, truth, predictions, classes=classes, scale=champion.scale)
+    losses = row_loss(champion.task, truth, predictions, classes=classes, scale=champion.loss_scale)
     return np.where(unknown, np.nan, np.where(valid, losses, 1.0))
 
 
@@ -107,7 +107,7 @@ def _possible(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Least and greatest difference of each row over all labels: none where the two predictions agree."""
     if champion.classes is None:
-        reach = np.minimum(np.abs(new - old) / champion.scale, 1.0)
+        reach = np.minimum(np.abs(new - old) / champion.loss_scale, 1.0)
         reach = np.where(np.isfinite(reach), reach, 1.0)
         return -reach, reach
     labels = [np.full(len(old), float(place)) for place in range(len(champion.classes))]

@@ -42,8 +42,8 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
         """Which rows a version had to answer, shape (n,)."""
         if version in self.asked:
             return np.asarray(self.asked[version], dtype=bool)
-        answered: NDArray[np.bool_] = ~np.isnan(_flat(np.asarray(self.predictions[version], dtype=float)))
-        return answered
+        missing: NDArray[np.bool_] = np.isnan(np.asarray(self.predictions[version], dtype=float))
+        return np.asarray(~missing.reshape(len(missing), -1).any(axis=1), dtype=np.bool_)
 
 
 class Champion(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,8 @@ class Champion(msgspec.Struct, frozen=True, kw_only=True):
         profile: The reference block: inputs and predictions on the rows of acceptance.
         since: How old its knowledge is: the newest event time that it was trained on.
         references: By version: the metric's value when that version was accepted.
-        scale: Of a regression: the absolute error that counts as a loss of 1; see `core.metrics.row_loss`.
+        scale: Of a regression: the absolute error that counts as a loss of 1; by default four standard deviations of
+            the predictions in `profile`.
     """
 
     version: int
@@ -67,7 +68,15 @@ class Champion(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile | None = None
     since: datetime | None = None
     references: dict[int, float] = {}
-    scale: float = 1.0
+    scale: float | None = None
+
+    @property
+    def loss_scale(self) -> float:
+        """Of a regression: the absolute error that counts as a loss of 1."""
+        if self.scale is not None:
+            return self.scale
+        output = None if self.profile is None else self.profile.prediction
+        return 4 * (output.std or 0.0) or 1.0 if output is not None else 1.0
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,8 +117,8 @@ def measure(champion: Champion, outcomes: Outcomes, now: datetime, window: Windo
     last = _last_known(outcomes, labels, chosen)
     results = []
     for version in sorted(outcomes.predictions, key=lambda number: (number != champion.version, number)):
-        scores = np.asarray(outcomes.predictions[version], dtype=float)[chosen]
-        usable = np.isfinite(_flat(scores)) & np.isfinite(labels[chosen])
+        scores = scores_of(outcomes, version, champion.classes)[chosen]
+        usable = finite_rows(scores) & np.isfinite(labels[chosen])
         if usable.any():
             rows = labels[chosen][usable], scores[usable], last[usable]
             results.append(_performance(champion, version, *rows, confidence=rule.confidence))
@@ -143,15 +152,23 @@ def coded_labels(labels: ArrayLike, classes: tuple[Any, ...] | None) -> NDArray[
 
 
 def as_predictions(scores: NDArray[np.float64], classes: tuple[Any, ...] | None) -> Predictions:
-    """The logged scores or values of rows as the metrics take them; the class is the one that scores highest."""
+    """Finite scores or values of rows as the metrics take them; the class is the one that scores highest."""
     if classes is None:
         return Predictions(value=scores)
     return Predictions(value=np.asarray(classes)[scores.argmax(axis=1)], score=scores)
 
 
-def _flat(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One number per row that is finite only if all scores of the row are."""
-    return scores if scores.ndim == 1 else scores.sum(axis=1)
+def scores_of(outcomes: Outcomes, version: int, classes: tuple[Any, ...] | None) -> NDArray[np.float64]:
+    """A version's scores (n, classes) or values (n,); all NaN where it never gave an answer of that shape."""
+    scores = np.asarray(outcomes.predictions[version], dtype=float)
+    shape = (len(scores),) if classes is None else (len(scores), len(classes))
+    return scores if scores.shape == shape else np.full(shape, np.nan)
+
+
+def finite_rows(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Rows of which every score is finite, shape (n,)."""
+    finite: NDArray[np.bool_] = np.isfinite(scores)
+    return np.asarray(finite.reshape(len(finite), -1).all(axis=1), dtype=np.bool_)
 
 
 def _last_known(outcomes: Outcomes, labels: NDArray[np.float64], chosen: NDArray[np.intp]) -> NDArray[np.float64]:

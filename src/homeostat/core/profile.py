@@ -160,8 +160,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             frame: The rows; any column types.
             edges_from: Use the bins of this profile (and only its columns); without it the block sets its own.
             exclude: Columns to leave out, such as keys.
-            prediction: The model's output on the rows: numbers or classes of shape (n,), or scores of shape
-                (n, classes), of which two are profiled by the last and more by the class that scores highest.
+            prediction: The model's output on the rows, shape (n,): a score, a number or a class.
             calibration: See `Calibration.of`.
 
         Returns:
@@ -188,7 +187,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         output = None
         if prediction is not None:
             like_output = edges_from.prediction if edges_from else None
-            output = _profile_column("prediction", _as_series(prediction), like_output)
+            series = prediction if isinstance(prediction, pl.Series) else pl.Series("prediction", prediction)
+            output = _profile_column("prediction", series, like_output)
         return cls(rows=frame.height, columns=columns, prediction=output, calibration=calibration)
 
     def __add__(self, other: Profile) -> Profile:
@@ -266,7 +266,7 @@ def _merge_moments(first: ColumnProfile, second: ColumnProfile) -> tuple[float |
     (low_n, low_mean), (high_n, high_mean) = sorted([(n, first.mean or 0.0), (m, second.mean or 0.0)])
     gap = high_mean - low_mean
     mean = (low_n * low_mean + high_n * high_mean) / (n + m)
-    return _kept(mean, (first.m2 or 0.0) + (second.m2 or 0.0) + gap * gap * (n * (m / (n + m))))
+    return _kept(mean, (first.m2 or 0.0) + (second.m2 or 0.0) + gap * gap * (n * m / (n + m)))
 
 
 def _kept(mean: float, m2: float) -> tuple[float | None, float | None]:
@@ -295,18 +295,6 @@ def _kind(dtype: pl.DataType) -> ColumnKind:
     if dtype.is_temporal():
         return "time"
     return "opaque" if dtype.is_nested() or dtype in (pl.Object, pl.Binary, pl.Null) else "category"
-
-
-def _as_series(prediction: NDArray[Any] | pl.Series) -> pl.Series:
-    if isinstance(prediction, pl.Series):
-        return prediction
-    if prediction.ndim == 1:
-        return pl.Series("prediction", prediction)
-    if prediction.shape[1] <= 2:
-        return pl.Series("prediction", np.ascontiguousarray(prediction[:, -1]))
-    unknown = np.isnan(prediction).any(axis=1)
-    best = pl.Series("prediction", np.argmax(prediction, axis=1)).cast(pl.String)
-    return best.set(pl.Series(unknown), None)
 
 
 def _absent(like: ColumnProfile | None, rows: int) -> ColumnProfile:
@@ -360,7 +348,7 @@ def _quantile_edges(finite: NDArray[np.float64]) -> tuple[float, ...]:
     """Inner decile edges; where the smallest value fills a bin of its own, one more edge just below it."""
     if not len(finite):
         return ()
-    inner = np.unique(np.quantile(finite, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf"))
+    inner = np.unique(np.quantile(finite, np.arange(1, BINS) / BINS, method="inverted_cdf"))
     smallest = finite.min()
     if inner[0] == smallest:
         inner = np.concatenate([[np.nextafter(smallest, -np.inf)], inner])
