@@ -1,7 +1,7 @@
 """Join labels to predictions by row id: once each, however late, early, often or contradictory they arrive.
 
-`Join` folds the records of the prediction log in their order; folding them again from the start gives the same state, so
-nothing of it has to survive a crash. `drain` turns the same records into tables.
+`Join` folds the records of the prediction log in their order; folding them again from the start gives the same state,
+so nothing of it has to survive a crash. `drain` turns the same records into tables.
 """
 
 from __future__ import annotations

@@ -1,0 +1,250 @@
+"""Batch inference: a table in, its predictions out, by the same check and the same model as the server's.
+
+The rows are read in chunks, so that a table may be larger than memory. Nothing is published unless every chunk fits the
+schema: the output appears whole, under its name, or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from homeostat.core.errors import DataError, NotFoundError, SchemaError, StoreError
+from homeostat.core.events import Decided
+from homeostat.core.schema import check
+from homeostat.core.spec import TableSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    import polars as pl
+
+    from homeostat.core.ledger import Ledger
+    from homeostat.core.model import Model, Predictions
+
+CHUNK_ROWS = 50_000
+_MOST_PROBLEMS = 20
+
+
+class Inferred(msgspec.Struct, frozen=True):
+    """What a batch inference made.
+
+    Attributes:
+        rows: Predicted.
+        out: The file with one row per row, in order: the key (or `row`, from 0), `prediction`, and the scores:
+            `score` of the positive class of two, or `score_<class>` for each of more.
+        signals: Sentences about values that the schema has not seen; they stop nothing.
+    """
+
+    rows: int
+    out: str
+    signals: tuple[str, ...]
+
+
+def infer(
+    model: Model,
+    source: pl.DataFrame | Path | str,
+    out: Path | str,
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Inferred:
+    """Predict a table.
+
+    Args:
+        model: A loaded model.
+        source: A table, or a .parquet, .csv, .csv.gz, .jsonl or .json file. Target and label time are not looked at.
+        out: The Parquet file to write.
+        chunk_rows: Rows that are in memory at a time.
+        progress: Called with the rows done and the rows in all after each chunk.
+
+    Returns:
+        What was made.
+
+    Raises:
+        SchemaError: Rows do not fit the model's schema; lists the problems of all chunks. No output is written.
+        DataError: The table cannot be read.
+        StoreError: The output cannot be written.
+
+    Example:
+        >>> made = infer(Bundle.load(store.artifacts, manifest), "flights.parquet", "predictions.parquet")
+        >>> made.rows
+        1000
+    """
+    target = Path(out)
+    parts = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        parts.mkdir(parents=True, exist_ok=True)
+        done = _chunks(model, source, parts, chunk_rows, progress)
+        _publish(parts, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StoreError(
+            f"the predictions cannot be written to {target}: {reason}", hint="nothing was written"
+        ) from error
+    finally:
+        shutil.rmtree(parts, ignore_errors=True)
+    return Inferred(done[0], str(target), done[1])
+
+
+def infer_recorded(
+    model: Model,
+    source: pl.DataFrame | Path | str,
+    out: Path | str,
+    *,
+    ledger: Ledger,
+    loop: str,
+    version: int,
+    now: datetime,
+    **settings: Any,
+) -> Inferred:
+    """`infer`, with a refused batch in the ledger: a decision to stop, with what was wrong with it.
+
+    Args:
+        model, source, out: As for `infer`.
+        ledger: Where the refusal is recorded.
+        loop: Name of the Loop.
+        version: The model's.
+        now: Time on the loop's clock.
+        settings: More of `infer`'s.
+    """
+    try:
+        return infer(model, source, out, **settings)
+    except DataError as error:
+        name = source if isinstance(source, str) else source.name if isinstance(source, Path) else "a table"
+        evidence = {"signal": "schema_skew", "source": str(name), "version": version, "predictions": 0}
+        evidence["problems"] = error.what.splitlines()[:_MOST_PROBLEMS]
+        reason = f"batch inference of {Path(str(name)).name} was refused: {error.what.splitlines()[0]}"
+        decided = Decided(loop=loop, action="stop", about="data", fired=True, reason=reason, evidence=evidence)
+        ledger.append(decided, time=now)
+        raise
+
+
+def predictions_table(model: Model, rows: pl.DataFrame, found: Predictions, start: int = 0) -> pl.DataFrame:
+    """Predictions beside the keys of their rows.
+
+    Args:
+        model: What predicted.
+        rows: n raw rows.
+        found: Their predictions.
+        start: Number of the first row, for tables without a key.
+    """
+    import polars as pl
+
+    signature = model.signature
+    keys = [rows[name] for name in signature.key if name in rows.columns]
+    columns = keys or [pl.int_range(start, start + rows.height, dtype=pl.Int64, eager=True).alias("row")]
+    columns.append(pl.Series("prediction", found.value.tolist()))
+    if found.score is not None and signature.classes is not None:
+        if len(signature.classes) == 2:
+            columns.append(pl.Series("score", found.positive))
+        else:
+            columns += [pl.Series(f"score_{name}", found.score[:, i]) for i, name in enumerate(signature.classes)]
+    return pl.DataFrame(columns)
+
+
+def _chunks(
+    model: Model, source: Any, parts: Path, chunk_rows: int, progress: Callable[[int, int], None] | None
+) -> tuple[int, tuple[str, ...]]:
+    """Predict chunk by chunk; once one does not fit, the rest is only checked, so that all problems are known."""
+    problems: list[str] = []
+    signals: dict[str, None] = {}
+    frame, total = _opened(source)
+    done = 0
+    for number, chunk in enumerate(_slices(frame, total, chunk_rows)):
+        where = f"rows {done + 1:,} to {done + chunk.height:,}: " if total > chunk_rows else ""
+        rows, wrong, seen = _checked(model, chunk)
+        problems += [where + problem for problem in wrong]
+        signals |= dict.fromkeys(where + signal for signal in seen)
+        if not problems:
+            predictions_table(model, rows, model.predict(rows), done).write_parquet(parts / f"{number:08d}.parquet")
+        done += chunk.height
+        if progress is not None:
+            progress(done, total)
+    if not total:
+        raise DataError("the table has no rows", hint="give it at least one")
+    if problems:
+        shown = problems[:_MOST_PROBLEMS] + (
+            [f"and {len(problems) - _MOST_PROBLEMS} more"] * (len(problems) > _MOST_PROBLEMS)
+        )
+        what = "\n".join(
+            ["the rows do not fit the model's schema; nothing was predicted:", *(f"  - {p}" for p in shown)]
+        )
+        raise SchemaError(what, hint="mend the rows; `homeostat run` accepts new columns by training on them")
+    return done, tuple(signals)[:_MOST_PROBLEMS]
+
+
+def _checked(model: Model, chunk: pl.DataFrame) -> tuple[pl.DataFrame, list[str], list[str]]:
+    """The chunk in stored types, its problems, and what is merely unusual about it."""
+    from homeostat.core.rows import prepare
+
+    schema = model.manifest.schema
+    inputs = chunk.drop([name for name in schema.spec.labels if name in chunk.columns])
+    spec = TableSpec(time=schema.spec.time, key=schema.spec.key)
+    if all(name in inputs.columns for name in spec.declared):
+        try:
+            inputs = prepare(inputs, spec)
+        except DataError as error:
+            return inputs, [line.removeprefix("  - ") for line in error.what.splitlines()[1:]] or [error.what], []
+    findings = check(inputs, schema, target_required=False)
+    return inputs, list(findings.problems), [f"{signal.subject}: {signal.detail}" for signal in findings.signals]
+
+
+def _opened(source: Any) -> tuple[pl.LazyFrame, int]:
+    import polars as pl
+
+    if isinstance(source, pl.DataFrame):
+        return source.lazy(), source.height
+    path = Path(source)
+    if not path.exists():
+        raise NotFoundError(f"there is no table {path}", hint="check the path")
+    suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    try:
+        if suffix == ".parquet":
+            frame = pl.scan_parquet(path)
+        elif suffix in {".csv", ".csv.gz"}:
+            frame = pl.read_csv(path, infer_schema_length=10_000, null_values=["", "NA", "null"]).lazy()
+        elif suffix == ".jsonl":
+            frame = pl.scan_ndjson(path, infer_schema_length=10_000)
+        elif suffix == ".json":
+            frame = pl.read_json(path).lazy()
+        else:
+            hint = "give a .parquet, .csv, .csv.gz, .jsonl or .json file"
+            raise DataError(f"{path.name} is no table that can be read", hint=hint)
+        return frame, int(frame.select(pl.len()).collect().item())
+    except (pl.exceptions.PolarsError, OSError) as error:
+        first = str(error).partition("\n")[0]
+        raise DataError(f"the table {path.name} cannot be read: {first}", hint="is it complete?") from error
+
+
+def _slices(frame: pl.LazyFrame, total: int, chunk_rows: int) -> Iterator[pl.DataFrame]:
+    import polars as pl
+
+    for start in range(0, total, chunk_rows):
+        try:
+            yield frame.slice(start, chunk_rows).collect()
+        except pl.exceptions.PolarsError as error:
+            first = str(error).partition("\n")[0]
+            raise DataError(f"rows {start + 1:,} and on cannot be read: {first}") from error
+
+
+def _publish(parts: Path, target: Path) -> None:
+    import polars as pl
+
+    whole = parts / "whole"
+    files = sorted(parts.glob("*.parquet"))
+    if len(files) == 1:
+        files[0].replace(whole)
+    else:
+        pl.scan_parquet(files).sink_parquet(whole)
+    descriptor = os.open(whole, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    whole.replace(target)
