@@ -42,8 +42,8 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
         """Which rows a version had to answer, shape (n,)."""
         if version in self.asked:
             return np.asarray(self.asked[version], dtype=bool)
-        missing: NDArray[np.bool_] = np.isnan(np.asarray(self.predictions[version], dtype=float))
-        return np.asarray(~missing.reshape(len(missing), -1).any(axis=1), dtype=np.bool_)
+        scores = np.asarray(self.predictions[version], dtype=float)
+        return np.asarray(~np.isnan(scores).any(axis=tuple(range(1, scores.ndim))), dtype=np.bool_)
 
 
 class Champion(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,8 +167,7 @@ def scores_of(outcomes: Outcomes, version: int, classes: tuple[Any, ...] | None)
 
 def finite_rows(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Rows of which every score is finite, shape (n,)."""
-    finite: NDArray[np.bool_] = np.isfinite(scores)
-    return np.asarray(finite.reshape(len(finite), -1).all(axis=1), dtype=np.bool_)
+    return np.asarray(np.isfinite(scores).all(axis=tuple(range(1, scores.ndim))), dtype=np.bool_)
 
 
 def _last_known(outcomes: Outcomes, labels: NDArray[np.float64], chosen: NDArray[np.intp]) -> NDArray[np.float64]:

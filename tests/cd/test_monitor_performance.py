@@ -1,0 +1,103 @@
+"""Performance on matured labels, beside persistence and majority."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from homeostat.cd.cohorts import Maturity
+from homeostat.cd.performance import Champion, Outcomes, Window, measure
+
+START = np.datetime64("2013-03-01T00:00", "us")
+LATER = datetime(2013, 6, 1, tzinfo=UTC)
+BINARY = Champion(version=1, task="classification", metric="accuracy", classes=(0, 1), references={1: 0.9})
+
+
+def outcomes(labels, predictions, *, delay=0, step=60, **more):
+    times = START + np.arange(len(labels)) * np.timedelta64(step, "s")
+    label_times = times + np.timedelta64(delay, "s")
+    return Outcomes(times=times, label_times=label_times, labels=np.array(labels), predictions=predictions, **more)
+
+
+def scores(positive):
+    positive = np.asarray(positive, dtype=float)
+    return np.stack([1 - positive, positive], axis=1)
+
+
+def test_the_champion_comes_first_and_every_version_is_measured():
+    labels = [0, 1] * 50
+    found = measure(BINARY, outcomes(labels, {7: scores([0.1] * 100), 1: scores(labels)}), LATER)
+    assert [(one.version, one.value, one.reference) for one in found] == [(1, 1.0, 0.9), (7, 0.5, None)]
+
+
+def test_persistence_is_the_label_before():
+    labels = [0, 0, 0, 1, 1, 1, 0, 0, 0, 0]
+    [found] = measure(BINARY, outcomes(labels, {1: scores([0.0] * 10)}), LATER)
+    assert found.persistence == 0.8
+    assert found.majority == found.value == 0.7
+    assert found.kappa_per == pytest.approx((0.7 - 0.8) / (1 - 0.8))
+
+
+def test_persistence_knows_only_labels_that_had_arrived():
+    labels = [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1]
+    prompt, late = (outcomes(labels, {1: scores([0.0] * 12)}, delay=delay) for delay in (0, 60))
+    tardy = outcomes(labels, {1: scores([0.0] * 12)}, delay=120)
+    values = [measure(BINARY, one, LATER)[0].persistence for one in (prompt, late, tardy)]
+    assert values[0] == values[1]
+    assert values[2] < 0.2 < values[0]
+
+
+def test_rows_that_a_version_did_not_predict_are_left_out_for_it():
+    labels = [0, 1] * 20
+    partly = scores(labels)
+    partly[::4] = np.nan
+    found = measure(BINARY, outcomes(labels, {1: scores(labels), 2: partly}), LATER)
+    assert [one.n for one in found] == [40, 30]
+
+
+def test_labels_that_the_model_does_not_know_are_left_out():
+    [found] = measure(BINARY, outcomes([0, 1, 9, None], {1: scores([0, 1, 1, 1])}), LATER)
+    assert (found.n, found.value) == (2, 1.0)
+
+
+def test_one_class_has_no_auc():
+    champion = Champion(version=1, task="classification", metric="roc_auc", classes=(0, 1))
+    [found] = measure(champion, outcomes([1] * 30, {1: scores(np.linspace(0, 1, 30))}), LATER)
+    assert (found.value, found.low, found.kappa_per) == (None, None, None)
+
+
+def test_the_latest_rows_count():
+    labels = [0] * 50 + [1] * 50
+    [found] = measure(BINARY, outcomes(labels, {1: scores([1.0] * 100)}), LATER, Window(rows=50))
+    assert (found.n, found.value) == (50, 1.0)
+
+
+def test_thinly_labelled_cohorts_are_left_out():
+    data = outcomes([1] * 120, {1: scores([1.0] * 120)})
+    data.label_times[:50] = np.datetime64("NaT")
+    window = Window(maturity=Maturity(wait=timedelta(hours=1)))
+    assert measure(BINARY, data, LATER, window)[0].n == 60
+
+
+def test_regression_is_measured_in_its_own_units():
+    champion = Champion(version=1, task="regression", metric="mae")
+    labels = np.arange(100.0)
+    [found] = measure(champion, outcomes(labels, {1: labels + 2}), LATER)
+    assert (found.value, found.persistence, found.greater_is_better) == (2.0, pytest.approx(1.485), False)
+    assert found.kappa_per == pytest.approx((2.0 - 1.485) / -1.485)
+
+
+def test_string_labels_are_classes():
+    champion = Champion(version=1, task="classification", metric="accuracy", classes=("no", "yes"))
+    [found] = measure(champion, outcomes(["no", "yes", "yes"], {1: scores([0, 1, 0])}), LATER)
+    assert found.value == pytest.approx(2 / 3)
+
+
+def test_nothing_matured_is_nothing_measured():
+    assert measure(BINARY, outcomes([0, 1], {1: scores([0, 1])}, delay=86_400), datetime(2013, 3, 1, tzinfo=UTC)) == []
+    empty = Outcomes(
+        times=START + np.arange(0), label_times=START + np.arange(0), labels=[], predictions={1: scores([])}
+    )
+    assert measure(BINARY, empty, LATER) == []
