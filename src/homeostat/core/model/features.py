@@ -36,9 +36,10 @@ def features_code(features: Features | None) -> FeaturesCode | None:
         return None
     from homeostat.core.fingerprint import code_fingerprint, fingerprint
 
-    # Another version of a library is another environment, not another features(); golden rows guard against that.
+    # Another version of a library is another environment, not another features(); golden rows guard against that. The
+    # name of the module that holds it may differ between a script and an import.
     functions = {name: part for name, part in code_fingerprint(features)[1].items() if not name.startswith("package:")}
-    return FeaturesCode(fingerprint=fingerprint(functions), functions=functions)
+    return FeaturesCode(fingerprint=fingerprint(sorted(functions.values())), functions=functions)
 
 
 def apply_features(features: Features | None, rows: pl.DataFrame, *, labels: Collection[str] = ()) -> pl.DataFrame:
