@@ -51,6 +51,7 @@ class ArtifactStore:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
+        self._prefix = f"{self.folder}/"  # text, because a Path per reused step would be felt
         self._aside = self.folder / "incoming"
 
     def put(self, data: bytes) -> str:
@@ -64,7 +65,7 @@ class ArtifactStore:
         try:
             if _holds(place, data):
                 return name
-            self._write(place, data)
+            self._write(Path(place), data)
         except OSError as error:
             what = f"an artifact of {len(data):,} bytes could not be stored in {self.folder}: {error.strerror or error}"
             hint = "free some space or check the folder's permissions, then run again; nothing was half-written"
@@ -79,7 +80,7 @@ class ArtifactStore:
             IntegrityError: they are not the bytes that were stored.
         """
         try:
-            data = self._place(name).read_bytes()
+            data = _read(self._place(name))
         except FileNotFoundError as error:
             what = f"artifact {name[:12]} is missing from {self.folder}"
             raise NotFoundError(what, hint="run the step that made it again; the cache will notice") from error
@@ -92,7 +93,7 @@ class ArtifactStore:
 
     def has(self, name: str) -> bool:
         """Whether there is an artifact of this name; its bytes are not verified."""
-        return self._place(name).is_file()
+        return Path(self._place(name)).is_file()
 
     def names(self) -> Iterator[str]:
         """Names of all artifacts, in order; files still being written are none."""
@@ -107,11 +108,11 @@ class ArtifactStore:
             file.unlink(missing_ok=True)
         return len(stale)
 
-    def _place(self, name: str) -> Path:
+    def _place(self, name: str) -> str:
         if not _HASH.fullmatch(name):
             what = f"{name[:80]!r} is not the name of an artifact"
             raise NotFoundError(what, hint="a name is 64 hexadecimal digits, as `homeostat runs` shows them")
-        return self.folder / name[:2] / name[2:]
+        return f"{self._prefix}{name[:2]}/{name[2:]}"
 
     def _write(self, place: Path, data: bytes) -> None:
         aside = self._aside / new_id()
@@ -150,14 +151,17 @@ def _write_all(file: int, data: bytes) -> None:
         left = left[os.write(file, left) :]
 
 
-def _holds(place: Path, data: bytes) -> bool:
+def _holds(place: str, data: bytes) -> bool:
     """Whether the file is there with these bytes: after a power cut a name may stand for an empty file."""
     try:
-        if place.stat().st_size != len(data):
-            return False
-        return place.read_bytes() == data
+        return _read(place) == data
     except FileNotFoundError:
         return False
+
+
+def _read(place: str) -> bytes:
+    with open(place, "rb", buffering=0) as file:  # noqa: PTH123 - see _prefix
+        return file.readall()
 
 
 def _sync_folder(folder: Path) -> None:

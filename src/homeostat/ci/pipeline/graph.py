@@ -67,9 +67,14 @@ class Graph:
     steps: dict[str, Step]
     inputs: tuple[str, ...]
 
-    def consumers(self, name: str) -> list[str]:
-        """Steps that take a step's output."""
-        return [step.name for step in self.steps.values() if name in step.needs]
+    def takers(self) -> dict[str, list[str]]:
+        """Step name to the steps that take its output."""
+        takers: dict[str, list[str]] = {name: [] for name in self.steps}
+        for each in self.steps.values():
+            for need in each.needs:
+                if need in takers:
+                    takers[need].append(each.name)
+        return takers
 
     def resolve(self, inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """The settings of every step, after checking that the run was given what it needs.

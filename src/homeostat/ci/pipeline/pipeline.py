@@ -167,7 +167,7 @@ class Pipeline:
         resolved = self._graph.resolve(all_inputs, stated)
         run = new_id("run-")
         flights = flights_of(store.path)
-        recorder = Recorder(store.ledger, clock, flights)
+        recorder = Recorder(store, run, clock, flights)
         execution = Execution(
             run=run,
             loop=loop,
@@ -289,7 +289,8 @@ def _manual(loop: str, run: str) -> ev.Trigger:
 
 
 def _digest(graph: Graph, codes: Mapping[str, str | None]) -> str:
-    return fingerprint([(name, each.needs, codes[name]) for name, each in graph.steps.items()])
+    lines = [f"{name} {' '.join(each.needs)} {codes[name]}" for name, each in graph.steps.items()]
+    return fingerprint("\n".join(lines))
 
 
 def _recorded_settings(settings: Mapping[str, Mapping[str, Named]]) -> dict[str, Any]:
@@ -304,7 +305,7 @@ def _recorded_inputs(inputs: Mapping[str, Named], blobs: Blobs) -> dict[str, dic
     """Every input's fingerprint, and an artifact of those that are small, so that a resumed run has them."""
     recorded = {}
     for name, given in inputs.items():
-        recorded[name] = {"fingerprint": given.fingerprint or f"none: {given.problem}"}
+        recorded[name] = {"fingerprint": given.fingerprint or f"none: {given.problem}"[:200]}
         if _size(given.value) <= _KEPT_BYTES:
             try:
                 data = codecs.encode(given.value, blobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from homeostat.ci.pipeline.values import Value, check_declared, step_error
 from homeostat.core import codecs, faults
 from homeostat.core import events as ev
 from homeostat.core.errors import DataError, HomeostatError
-from homeostat.core.fingerprint import FingerprintError, code_fingerprint, fingerprint, fingerprint_parts, printable
+from homeostat.core.fingerprint import FingerprintError, code_fingerprint, fingerprint_parts, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,15 +25,17 @@ if TYPE_CHECKING:
     from homeostat.core.clock import Clock
     from homeostat.core.store import Store
 
-Progress = "Callable[[str, int, int, str], None]"
-
 
 @dataclass(frozen=True)
 class Named:
-    """A value that the run was given, with its name: fingerprint and parts, or the reason why it has none."""
+    """A value that the run was given, with its name: fingerprint and parts, or the reason why it has none.
+
+    `shown` is the value as people read it where it is short, and its fingerprint elsewhere.
+    """
 
     value: Any
-    fingerprint: str | None
+    fingerprint: str
+    shown: str
     parts: Mapping[str, str] = field(default_factory=dict)
     problem: str | None = None
 
@@ -63,8 +66,8 @@ def name_value(value: Any) -> Named:
     try:
         total, parts = fingerprint_parts(value)
     except FingerprintError as error:
-        return Named(value, None, {}, error.what)
-    return Named(value, total, parts)
+        return Named(value, "", "unnamed", problem=error.what)
+    return Named(value, total, printable(value) or total, parts)
 
 
 def name_code(step: Step) -> tuple[str | None, dict[str, str], str | None]:
@@ -97,58 +100,63 @@ class Execution:
     failed: Done | None = None
     _previous: dict[str, ev.StepFinished] | None = None
     _stopping: bool = False
+    _missing: dict[str, int] = field(default_factory=dict)
+    _takers: dict[str, list[str]] = field(default_factory=dict)
+    _wanted: dict[str, int] = field(default_factory=dict)
 
     def execute(self) -> None:
         """Run every step that has to run; afterwards `outputs` is complete or `failed` is set."""
-        waiting = {name: {need for need in step.needs if need in self.graph.steps} for name, step in self.graph.steps.items()}
-        ready = [name for name, needs in waiting.items() if not needs]
-        flying: dict[Future[Done], str] = {}
-        workers = self.workers or min(len(waiting), os.cpu_count() or 1)
+        graph = self.graph
+        self._missing = {name: sum(need in graph.steps for need in step.needs) for name, step in graph.steps.items()}
+        self._takers = graph.takers()
+        self._wanted = {name: len(takers) for name, takers in self._takers.items()}
+        ready = [name for name, missing in self._missing.items() if not missing]
+        flying: set[Future[Done]] = set()
+        workers = self.workers or os.cpu_count() or 1
         pool: ThreadPoolExecutor | None = None
         try:
             while ready or flying:
                 while ready and not self._stopping and len(flying) < workers:
-                    name = ready.pop(0)
-                    step = self.graph.steps[name]
-                    self._tell(name, "started")
+                    step = graph.steps[ready.pop(0)]
+                    self._tell(step.name, "started")
                     done = self._reuse(step)
-                    if isinstance(done, Done):
-                        ready += self._take(done, waiting)
-                        continue
-                    pool = pool or ThreadPoolExecutor(workers, thread_name_prefix="homeostat-step")
-                    flying[pool.submit(self._work, step, done.identity, done.entered)] = name
+                    if isinstance(done, _Order):
+                        if ready or flying:
+                            pool = pool or ThreadPoolExecutor(workers, thread_name_prefix="homeostat-step")
+                            flying.add(pool.submit(self._work, step, done))
+                            continue
+                        done = self._work(step, done)  # alone: another thread would only cost time
+                    ready += self._take(done)
                 if not flying:
                     break
-                finished, _ = wait(flying, timeout=self.recorder.due(), return_when=FIRST_COMPLETED)
+                finished, flying = wait(flying, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    del flying[future]
-                    ready += self._take(future.result(), waiting)
-                if self.recorder.due() == 0:
-                    self.recorder.flush()
+                    ready += self._take(future.result())
         finally:
             self._stopping = True
             if pool is not None:
                 pool.shutdown(wait=not flying, cancel_futures=True)
 
-    def _take(self, done: Done, waiting: dict[str, set[str]]) -> list[str]:
+    def _take(self, done: Done) -> list[str]:
         """Record what became of a step; return the steps that can start now."""
         name = done.step.name
         self._record(done)
-        if done.error is not None or done.output is None:
+        if done.output is None:
             self.failed = self.failed or done
             self._stopping = True
             self._tell(name, "failed")
             return []
         self.outputs[name] = done.output
-        del waiting[name]
         self._tell(name, done.outcome)
         for need in done.step.needs:
-            if need in self.outputs and not any(need in self.graph.steps[other].needs for other in waiting):
-                self.outputs[need].forget()
-        for needs in waiting.values():
-            if name in needs:
-                needs.discard(name)
-        return [other for other, needs in waiting.items() if not needs and name in self.graph.steps[other].needs]
+            if need in self._wanted:
+                self._wanted[need] -= 1
+                if not self._wanted[need]:
+                    self.outputs[need].forget()
+        takers = self._takers[name]
+        for taker in takers:
+            self._missing[taker] -= 1
+        return [taker for taker in takers if not self._missing[taker]]
 
     def _record(self, done: Done) -> None:
         self.recorder.step(
@@ -176,35 +184,39 @@ class Execution:
         code, parts, problem = self.codes[step.name]
         parts = dict(parts)
         problems = [problem] if problem else []
-        named: dict[str, Any] = {"code": code, "settings": {}, "inputs": {}}
-        for setting, given in self.settings[step.name].items():
-            if given.fingerprint is None:
+        key = hashlib.sha256(f"homeostat step 1\ncode {code}\n".encode())
+        for setting, given in sorted(self.settings[step.name].items()):
+            if given.problem is not None:
                 problems.append(f"setting `{setting}`: {given.problem}")
-                continue
             parts.update(given.parts)
-            parts[f"setting:{setting}"] = printable(given.value) if not given.parts else given.fingerprint
-            named["settings"][setting] = given.fingerprint
-        for need in step.needs:
-            output = self.outputs[need].name if need in self.outputs else self.inputs[need].fingerprint
-            if output is None:
+            parts[f"setting:{setting}"] = given.shown
+            key.update(f"setting {setting} {given.fingerprint}\n".encode())
+        for need in sorted(step.needs):
+            name = self.outputs[need].name if need in self.outputs else self.inputs[need].shown
+            if need in self.inputs and self.inputs[need].problem is not None:
                 problems.append(f"input `{need}`: {self.inputs[need].problem}")
-                continue
-            parts[f"input:{need}"] = named["inputs"][need] = output
+            parts[f"input:{need}"] = name
+            key.update(f"input {need} {name}\n".encode())
         if problems:
             return Identity(None, {**parts, NOT_CACHED: "; ".join(problems)})
-        return Identity(fingerprint(named), parts)
+        return Identity(key.hexdigest(), parts)
 
-    def _reuse(self, step: Step) -> Done | _Run:
+    def _reuse(self, step: Step) -> Done | _Order:
         """The earlier result of a step, or the order to run it."""
         started = self.clock.now()
         identity = self.identify(step)
         if identity.key is None:
-            return self._from_resumed(step, identity, started) or _Run(identity, entered=False)
+            return self._from_resumed(step, identity, started) or _Order(identity, entered=False)
+        before = self._before(step.name)
+        if before is not None and before.key == identity.key and before.output is not None:
+            output = Value.stored(before.output, self.store.artifacts)
+            if output is not None:
+                return Done(step, identity, "hit", _reused(f"run {before.run}"), started, output)
         if not self.flights.try_enter(identity.key):
-            return _Run(identity, entered=False)
+            return _Order(identity, entered=False)
         hit = self._hit(step, identity, started)
         if hit is None:
-            return _Run(identity, entered=True)
+            return _Order(identity, entered=True)
         self.flights.leave(identity.key)
         return hit
 
@@ -227,19 +239,21 @@ class Execution:
         output = Value.stored(name, self.store.artifacts) if name else None
         if output is None:
             return None
-        where = f"run {row.run}" if row else "another step just now"
-        return Done(step, identity, "hit", f"reused: same code, settings and inputs as in {where}", started, output)
+        why = _reused(f"run {row.run}" if row else "a step just now")
+        return Done(step, identity, "hit", why, started, output)
 
-    def _work(self, step: Step, identity: Identity, entered: bool) -> Done:  # noqa: FBT001 - submitted by position
-        """In a worker: wait for identical work in flight, or do the work and store its result."""
+    def _work(self, step: Step, order: _Order) -> Done:
+        """Wait for identical work in flight, or do the work and store its result."""
         started = self.clock.now()
+        identity, entered = order.identity, order.entered
         key = identity.key
         output: Value | None = None
         try:
             if key is not None and not entered:
-                if not self.flights.enter(key, lambda: self._stopping):
-                    raise _Cancelled
-                entered = True
+                entered = self.flights.enter(key, lambda: self._stopping)
+                if not entered:
+                    error = HomeostatError("the run stopped while the step waited for identical work elsewhere")
+                    return Done(step, identity, "failed", "did not run: another step failed", started, error=error)
                 hit = self._hit(step, identity, started)
                 if hit is not None:
                     return hit
@@ -249,8 +263,6 @@ class Execution:
             except Exception as error:  # noqa: BLE001 - whatever the user's code raises is recorded
                 return Done(step, identity, "failed", why, started, error=step_error(error, self.run, step))
             return Done(step, identity, "ran", why, started, output)
-        except _Cancelled as error:
-            return Done(step, identity, "failed", "cancelled: another step failed", started, error=error)
         finally:
             if key is not None and entered:
                 self.flights.leave(key, output.name if output else None)
@@ -266,8 +278,9 @@ class Execution:
 
     def _before(self, name: str) -> ev.StepFinished | None:
         """The previous record of a step in this loop."""
-        recorded = self.store.ledger.last_step(self.loop, name)
-        return recorded.event if recorded is not None and isinstance(recorded.event, ev.StepFinished) else None
+        if self._previous is None:
+            self._previous = self.store.ledger.last_steps(self.loop)
+        return self._previous.get(name)
 
     def status(self) -> ev.RunStatus:
         """How the run ended."""
@@ -276,16 +289,13 @@ class Execution:
         return "stopped" if isinstance(self.failed.error, DataError) else "failed"
 
 
+def _reused(where: str) -> str:
+    return f"reused: same code, settings and inputs as in {where}"
+
+
 @dataclass(frozen=True)
-class _Run:
+class _Order:
     """The order to run a step; `entered` says that its key is locked already."""
 
     identity: Identity
     entered: bool
-
-
-class _Cancelled(HomeostatError):
-    """The run stopped while a step waited for identical work elsewhere."""
-
-    def __init__(self) -> None:
-        super().__init__("the run stopped before this step could start")

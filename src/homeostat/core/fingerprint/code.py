@@ -86,13 +86,12 @@ def code_fingerprint(function: Any) -> tuple[str, dict[str, str]]:
     return digest, parts
 
 
-def printable(value: Any) -> str:
-    """A value as people read it where it is short, its fingerprint where it is not."""
-    if isinstance(value, _PRINTABLE):
-        shown = repr(value) if isinstance(value, (str, float, int, type(None))) else str(value)
-        if len(shown) <= _LONGEST:
-            return shown
-    return fingerprint(value)
+def printable(value: Any) -> str | None:
+    """A short plain value as people read it; None for any other, which is better shown by its fingerprint."""
+    if not isinstance(value, _PRINTABLE):
+        return None
+    shown = repr(value) if isinstance(value, (str, float, int, type(None))) else str(value)
+    return shown if len(shown) <= _LONGEST else None
 
 
 def _name(value: Any, walk: _Walk) -> tuple[str, dict[str, str]]:
@@ -262,7 +261,7 @@ class _Walk:
             write_value(digest, value, self)
         except FingerprintError as error:
             raise FingerprintError(f"{what}: {error.what}", hint=error.hint) from error
-        self.parts[label] = printable(value) if isinstance(value, _PRINTABLE) else digest.hexdigest()
+        self.parts[label] = printable(value) or digest.hexdigest()
 
 
 def _place(thing: Any) -> tuple[str, str, str | None]:
