@@ -21,7 +21,9 @@ def test_a_row_without_a_test_does_not_work_yet(tmp_path: Path):
 
 def test_a_row_works_by_its_test(tmp_path: Path):
     (tmp_path / "test_c9_twice.py").write_text("def test_the_same_rows_twice(): pass\n")
-    assert "| C9 | Idempotent multi-source collection (batch and stream) | works: [test_c9_twice]" in render(tests=tmp_path)
+    assert "| C9 | Idempotent multi-source collection (batch and stream) | works: [test_c9_twice]" in render(
+        tests=tmp_path
+    )
 
 
 def test_a_file_without_a_test_is_refused(tmp_path: Path):

@@ -35,7 +35,9 @@ def test_a_promise_names_tests_that_exist_or_says_not_yet(number: int):
         assert proof.strip().startswith("not yet")
     for function, path in named:
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-        assert function in {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}, f"{path} has no {function}"
+        assert function in {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}, (
+            f"{path} has no {function}"
+        )
 
 
 def test_every_dependency_has_its_line():

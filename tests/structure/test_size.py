@@ -8,7 +8,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_FILE = 500
 LONGEST_FUNCTION = 60
-FILES = sorted(p for folder in ("src", "tests", "benchmarks", "tools", "examples") for p in (ROOT / folder).rglob("*.py"))
+FILES = sorted(
+    p for folder in ("src", "tests", "benchmarks", "tools", "examples") for p in (ROOT / folder).rglob("*.py")
+)
 
 
 def test_there_is_something_to_measure():

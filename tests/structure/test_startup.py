@@ -6,7 +6,18 @@ import sys
 
 import pytest
 
-HEAVY = {"polars", "sklearn", "sqlalchemy", "onnxruntime", "nicegui", "numba", "pandas", "matplotlib", "skrub", "deltalake"}
+HEAVY = {
+    "polars",
+    "sklearn",
+    "sqlalchemy",
+    "onnxruntime",
+    "nicegui",
+    "numba",
+    "pandas",
+    "matplotlib",
+    "skrub",
+    "deltalake",
+}
 
 
 def modules_after(code: str) -> set[str]:

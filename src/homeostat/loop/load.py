@@ -57,7 +57,7 @@ def _run(file: Path) -> Any:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
         line = getattr(error, "lineno", None) or (own[-1].lineno if own else None)
         where = f"{file}, line {line}" if line else str(file)
         what = f"{where}: {type(error).__name__}: {error}"

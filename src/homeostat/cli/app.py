@@ -1,0 +1,113 @@
+"""Puts the verbs together, and turns every error into one clear message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from homeostat.cli import build, decide, explain, live, look, start
+from homeostat.core.errors import HomeostatError
+
+_VERBS: tuple[Callable[..., None], ...] = (
+    *(start.demo, start.init),
+    *(build.run, live.up),
+    *(look.status, explain.why, look.runs, look.versions),
+    *(decide.retrain, decide.promote, decide.rollback, decide.cancel),
+    *(build.infer, live.replay),
+    *(look.verify, start.doctor),
+)
+_CLOSED_PIPE = 141
+
+app = typer.Typer(
+    name="homeostat",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help appears in a third of the time
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for _verb in _VERBS:
+    app.command()(_verb)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from homeostat import __version__
+
+        print(f"homeostat {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def homeostat(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Keeps machine-learning models at their set point.
+
+    Start with `homeostat demo`, or with `homeostat init TABLE --target COLUMN` on your own data.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command line and exit: 0 done, 1 our fault or try again, 2 something for the user to mend.
+
+    Args:
+        arguments: The words after `homeostat`; those of this process by default.
+    """
+    try:
+        app(None if arguments is None else list(arguments))
+    except HomeostatError as error:
+        _tell(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_CLOSED_PIPE)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line and not a traceback
+        _tell_unexpected(error)
+        sys.exit(1)
+    sys.exit(0)
+
+
+def verbs() -> set[str]:
+    """Names of all verbs."""
+    return {verb.__name__ for verb in _VERBS}
+
+
+def options(verb: str) -> set[str]:
+    """The options of a verb, with both dashes."""
+    command: Any = typer.main.get_command(app)
+    chosen = command.commands[verb]
+    return {name for parameter in chosen.params for name in parameter.opts if name.startswith("-")} | {"--help", "-h"}
+
+
+def _tell(error: HomeostatError) -> None:
+    if os.environ.get("HOMEOSTAT_DEBUG"):
+        raise error
+    print(f"error: {error.what}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def _tell_unexpected(error: Exception) -> None:
+    if os.environ.get("HOMEOSTAT_DEBUG"):
+        raise error
+    import tempfile
+    import traceback
+    from pathlib import Path
+
+    from homeostat.core.clock import new_id
+
+    what = str(error).strip().partition("\n")[0][:300]
+    print(f"error: {type(error).__name__}: {what} (a fault in Homeostat, not in what you asked)", file=sys.stderr)
+    try:
+        path = Path(tempfile.gettempdir()) / new_id("homeostat-error-")
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        print(f"hint: the full traceback is in {path}", file=sys.stderr)
+    except OSError:
+        print("hint: HOMEOSTAT_DEBUG=1 shows the full traceback", file=sys.stderr)

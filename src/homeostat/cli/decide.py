@@ -1,0 +1,138 @@
+"""The verbs by which a person steps in: retrain, promote, rollback, cancel. Each is an event with its decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from homeostat.cli.common import (
+    STORE,
+    JsonOption,
+    LoopOption,
+    ReasonOption,
+    StoreOption,
+    UserOption,
+    loop_file,
+    open_ledger,
+    print_json,
+    who,
+)
+from homeostat.core import events as ev
+from homeostat.core.errors import RefusedError
+
+if TYPE_CHECKING:
+    from homeostat.engine.decide import Decision
+    from homeostat.engine.feed import Feed
+
+
+def retrain(
+    reason: ReasonOption,
+    user: UserOption = None,
+    loop: LoopOption = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a new model now.
+
+    `homeostat up` does it if it is up, otherwise this command does.
+    """
+    from homeostat.cli.build import carry_out
+    from homeostat.core.clock import new_id
+    from homeostat.core.store import Store
+    from homeostat.loop import load
+
+    def request(name: str) -> ev.AnyEvent:
+        return ev.RetrainRequested(loop=name, user=who(user), reason=reason, request=new_id("request-"))
+
+    feed, decisions = _ask(store, loop, request)
+    _tell(decisions, as_json=as_json)
+    carry_out(Store.open(store), load(loop_file(loop)), feed, as_json=as_json)
+
+
+def promote(
+    version: Annotated[int, typer.Argument(help="The version.")],
+    reason: ReasonOption,
+    user: UserOption = None,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="Put it through shadow and canary instead of at once.")
+    ] = False,
+    loop: LoopOption = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version the champion, or try it.
+
+    At once, or with --trial through shadow and canary. A version that its gates refused can only be tried.
+    """
+
+    def request(name: str) -> ev.AnyEvent:
+        return ev.PromotionRequested(loop=name, version=version, user=who(user), reason=reason, direct=not trial)
+
+    _tell(_ask(store, loop, request)[1], as_json=as_json)
+
+
+def rollback(
+    reason: ReasonOption,
+    version: Annotated[
+        int | None, typer.Argument(help="The version to go back to; the previous one by default.")
+    ] = None,
+    user: UserOption = None,
+    loop: LoopOption = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Go back to an earlier champion at once."""
+
+    def request(name: str) -> ev.AnyEvent:
+        return ev.RollbackRequested(loop=name, version=version, user=who(user), reason=reason)
+
+    _tell(_ask(store, loop, request)[1], as_json=as_json)
+
+
+def cancel(
+    reason: ReasonOption,
+    user: UserOption = None,
+    loop: LoopOption = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop the trial or the run in flight."""
+
+    def request(name: str) -> ev.AnyEvent:
+        return ev.CancelRequested(loop=name, user=who(user), reason=reason)
+
+    _tell(_ask(store, loop, request)[1], as_json=as_json)
+
+
+def _ask(store: Path, loop: str | None, request: Callable[[str], ev.AnyEvent]) -> tuple[Feed, Sequence[Decision]]:
+    """Record a person's request with everything that is decided upon it."""
+    from homeostat.core.clock import SystemClock
+    from homeostat.engine.feed import Feed
+    from homeostat.engine.state import Rules
+    from homeostat.loop import load
+
+    declared = load(loop_file(loop))
+    ledger = open_ledger(store)
+    feed = Feed(ledger, Rules(loop=declared.name, when=declared.when, deploy=declared.deploy))
+    _, decisions = feed.give(request(declared.name), time=SystemClock().now())
+    return feed, decisions
+
+
+def _tell(decisions: Sequence[Decision], *, as_json: bool) -> None:
+    """Print what was decided; a refusal is an error.
+
+    Raises:
+        RefusedError: The answer is no.
+    """
+    decided = [decision.decided for decision in decisions]
+    if as_json:
+        print_json(decided)
+    refused = [one.reason for one in decided if one.reason.startswith("refused: ")]
+    if refused:
+        hint = "`homeostat why last` names what it was decided from"
+        raise RefusedError("; ".join(reason.removeprefix("refused: ") for reason in refused), hint=hint)
+    for one in [] if as_json else decided:
+        print(f"{one.action.replace('_', ' ')}: {one.reason}")

@@ -1,0 +1,55 @@
+"""`homeostat why`: the reason behind anything that the ledger knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from homeostat.cli.common import STORE, JsonOption, LoopOption, StoreOption, console, loop_name, open_ledger, print_json
+
+if TYPE_CHECKING:
+    from homeostat.engine.why import Why
+
+_WHAT = "A version (17), a run id or its beginning, RUN/STEP, an event (@412), or 'last' for the newest decision."
+
+
+def why(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help=_WHAT)] = "last",
+    loop: LoopOption = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Why did this happen, or not happen?"""
+    from homeostat.engine.why import why as explain
+
+    ledger = open_ledger(store)
+    answer = explain(ledger, loop_name(ledger, loop), what)
+    if as_json:
+        print_json(answer)
+    else:
+        _print(answer)
+
+
+def _print(answer: Why) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    out.print(Text(answer.subject, style="bold"))
+    out.print(Text(answer.answer))
+    if answer.because:
+        out.print()
+        for line in answer.because:
+            out.print(Text(f"  • {line}"))
+    if answer.facts:
+        out.print()
+        table = Table(box=None, show_header=False, padding=(0, 2))
+        for name, value in answer.facts.items():
+            table.add_row(Text(name, style="dim"), Text(value))
+        out.print(table)
+    if answer.cause:
+        out.print()
+        out.print(Text(f"caused by {answer.cause}"))
+    if answer.see:
+        out.print(Text("see also: " + ", ".join(f"homeostat why {one}" for one in answer.see), style="dim"))

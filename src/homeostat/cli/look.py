@@ -1,0 +1,166 @@
+"""The verbs that only look: runs, versions, status, verify."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from homeostat.cli.common import (
+    STORE,
+    JsonOption,
+    LoopOption,
+    StoreOption,
+    console,
+    in_charge,
+    loop_name,
+    open_ledger,
+    print_json,
+    print_table,
+)
+
+if TYPE_CHECKING:
+    from homeostat.core.events import VersionRegistered
+    from homeostat.core.ledger import Ledger
+
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, newest first.")]
+
+
+def runs(
+    loop: LoopOption = None,
+    store: StoreOption = STORE,
+    limit: LimitOption = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List pipeline runs."""
+    ledger = open_ledger(store)
+    rows = ledger.runs(loop_name(ledger, loop))[:limit]
+    if as_json:
+        print_json(rows)
+        return
+    columns = ("run", "status", "started", "seconds", "trigger", "version", "reason or error")
+    print_table(columns, [_run(row) for row in rows])
+
+
+def versions(
+    loop: LoopOption = None,
+    store: StoreOption = STORE,
+    limit: LimitOption = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List model versions, their metrics and gates."""
+    ledger = open_ledger(store)
+    found = [_version(ledger, row) for row in ledger.versions(loop_name(ledger, loop))[:limit]]
+    if as_json:
+        print_json(found)
+        return
+    columns = ("version", "state", "registered", "trigger", "trained rows", "metrics on test rows", "gates")
+    print_table(columns, [_version_row(one) for one in found])
+
+
+def status(
+    loop: LoopOption = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where the loop stands."""
+    from homeostat.core import events as ev
+    from homeostat.engine.why.events import one_line
+
+    ledger = open_ledger(store)
+    name = loop_name(ledger, loop)
+    champion, arms = ledger.champion(name), ledger.arms(name)
+    newest = {kind: list(ledger.events(loop=name, kinds=(kind,)))[-1:] for kind in (ev.Decided, ev.Observed)}
+    decided, observed = newest[ev.Decided], newest[ev.Observed]
+    found_runs = ledger.runs(name)
+    facts: dict[str, Any] = {
+        "loop": name,
+        "events": ledger.newest(),
+        "in_charge": in_charge(ledger, name),
+        "champion": champion,
+        "arms": arms.event.arms if arms and isinstance(arms.event, ev.ArmsSet) else (),
+        "versions": len(ledger.versions(name)),
+        "runs": len(found_runs),
+        "newest_run": found_runs[0] if found_runs else None,
+        "last_observation": observed[0] if observed else None,
+        "last_decision": decided[0] if decided else None,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    shown = {
+        "loop": name,
+        "in charge": facts["in_charge"] or "nobody (`homeostat up` takes charge)",
+        "champion": f"version {champion.version} since {champion.since:%Y-%m-%d %H:%M}" if champion else "none yet",
+        "traffic": ", ".join(f"version {arm.version} {arm.role} {arm.share:.0%}" for arm in facts["arms"]) or "none",
+        "versions, runs": f"{facts['versions']}, {facts['runs']}",
+        "newest run": f"{found_runs[0].run} {found_runs[0].status}: {found_runs[0].reason}"
+        if found_runs
+        else "none yet",
+        "last observation": one_line(observed[0]) if observed else "none yet",
+        "last decision": one_line(decided[0]) if decided else "none yet",
+    }
+    print_facts(shown)
+
+
+def verify(
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that the store holds what was written.
+
+    Recomputes the ledger's hash chain and the hash of every artifact that it names.
+    """
+    from homeostat.cli.integrity import verify_store
+
+    found = verify_store(store)
+    if as_json:
+        print_json(found)
+    else:
+        size = f"{found.artifacts:,} artifacts ({found.bytes / 1e6:,.1f} MB)"
+        print(f"ok: {found.events:,} events follow from one another and {size} are what was written")
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """Names and values in two columns."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in facts.items():
+        table.add_row(Text(name, style="bold"), Text(str(value)))
+    console().print(table)
+
+
+def _run(row: Any) -> tuple[Any, ...]:
+    seconds = round((row.ended - row.started).total_seconds(), 3) if row.ended else None
+    said = (row.error or row.reason).partition("\n")[0]
+    return row.run, row.status, row.started, seconds, row.kind, row.version, said
+
+
+def _version(ledger: Ledger, row: Any) -> dict[str, Any]:
+    registered: VersionRegistered = ledger.event(row.seq).event  # type: ignore[assignment]
+    return {
+        "version": row.version,
+        "state": row.state,
+        "registered": row.registered,
+        "run": row.run,
+        "trigger": registered.trigger,
+        "parent": registered.parent,
+        "how": registered.how,
+        "manifest": row.manifest,
+        "trained_rows": registered.trained_rows,
+        "window": [registered.window_start, registered.window_end],
+        "train_metrics": registered.train_metrics,
+        "test_metrics": registered.test_metrics,
+        "gates": registered.gates,
+        "passed": registered.passed,
+    }
+
+
+def _version_row(one: dict[str, Any]) -> tuple[Any, ...]:
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in one["test_metrics"].items() if value is not None)
+    failed = [gate.gate for gate in one["gates"] if not gate.passed]
+    gates = f"refused by {', '.join(failed)}" if failed else f"{len(one['gates'])} passed"
+    trigger = one["trigger"].kind
+    return one["version"], one["state"], one["registered"], trigger, one["trained_rows"], metrics, gates

@@ -1,0 +1,89 @@
+"""Writes the loop.py of `homeostat init`: a declaration that works, with the reason for every guess beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from homeostat.cli.guess import Guess, Part
+
+
+def render(guess: Guess, pattern: str, separator: str = ",") -> str:
+    """The text of a loop.py.
+
+    Args:
+        guess: What the columns seem to mean.
+        pattern: The file, folder or glob that holds the rows.
+        separator: What separates the columns of CSV files.
+    """
+    name = loop_name(pattern, guess.target)
+    drops = ", ".join(_quoted(column) for column in guess.leaks)
+    task = guess.task_why
+    source = [f"        {_quoted(pattern)},"]
+    source += _argument("time", guess.time, single=True)
+    source += _argument("key", guess.key, single=len(guess.key.value) == 1)
+    source += [f"        target={_quoted(guess.target)},  # {guess.task}: {task}"]
+    source += _argument("label_time", guess.label_time, single=True)
+    source += [f"        separator={_quoted(separator)},"] if separator != "," else []
+    lines = [
+        '"""A loop that `homeostat init` wrote: every guess says why, so that you can correct it."""',
+        "",
+        f"# It looked at {guess.rows:,} rows over {guess.span}.",
+        "",
+        "import polars as pl",
+        "",
+        "from homeostat import FileSource, Loop, deploy, gates, how, when, where",
+        "",
+        "",
+        "def features(rows: pl.DataFrame) -> pl.DataFrame:",
+        '    """From raw columns to features, row by row; the same code runs in training and in serving."""',
+        *_feature_lines(guess, drops),
+        "",
+        "",
+        "loop = Loop(",
+        f"    name={_quoted(name)},",
+        "    source=FileSource(",
+        *source,
+        "    ),",
+        "    features=features,",
+        "    model=None,  # a default that suits the schema; any scikit-learn estimator will do",
+        f"    metric={_quoted(guess.metric)},",
+        "    gates=[gates.beats_champion()],  # more: gates.at_least(...), gates.slices(COLUMN, drop=...)",
+        "    deploy=deploy.Canary(shadow_rows=2_000, steps=(0.05, 0.5)),",
+        f"    when=when.every({_quoted(guess.every)}) | when.drift(psi=0.2),  # `homeostat replay` tells what suits your data",
+        f"    how=how.Refit(window={_quoted(guess.window)}),  # about half of the {guess.span} seen",
+        "    where=where.Process(),  # a process of its own, so that training cannot slow the server down",
+        ")",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def loop_name(pattern: str, target: str) -> str:
+    """A name made of the file and the target: lower-case letters, digits and hyphens."""
+    stem = re.split(r"[/\\]", pattern.rstrip("/\\*"))[-1].partition(".")[0]
+    words = re.sub(r"[^a-z0-9]+", "-", f"{stem}-{target}".lower()).strip("-")
+    return words[:63].strip("-") or "loop"
+
+
+def _argument(name: str, part: Part, *, single: bool) -> list[str]:
+    if not part.value:
+        return [f"        # no {name}: {part.why}"]
+    value = _quoted(part.value[0]) if single else f"({', '.join(map(_quoted, part.value))},)"
+    return [f"        {name}={value},  # {part.why}"]
+
+
+def _feature_lines(guess: Guess, drops: str) -> list[str]:
+    if not drops:
+        return ["    return rows"]
+    told = ", ".join(f"{column} ({told:.0%})" for column, told in guess.leaks.items())
+    return [
+        f"    # Each of these tells {guess.target!r} almost by itself, so it is probably its consequence: {told}.",
+        "    # Keep them if they are known before the prediction is asked; else leave them out of the source as well.",
+        f"    return rows.drop({drops}, strict=False)",
+    ]
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,115 @@
+"""The first verbs that anyone types: demo, init, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from homeostat.cli.common import LOOP_FILE, STORE, JsonOption, StoreOption, print_json, print_table
+from homeostat.core.errors import DataError, LoopError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_COLUMN = "COLUMN"
+_UNHEALTHY = 2
+_ENOUGH_ROWS = 1_000_000
+_SEPARATORS = (";", "\t", "|", ",")
+
+
+def init(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="A file, a folder, or a glob in quotes.")],
+    target: Annotated[str, typer.Option("--target", "-t", metavar=_COLUMN, help="The column to predict.")],
+    time: Annotated[str | None, typer.Option(metavar=_COLUMN, help="When a row happened; guessed if left out.")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(metavar=_COLUMN, help="What identifies a row; may be repeated.")
+    ] = None,
+    label_time: Annotated[
+        str | None, typer.Option(metavar=_COLUMN, help="When the target became known; guessed if left out.")
+    ] = None,
+    separator: Annotated[str, typer.Option(help="What separates the columns of CSV files.")] = ",",
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="The file to write.")] = Path(
+        LOOP_FILE
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Write a loop.py for your table.
+
+    It looks at the rows, guesses what the columns mean, and writes the reason beside every guess.
+    """
+    from homeostat.cli.guess import guess
+    from homeostat.cli.scaffold import render
+    from homeostat.loop import load
+
+    if output.exists() and not force:
+        raise LoopError(f"{output} is there already", hint="pass --force to replace it, or --output for another name")
+    found = guess(_read(table, target, separator), target, time=time, key=tuple(key or ()), label_time=label_time)
+    output.write_text(render(found, table, separator), encoding="utf-8")
+    name = load(output).name
+    print(f"wrote {output}: loop {name!r}, {found.task} of {target!r} ({found.task_why})")
+    for part, what in ((found.time, "time"), (found.key, "key"), (found.label_time, "label time")):
+        print(f"  {what}: {', '.join(part.value) or 'none'} ({part.why})")
+    for column, told in found.leaks.items():
+        print(f"  left out of the features: {column}, which tells the target by itself ({told:.0%})")
+    print("review it, then: homeostat run")
+
+
+def demo(
+    port: Annotated[int, typer.Option(help="The server's port; 0 takes a free one.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PATH", help="A folder for the results.")
+    ] = None,
+) -> None:
+    """Play a year of real flights through the loop.
+
+    Real data, a real server, three minutes on this machine, no network and no account.
+    """
+    from homeostat.demo import run_demo
+
+    run_demo(port=port, output=output)
+
+
+def doctor(
+    store: StoreOption = STORE,
+    loop: Annotated[Path, typer.Option("--loop", "-l", metavar="PATH", help="The loop's file.")] = Path(LOOP_FILE),
+    as_json: JsonOption = False,
+) -> None:
+    """Check machine, store and loop; say what to do.
+
+    Python, SQLite, packages, disk, the store's integrity, locks of dead processes, runs that never ended, the loop.
+    """
+    from homeostat.cli.checkup import checkup
+
+    checks = list(checkup(store, loop))
+    if as_json:
+        print_json(checks)
+    else:
+        print_table(
+            ("check", "state", "found", "what to do"), [(c.name, c.state, c.found, c.todo or "") for c in checks]
+        )
+    if any(check.state == "fail" for check in checks):
+        raise typer.Exit(_UNHEALTHY)
+
+
+def _read(table: str, target: str, separator: str) -> pl.DataFrame:
+    """Rows of every file that is meant, through the reader that a run uses, until there are enough to guess from."""
+    import polars as pl
+
+    from homeostat.ci.collect import FileSource
+    from homeostat.ci.reading import Form, read_file
+    from homeostat.core.spec import TableSpec
+
+    spec, form = TableSpec(time="", target=target), Form(separator)
+    frames: list[pl.DataFrame] = []
+    for path in FileSource(table, time="time").files():
+        frames.append(read_file(path, spec, form))
+        (only, *others) = frames[-1].columns
+        other = next((mark for mark in _SEPARATORS if mark in only), None)
+        if other and not others:
+            what = f"{path} has one column only, {only[:60]!r}"
+            raise DataError(what, hint=f"is it separated by another character? try --separator {other!r}")
+        if sum(frame.height for frame in frames) >= _ENOUGH_ROWS:
+            break
+    return pl.concat(frames, how="diagonal_relaxed")
