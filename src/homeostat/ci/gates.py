@@ -318,7 +318,8 @@ def judge(evaluation: Evaluation, gates: Sequence[Gate]) -> tuple[GateResult, ..
     Returns:
         Every verdict. The candidate passes when all of them do.
     """
-    return (*standing(evaluation), *(gate.check(evaluation) for gate in gates))
+    binding = (msgspec.structs.replace(result, binding=True) for result in standing(evaluation))
+    return (*binding, *(gate.check(evaluation) for gate in gates))
 
 
 def standing(evaluation: Evaluation) -> tuple[GateResult, ...]:
@@ -326,9 +327,20 @@ def standing(evaluation: Evaluation) -> tuple[GateResult, ...]:
 
     `complete`: there are metrics on training and on test rows, all of the judged one finite. `enough_rows`: at least
     100 test rows, and 10 of each of two classes. `not_trivial`: beyond noise better than the constant answer, and not
-    identical with persistence. `same_schema`: takes the columns that the champion takes.
+    identical with persistence. `not_tied`: does not answer exactly as the champion. `same_schema`: takes the columns
+    that the champion takes.
     """
-    return _complete(evaluation), _enough(evaluation), _not_trivial(evaluation), _same_schema(evaluation)
+    checks = (_complete, _enough, _not_trivial, _not_tied, _same_schema)
+    return tuple(check(evaluation) for check in checks)
+
+
+def _not_tied(evaluation: Evaluation) -> GateResult:
+    gain = evaluation.champion
+    if gain is None or gain.rows == 0:
+        return _result("not_tied", True, "there is no champion to be tied with", {})
+    tied = gain.gain is not None and abs(gain.gain) < _TIE and not (gain.upper(0.95) or 0.0) > _TIE
+    words = f"{_versus(gain, 'the champion')}{', exactly the same: there is nothing to gain' if tied else ''}"
+    return _result("not_tied", not tied, words, {"gain": gain.gain, "rows": gain.rows})
 
 
 def _complete(evaluation: Evaluation) -> GateResult:

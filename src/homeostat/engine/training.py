@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from homeostat.ci.collect import collect
 from homeostat.ci.pipeline import Run, current_environment, mark_interrupted
+from homeostat.core import codecs
 from homeostat.core import events as ev
 from homeostat.core.clock import PacedClock, SystemClock
 from homeostat.core.errors import DataError, HomeostatError, NotFoundError
-from homeostat.core.model import Bundle, Lineage
+from homeostat.core.model import Bundle
 from homeostat.engine.feed import Feed, ended_key
 from homeostat.engine.state import Rules
 from homeostat.loop.pipeline import pipeline_of, settings_of
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from homeostat.core.clock import Clock
     from homeostat.core.ledger import Lease
+    from homeostat.core.spec import Snapshot
     from homeostat.core.store import Store
     from homeostat.loop import Loop
 
@@ -31,8 +34,9 @@ def carry_out(
     clock: Clock | None = None,
     played: bool = False,
     progress: Callable[[str, int, int, str], None] | None = None,
+    resume: str | None = None,
 ) -> int | None:
-    """Train, evaluate, gate and register for a trigger; the loop then decides what becomes of the version.
+    """Collect, train, evaluate, gate and register for a trigger; the loop then decides what becomes of the version.
 
     Repeating it is harmless: finished steps are taken from the cache, and a trigger registers one version.
 
@@ -43,6 +47,7 @@ def carry_out(
         clock: The loop's clock.
         played: Let the time run on from the command's `now` instead.
         progress: Called as `Pipeline.run` says.
+        resume: A run of this trigger that did not succeed, to go on with.
 
     Returns:
         The version, or None when the run ended without one; why is in the ledger.
@@ -52,11 +57,12 @@ def carry_out(
     feed = Feed(store.ledger, Rules(loop=loop.name, when=loop.when, deploy=loop.deploy))
     mark_interrupted(store, clock, loop=loop.name)
     try:
-        run = run_pipeline(store, loop, command, clock, progress)
+        collect(loop.source, store.table(loop.name, "rows", loop.source.spec), store.ledger, loop.name, clock)
+        run = run_pipeline(store, loop, command, clock, progress, resume)
     except HomeostatError as error:
         end_training(store, feed, clock, key, "stopped" if isinstance(error, DataError) else "failed", str(error))
         return None
-    recorded, _ = feed.register(registration(store, loop, run, command), time=clock.now())
+    recorded, _ = feed.register(entry, time=clock.now())
     assert isinstance(recorded.event, ev.VersionRegistered)
     return recorded.event.version
 
@@ -82,29 +88,20 @@ def run_pipeline(
     clock: Clock,
     progress: Callable[[str, int, int, str], None] | None = None,
     resume: str | None = None,
-) -> Run:
-    """One run of the Loop's pipeline on what its table holds now."""
-    table = store.table(loop.name, "rows", loop.source.spec)
-    snapshot = table.snapshot()
+) -> ev.VersionRegistered:
+    """One run of the Loop's pipeline on what its table holds now; gives the registry's entry for its result."""
+    snapshot = store.table(loop.name, "rows", loop.source.spec).snapshot()
     row = store.ledger.champion(loop.name)
     champion = Bundle.read(store.artifacts, store.ledger.version(loop.name, row.version).manifest) if row else None
-    lineage = Lineage(
-        trigger=command.trigger.key,
-        snapshot=msgspec.to_builtins(snapshot),
-        how=msgspec.to_builtins(loop.how),
-        parent=row.version if row else None,
-        environment=current_environment(),
-    )
     inputs = {
         "snapshot": snapshot,
         "known_by": command.now,
         "accepted": champion.manifest.schema if champion else None,
-        "previous": previous_statistics(store, loop),
-        "lineage": lineage,
+        "previous": previous_report(store, loop),
         "champion": champion,
         "champion_version": row.version if row else None,
     }
-    return pipeline_of(loop).run(
+    run = pipeline_of(loop).run(
         store,
         loop=loop.name,
         trigger=command.trigger,
@@ -114,43 +111,50 @@ def run_pipeline(
         progress=progress,
         resume=resume,
     )
+    return registration(store, loop, run, command, snapshot, row.version if row else None)
 
 
-def registration(store: Store, loop: Loop, run: Run, command: ev.Train) -> ev.VersionRegistered:
-    """The registry's entry for a finished run."""
-    evaluation, gates = run["evaluation"], run["verdicts"]
-    bundle: Bundle = run["model"]
-    bundle = bundle.with_facts(train_metrics=evaluation.train, test_metrics=evaluation.test)
-    lineage = bundle.manifest.lineage
-    table = store.table(loop.name, "rows", loop.source.spec)
+def registration(
+    store: Store, loop: Loop, run: Run, command: ev.Train, snapshot: Snapshot, parent: int | None
+) -> ev.VersionRegistered:
+    """The registry's entry for a finished run; its bundle is completed with where it comes from, and stored."""
+    evaluation, bundle = run["evaluation"], run["model"]
+    lineage = msgspec.structs.replace(
+        bundle.manifest.lineage,
+        run=run.id,
+        trigger=command.trigger.key,
+        snapshot=msgspec.to_builtins(snapshot),
+        how=loop.how.describe(),
+        parent=parent,
+        environment=current_environment(),
+    )
+    facts = {"train_metrics": evaluation.train, "test_metrics": evaluation.test, "lineage": lineage}
+    bundle = bundle.with_facts(created=command.now, **facts)
     return ev.VersionRegistered(
         loop=loop.name,
         version=0,
         run=run.id,
         trigger=command.trigger,
         manifest=bundle.save(store.artifacts),
-        parent=lineage.parent,
+        parent=parent,
         train_metrics=evaluation.train,
         test_metrics=evaluation.test,
-        gates=tuple(gates),
+        gates=tuple(run["verdicts"]),
         how=loop.how.label,
         trained_rows=lineage.rows,
-        trainable=table.count_trainable(command.now),
+        trainable=store.table(loop.name, "rows", loop.source.spec).count_trainable(command.now),
         window_start=lineage.window_start,
         window_end=lineage.window_end,
     )
 
 
-def previous_statistics(store: Store, loop: Loop) -> dict[str, Any] | None:
-    """The data statistics of the last run that had any, to compare with."""
+def previous_report(store: Store, loop: Loop) -> Any:
+    """What the `report` step of the last run gave, to compare with; None when there is none."""
     recorded = store.ledger.last_step(loop.name, "report")
     event = recorded.event if recorded else None
     if not isinstance(event, ev.StepFinished) or event.output is None or not store.artifacts.has(event.output):
         return None
-    from homeostat.core import codecs
-
-    statistics: dict[str, Any] = codecs.decode(store.artifacts.get(event.output), store.artifacts).statistics
-    return statistics
+    return codecs.decode(store.artifacts.get(event.output), store.artifacts)
 
 
 def end_training(

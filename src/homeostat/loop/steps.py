@@ -1,7 +1,7 @@
 """The steps of a Loop's own pipeline, as plain functions: any of them can be replaced by one of the user's.
 
-    rows ─ schema ─ split ─┬─ model ─ evaluation ─ verdicts
-      └──── report         └──────────────┘
+    rows ─ validation ─┬─ split ─┬─ model ─ evaluation ─ verdicts
+      └────────────────┴ report  └──────────────┘
 
 Positional parameters name the steps above, or the inputs of the run; keyword-only ones are settings.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from homeostat.ci.analyze import Report
     from homeostat.ci.evaluate import Evaluation
+    from homeostat.ci.validate import Validation
     from homeostat.core.events import GateResult
     from homeostat.core.model import Bundle
     from homeostat.core.schema import Schema
@@ -32,33 +33,31 @@ def rows(snapshot: Snapshot, known_by: datetime, *, how: Any = Refit()) -> pl.Da
     return read(snapshot, known_by=known_by, start=how.bounds(known_by)[0])
 
 
-def schema(rows: pl.DataFrame, snapshot: Snapshot, accepted: Schema | None) -> Schema:
-    """The shape of the rows, held against the one that the champion was trained on: schema skew stops here."""
+def validation(rows: pl.DataFrame, snapshot: Snapshot, accepted: Schema | None) -> Validation:
+    """The rows held against the schema that the champion was trained on: schema skew stops here, value skew is told."""
     from homeostat.ci.validate import validate
 
-    return validate(rows, snapshot.spec, accepted).schema
+    return validate(rows, snapshot.spec, accepted)
 
 
-def report(rows: pl.DataFrame, schema: Schema, previous: dict[str, Any] | None) -> Report:
+def report(rows: pl.DataFrame, validation: Validation, previous: Report | None) -> Report:
     """What the data look like, and what changed since the previous run."""
     from homeostat.ci.analyze import analyze
 
-    return analyze(rows, schema.spec, previous)
+    return analyze(rows, validation.schema.spec, previous.statistics if previous else None)
 
 
-def split(rows: pl.DataFrame, schema: Schema, known_by: datetime, *, test: str | float = 0.2) -> dict[str, Any]:
+def split(rows: pl.DataFrame, validation: Validation, *, test: str | float = 0.2) -> dict[str, Any]:
     """Training and test rows, divided at one event time."""
     from homeostat.ci.preprocess import split as divide
 
-    parts = divide(rows, schema.spec, test=test, now=known_by)
+    parts = divide(rows, validation.schema.spec, test=test)
     return {"train": parts.train, "test": parts.test, "info": parts.info}
 
 
 def model(  # noqa: PLR0913 - everything that a model depends on
     split: dict[str, Any],
-    schema: Schema,
-    known_by: datetime,
-    lineage: Any,
+    validation: Validation,
     *,
     loop: str,
     estimator: Any = None,
@@ -66,20 +65,24 @@ def model(  # noqa: PLR0913 - everything that a model depends on
     how: Any = Refit(),  # noqa: B008 - immutable
     seed: int = 0,
 ) -> Bundle:
-    """A trained model in storable form, its conversion proved on the test rows."""
+    """A trained model in storable form, its conversion proved on the test rows.
+
+    It knows no time but that of its rows, so that the same rows give the same bytes.
+    """
     from homeostat.ci.train import train
 
+    time = validation.schema.spec.time
+    newest = split["test"][time].max()
     return train(
         split["train"],
         split["test"],
-        schema=schema,
-        now=known_by,
+        schema=validation.schema,
+        now=newest,
         loop=loop,
         model=estimator,
         features=features,
         seed=seed,
-        weights=how.weights(split["train"], schema.spec.time, known_by),
-        lineage=lineage,
+        weights=how.weights(split["train"], time, newest),
     )
 
 
@@ -117,5 +120,5 @@ def verdicts(evaluation: Evaluation, *, gates: tuple[Any, ...] = ()) -> list[Gat
     return list(judge(evaluation, gates))
 
 
-STEPS = (rows, schema, report, split, model, evaluation, verdicts)
-INPUTS = ("snapshot", "known_by", "accepted", "previous", "lineage", "champion", "champion_version")
+STEPS = (rows, validation, report, split, model, evaluation, verdicts)
+INPUTS = ("snapshot", "known_by", "accepted", "previous", "champion", "champion_version")
