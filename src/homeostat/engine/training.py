@@ -58,7 +58,7 @@ def carry_out(
     mark_interrupted(store, clock, loop=loop.name)
     try:
         collect(loop.source, store.table(loop.name, "rows", loop.source.spec), store.ledger, loop.name, clock)
-        run = run_pipeline(store, loop, command, clock, progress, resume)
+        entry = run_pipeline(store, loop, command, clock, progress, resume)
     except HomeostatError as error:
         end_training(store, feed, clock, key, "stopped" if isinstance(error, DataError) else "failed", str(error))
         return None
