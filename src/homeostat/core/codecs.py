@@ -119,7 +119,7 @@ def find(value: Any) -> _Codec:
 def _open(data: bytes) -> tuple[_Codec, bytes]:
     header, newline, _ = data[:_LONGEST_HEADER].partition(b"\n")
     words = header.decode("ascii", "replace").removeprefix(_MAGIC.decode()).split(" ")
-    if not header.startswith(_MAGIC) or not newline or len(words) != 2 or not words[0].isdigit():  # noqa: PLR2004
+    if not header.startswith(_MAGIC) or not newline or len(words) != 2 or not words[0].isdigit():
         raise IntegrityError("the bytes are no value that Homeostat encoded", hint="was this file changed by hand?")
     version, name = int(words[0]), words[1]
     if version > _VERSION:
@@ -134,7 +134,7 @@ def _open(data: bytes) -> tuple[_Codec, bytes]:
 
 
 def _encode_table(frame: Any) -> bytes:
-    import polars as pl  # noqa: PLC0415 - loaded only for tables
+    import polars as pl
 
     held = [name for name, dtype in frame.schema.items() if dtype == pl.Object]
     if held:
@@ -146,7 +146,7 @@ def _encode_table(frame: Any) -> bytes:
 
 
 def _decode_table(data: bytes) -> Any:
-    import polars as pl  # noqa: PLC0415
+    import polars as pl
 
     height, _, parquet = data.partition(b"\n")
     frame = pl.read_parquet(io.BytesIO(parquet))
@@ -163,7 +163,7 @@ def _decode_column(data: bytes) -> Any:
 
 
 def _encode_array(array: Any) -> bytes:
-    import numpy as np  # noqa: PLC0415 - loaded only for arrays
+    import numpy as np
 
     if array.dtype.hasobject:
         raise CodecError("an array holds Python objects, which have no safe encoding", hint="give it a plain dtype")
@@ -173,7 +173,7 @@ def _encode_array(array: Any) -> bytes:
 
 
 def _decode_array(data: bytes) -> Any:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     return np.load(io.BytesIO(data), allow_pickle=False)
 
@@ -183,13 +183,13 @@ def _decode_scalar(data: bytes) -> Any:
 
 
 def _encode_json(value: Any, blobs: Blobs | None) -> bytes:
-    from homeostat.core.codecs_json import dump  # noqa: PLC0415 - it encodes sections with this module
+    from homeostat.core.codecs_json import dump
 
     return dump(value, blobs)
 
 
 def _decode_json(data: bytes, blobs: Blobs | None) -> Any:
-    from homeostat.core.codecs_json import load  # noqa: PLC0415
+    from homeostat.core.codecs_json import load
 
     return load(data, blobs)
 

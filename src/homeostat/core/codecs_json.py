@@ -107,7 +107,7 @@ def _tagged(
         raise CodecError(f"{where} is a {kind.__module__}.{kind.__qualname__}, which has no codec", hint=_hint(kind))
     if "<locals>" in name:
         raise CodecError(f"{where} is of {name}, a class inside a function", hint="define it at the top of a module")
-    return {_MARK: "object", "class": name, "v": {name: inner(getattr(value, name), f".{name}") for name in names}}
+    return {_MARK: "object", "class": name, "v": {each: inner(getattr(value, each), f".{each}") for each in names}}
 
 
 def _hint(kind: type) -> str:
@@ -123,22 +123,23 @@ def _value(plain: Any, sections: list[Any]) -> Any:
         return plain
     if _MARK not in plain:
         return {key: _value(item, sections) for key, item in plain.items()}
-    tag, body = plain[_MARK], plain["v"]
-    match tag:
-        case "section":
-            return sections[body]
-        case "tuple" | "set" | "frozenset":
-            return _COLLECTIONS[tag](_value(item, sections) for item in body)
-        case "dict":
-            return {_value(key, sections): _value(item, sections) for key, item in body}
-        case "enum":
-            return _class(plain["class"], Enum)[body]
-        case "object":
-            fields = {name: _value(item, sections) for name, item in body.items()}
-            return _build(plain["class"], fields)
-    if tag not in _READERS:
-        raise CodecError(f"a stored value holds a {tag!r}, which this Homeostat does not know", hint="upgrade it")
-    return _READERS[tag](body)
+    tag = plain[_MARK]
+    if tag == "section":
+        return sections[plain["v"]]
+    return _READERS[tag](plain["v"]) if tag in _READERS else _compound(tag, plain, sections)
+
+
+def _compound(tag: str, plain: dict[str, Any], sections: list[Any]) -> Any:
+    body = plain["v"]
+    if tag in _COLLECTIONS:
+        return _COLLECTIONS[tag](_value(item, sections) for item in body)
+    if tag == "dict":
+        return {_value(key, sections): _value(item, sections) for key, item in body}
+    if tag == "enum":
+        return _class(plain["class"], Enum)[body]
+    if tag == "object":
+        return _build(plain["class"], {name: _value(item, sections) for name, item in body.items()})
+    raise CodecError(f"a stored value holds a {tag!r}, which this Homeostat does not know", hint="upgrade it")
 
 
 def _build(name: str, fields: dict[str, Any]) -> Any:

@@ -50,9 +50,8 @@ def homeostat_version() -> str:
 
 @functools.cache
 def _packages() -> str:
-    """The digest of the installed packages, from the names of their metadata folders: a hundred times faster than
-    reading the metadata, and these names are `name-version`."""
-    found = set()
+    """The digest of the installed packages, read off the names of their metadata folders, which are `name-version`."""
+    found: set[str] = set()
     for entry in sys.path:
         folder = Path(entry or ".")
         if folder.is_dir():

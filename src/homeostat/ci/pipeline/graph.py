@@ -179,19 +179,18 @@ def _step(function: Callable[..., Any], name: str | None) -> tuple[Step, list[st
     inner = function
     while isinstance(inner, functools.partial):
         inner = inner.func
-    name = name or getattr(inner, "__name__", type(function).__name__)
-    problems = []
-    if not callable(function):
-        return Step(name, function, ()), [f"{function!r:.80} is not a function"]
+    name = str(name or getattr(inner, "__name__", type(function).__name__))
+    problems: list[str] = []
     if not name.isidentifier():
         problems.append(f"{name} cannot be the name of a step: give it one with step(function, name=...)")
     if inspect.iscoroutinefunction(inner) or inspect.isgeneratorfunction(inner):
         problems.append(f"step `{name}` is a coroutine or generator: make it a function that returns its output")
-    needs, settings = [], {}
+    needs: list[str] = []
+    settings: dict[str, Any] = {}
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return Step(name, function, ()), [f"step `{name}` has no readable signature: wrap it in a function"]
+        return Step(name, function, ()), [f"step `{name}` ({function!r:.60}) is not a function with a signature"]
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"

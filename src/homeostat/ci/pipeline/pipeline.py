@@ -105,8 +105,9 @@ class Pipeline:
         if unknown:
             what = f"the pipeline has no step {', '.join(f'`{name}`' for name in unknown)}"
             raise LoopError(what, hint=f"its steps are {', '.join(self.steps)}")
-        kept = [step(functions[name], name=name) if name in functions else each for name, each in self._graph.steps.items()]
-        return Pipeline(*kept, inputs=self._declared_inputs)
+        now = {name: step(function, name=name) for name, function in functions.items()}
+        kept = {**self._graph.steps, **now}
+        return Pipeline(*kept.values(), inputs=self._declared_inputs)
 
     def describe(self) -> dict[str, Any]:
         """The graph as plain JSON: inputs, and per step its needs, settings with their defaults, and code."""
@@ -123,7 +124,7 @@ class Pipeline:
             ],
         }
 
-    def run(  # noqa: PLR0913 - everything that a run depends on is handed in
+    def run(
         self,
         store: Store,
         *,
@@ -179,7 +180,8 @@ class Pipeline:
             codes={name: name_code(each) for name, each in self._graph.steps.items()},
             inputs={name: name_value(value) for name, value in all_inputs.items()},
             settings={
-                name: {setting: name_value(value) for setting, value in values.items()} for name, values in resolved.items()
+                name: {setting: name_value(value) for setting, value in values.items()}
+                for name, values in resolved.items()
             },
             resumed=before.steps,
             workers=workers,
@@ -330,7 +332,7 @@ def _is_plain(value: Any) -> bool:
         return math.isfinite(value)
     if isinstance(value, (list, dict)):
         inner = value.values() if isinstance(value, dict) else value
-        return len(value) <= 100 and all(map(_is_plain, inner)) and all(isinstance(key, (str, int)) for key in value)  # noqa: PLR2004
+        return len(value) <= 100 and all(map(_is_plain, inner)) and all(isinstance(key, (str, int)) for key in value)
     return value is None or type(value) in (bool, int, str)
 
 

@@ -2,8 +2,8 @@
 
 A step's artifact is durable before its record is made. The record is first written to the run's journal, a file that
 survives the death of the process, and within milliseconds committed to the ledger with others. When a process died,
-`mark_interrupted` brings the journal's records into the ledger; so a resumed run begins exactly at the step that had not
-finished. Only a power cut can take records away, of the last moments, and then only work is lost: it is done again.
+`mark_interrupted` brings the journal's records into the ledger; so a resumed run begins exactly at the step that had
+not finished. Only a power cut can take records away, of the last moments, and then only work is lost: it is done again.
 """
 
 from __future__ import annotations

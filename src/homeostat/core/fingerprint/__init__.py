@@ -12,8 +12,8 @@ int64. Decisions worth knowing:
   constant it reaches through globals, closures, defaults, methods and imports; an installed package is its name and
   version.
 
-What cannot be named for sure (an open file, a random generator, a fitted estimator, code without source) is refused with
-`FingerprintError` instead of being named wrongly.
+What cannot be named for sure (an open file, a random generator, a fitted estimator, code without source) is refused
+with `FingerprintError` instead of being named wrongly.
 """
 
 from homeostat.core.fingerprint.code import code_fingerprint, fingerprint, fingerprint_parts, printable

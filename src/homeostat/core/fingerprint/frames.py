@@ -65,7 +65,7 @@ def _write_array(sink: Sink, array: np.ndarray[Any, Any], code: Code, depth: int
 
 def _write_bytes(sink: Sink, array: np.ndarray[Any, Any]) -> None:
     flat = array.reshape(-1)
-    frame(sink, "data", memoryview(flat.view(np.uint8)) if flat.size else b"")
+    frame(sink, "data", memoryview(flat.view(np.uint8).data) if flat.size else b"")
 
 
 def _one_nan(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -85,7 +85,7 @@ def _write_column(sink: Sink, column: pl.Series, code: Code) -> None:
 
 
 def _write_cells(sink: Sink, column: pl.Series, code: Code) -> None:
-    import polars as pl  # noqa: PLC0415 - only reached with a polars value in hand
+    import polars as pl
 
     base = column.dtype.base_type()
     frame(sink, "cells", b"%d %d" % (len(column), column.null_count()))

@@ -274,10 +274,11 @@ def _dump(node: Any, parts: list[str], *, outermost: bool = False) -> None:
                 continue
             parts.append(f"{name}=")
             if name == "args" and outermost and isinstance(child, ast.arguments):
-                child = _without_defaults(child)
-            if name == "body" and isinstance(child, list) and _has_docstring(node):
-                child = child[1:]
-            _dump(child, parts)
+                _dump(_without_defaults(child), parts)
+            elif name == "body" and isinstance(child, list) and _has_docstring(node):
+                _dump(child[1:], parts)
+            else:
+                _dump(child, parts)
         parts.append(")")
     else:
         parts.append(f"{node!r};")

@@ -289,8 +289,8 @@ def _write_instance(sink: Sink, value: Any, code: Code, depth: int) -> None:
         frame(sink, "exported", f"{code.token(kind)} {exported}".encode())
         return
     state = getattr(value, "__dict__", None)
-    opaque = isinstance(value, (PurePath, *_BUILTIN_BASES)) or not isinstance(state, dict)
-    if opaque or not getattr(code, "is_project", lambda _: False)(kind):
+    opaque = isinstance(value, (PurePath, *_BUILTIN_BASES))
+    if opaque or not isinstance(state, dict) or not getattr(code, "is_project", lambda _: False)(kind):
         raise FingerprintError(f"a value of type {name} has no fingerprint", hint=_hint(value))
     frame(sink, "instance", code.instance_of(kind).encode())
     _write_fields(sink, list(state.items()), code, depth)
@@ -311,7 +311,7 @@ def _hint(value: Any) -> str:
 
 def _write_data(sink: Sink, value: Any, code: Code, depth: int) -> bool:
     """Arrays and tables; False when the value is something else of those libraries."""
-    from homeostat.core.fingerprint import frames  # noqa: PLC0415 - numpy and polars are loaded only for their values
+    from homeostat.core.fingerprint import frames
 
     return frames.write_data(sink, value, code, depth)
 
