@@ -52,7 +52,7 @@ def render(guess: Guess, pattern: str, separator: str = ",") -> str:
         f"    metric={_quoted(guess.metric)},",
         "    gates=[gates.beats_champion()],  # more: gates.at_least(...), gates.slices(COLUMN, drop=...)",
         "    deploy=deploy.Canary(shadow_rows=2_000, steps=(0.05, 0.5)),",
-        f"    when=when.every({_quoted(guess.every)}) | when.drift(psi=0.2),  # `homeostat replay` tells what suits your data",
+        f"    when=when.every({_quoted(guess.every)}) | when.drift(psi=0.2),  # see `homeostat replay`",
         f"    how=how.Refit(window={_quoted(guess.window)}),  # about half of the {guess.span} seen",
         "    where=where.Process(),  # a process of its own, so that training cannot slow the server down",
         ")",
