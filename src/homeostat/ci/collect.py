@@ -117,6 +117,7 @@ class FileSource:
         self.separator = separator
         self.text = (text,) if isinstance(text, str) else tuple(text)
         self._spec = table_spec(time, key, target, label_time)
+        self._digests: dict[Path, tuple[tuple[int, int, int], str]] = {}
         if len(separator) != 1 or not separator.isascii():
             raise DataError(f"separator is {separator!r}, not one character", hint="separator=';'")
         if not self.patterns:
@@ -142,7 +143,21 @@ class FileSource:
 
         form = Form(self.separator, self.text)
         for path in self.files():
-            yield Part(path.as_posix(), _file_digest(path), lambda path=path: read_file(path, self.spec, form))  # type: ignore[misc]
+            yield Part(path.as_posix(), self._digest(path), lambda path=path: read_file(path, self.spec, form))  # type: ignore[misc]
+
+    def _digest(self, path: Path) -> str:
+        """The content's digest, from memory while the file's size, time and identity stay as they were."""
+        try:
+            stat = path.stat()
+            seen = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+            if path not in self._digests or self._digests[path][0] != seen:
+                with path.open("rb") as file:
+                    self._digests[path] = (seen, hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            raise DataError(
+                f"{path} cannot be read: {error.strerror or error}", hint="check that it is a file and its permissions"
+            ) from error
+        return self._digests[path][1]
 
     def __repr__(self) -> str:
         return f"FileSource({', '.join(map(repr, self.patterns))})"
@@ -345,13 +360,3 @@ def _matches(pattern: str) -> list[Path]:
     beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
     near = did_you_mean(path.name, beside) if beside else f"there is no folder {str(path.parent)!r} either"
     raise NotFoundError(f"there is no file {pattern!r}", hint=near)
-
-
-def _file_digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror or error}", hint="check that it is a file and its permissions"
-        ) from error

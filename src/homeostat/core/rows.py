@@ -54,19 +54,30 @@ def prepare(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
         for name in dict.fromkeys(spec.declared)
         if name not in rows.columns
     ]
-    columns = []
-    for series in rows:
-        try:
-            timed = series.name in {spec.time, spec.label_time}
-            columns.append(_as_time(series) if timed else _as_stored(series))
-        except DataError as error:
-            problems.append(error.what if error.hint is None else f"{error.what}; {error.hint}")
+    rows, mistyped = stored_form(rows, [name for name in (spec.time, spec.label_time) if name is not None])
+    problems += mistyped
     if not problems:
-        rows = pl.DataFrame(columns)
         problems = _broken_rows(rows, spec)
     if problems:
         raise DataError(bulleted("the rows do not hold what was declared", problems))
     return rows
+
+
+def stored_form(rows: pl.DataFrame, times: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
+    """Rows in the types that a table stores, and a sentence for each column that cannot be and stays as it is.
+
+    Args:
+        rows: Any number of rows.
+        times: Columns that are times, whatever they look like.
+    """
+    columns, problems = [], []
+    for series in rows:
+        try:
+            columns.append(_as_time(series) if series.name in times else _as_stored(series))
+        except DataError as error:
+            columns.append(series)
+            problems.append(error.what if error.hint is None else f"{error.what}; {error.hint}")
+    return pl.DataFrame(columns), problems
 
 
 def known_at(rows: pl.DataFrame, spec: TableSpec) -> NDArray[np.int64]:

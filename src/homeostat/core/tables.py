@@ -143,9 +143,9 @@ class Table:
         with self._lock:
             for _ in range(_ATTEMPTS):
                 self._catch_up()
-                ready = self.conform(rows)
-                fresh = self._index.sort_out(ready)
-                late = self._index.late(fresh.rows)
+                # No refresh from here on: the commit must be on top of the version whose rows the index knows.
+                fresh = self._index.sort_out(self._fitted(rows, self._delta))
+                late, version = self._index.late(fresh.rows), self._index.version
                 if fresh.rows.height and not self._commit(fresh.rows, fresh.after, source):
                     continue
                 return Appended(
@@ -153,9 +153,9 @@ class Table:
                     labelled=fresh.labelled,
                     duplicates=rows.height - fresh.new - fresh.labelled,
                     late=late,
-                    version=-1 if self._delta is None else self._delta.version(),
-                    total=self._index.count,
-                    newest=self._index.newest,
+                    version=version + 1 if fresh.rows.height else version,
+                    total=fresh.after.count,
+                    newest=fresh.after.newest,
                 )
         raise ConflictError(
             f"other writers of the table {self.folder.name!r} won {_ATTEMPTS} times in a row",
@@ -170,13 +170,7 @@ class Table:
             SchemaError: Their columns are not those of the table.
         """
         with self._lock:
-            delta = self._refresh()
-        types = {} if delta is None else stored_types(delta)
-        lacking = [name for name in self.spec.labels if name in types and name not in rows.columns]
-        rows = _rows.prepare(
-            rows.with_columns(pl.lit(None, dtype=types[name]).alias(name) for name in lacking), self.spec
-        )
-        return _conform(rows, types) if types else rows
+            return self._fitted(rows, self._refresh())
 
     def snapshot(self, version: int | None = None) -> Snapshot:
         """Name a version of the table, the newest by default.
@@ -287,24 +281,35 @@ class Table:
             )
         return meta
 
+    def _fitted(self, rows: pl.DataFrame, delta: DeltaTable | None) -> pl.DataFrame:
+        types = {} if delta is None else stored_types(delta)
+        lacking = [name for name in self.spec.labels if name in types and name not in rows.columns]
+        rows = rows.with_columns(pl.lit(None, dtype=types[name]).alias(name) for name in lacking)
+        rows = _rows.prepare(rows, self.spec)
+        return _conform(rows, types) if types else rows
+
     def _commit(self, rows: pl.DataFrame, after: RowIndex, source: str) -> bool:
         """Append physical rows in one commit on top of the version that was checked; False when somebody was faster."""
         meta = Meta(format=FORMAT, rows=after.count, digest=after.digest, spec=self.spec, source=source)
+        checked = self._index.version
         if not self._write(rows, meta, "append"):
             return False
         assert self._delta is not None
-        after.version, after.files = self._delta.version(), set(self._delta.file_uris())
-        self._index = after
+        # Another writer's commit may have been loaded along with ours; then the old index has both to learn.
+        if self._delta.version() == checked + 1:
+            after.version, after.files = self._delta.version(), set(self._delta.file_uris())
+            self._index = after
         return True
 
     def _overwrite(self) -> bool:
         assert self._delta is not None
-        meta = self._meta()
+        checked, meta = self._index.version, self._meta()
         rows = logical_rows(self._delta, self.spec, meta.rows)
         if not self._write(rows, msgspec.structs.replace(meta, source="compaction"), "overwrite"):
             return False
         self._index = RowIndex(self.spec)
-        self._index.learn(rows, files=set(self._delta.file_uris()), version=self._delta.version())
+        if self._delta.version() == checked + 1:
+            self._index.learn(rows, files=set(self._delta.file_uris()), version=self._delta.version())
         return True
 
     def _write(self, rows: pl.DataFrame, meta: Meta, mode: Any) -> bool:

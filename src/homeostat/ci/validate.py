@@ -1,0 +1,109 @@
+"""Validate rows before anything is trained on them: schema skew stops, value skew and suspicions are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from homeostat.core.errors import DataError
+from homeostat.core.events import Signal
+from homeostat.core.leakage import Suspect, suspicious_features
+from homeostat.core.rows import bulleted, prepare, shown, stored_form
+from homeostat.core.schema import Findings, Schema, check, difference, infer_schema, merge
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from homeostat.core.spec import TableSpec
+
+
+class Validation(msgspec.Struct, frozen=True, kw_only=True):
+    """What validation found in rows that may be trained on.
+
+    Attributes:
+        schema: The schema that these rows and all before them fit: what a model trained on them is given.
+        rows: How many rows were looked at.
+        labelled: How many of them have a target.
+        changes: What is new in the schema since the last time, one sentence each.
+        signals: Values that the earlier schema had not seen.
+        suspects: Columns that tell the target by themselves.
+    """
+
+    schema: Schema
+    rows: int
+    labelled: int
+    changes: tuple[str, ...] = ()
+    signals: tuple[Signal, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
+
+
+def validate(rows: pl.DataFrame, spec: TableSpec, schema: Schema | None = None) -> Validation:
+    """Refuse rows that must not be trained on, and tell what is odd about the others.
+
+    Args:
+        rows: The rows of a run, in stored or own types.
+        spec: What the columns mean.
+        schema: What earlier rows looked like; None infers a schema from these.
+
+    Returns:
+        The schema from now on, and everything that a person or a policy should know.
+
+    Raises:
+        SchemaError: Schema skew; lists every problem.
+        DataError: No rows, rows that break their declaration, or a target that nothing can be learned from.
+
+    Example:
+        >>> import polars as pl
+        >>> from homeostat.core.spec import TableSpec
+        >>> rows = pl.DataFrame({"at": ["2013-01-01", "2013-01-02"], "delay": [1.5, 40.0], "late": [0, 1]})
+        >>> first = validate(rows, TableSpec(time="at", target="late"))
+        >>> later = rows.with_columns(pl.col("delay").cast(pl.String))
+        >>> validate(later, first.schema.spec, first.schema)
+        Traceback (most recent call last):
+        homeostat.core.errors.SchemaError: the rows do not fit the schema:
+          - column 'delay' should be a number; found '1.5' (first in row 1, 2 of 2 rows)
+          hint: mend the rows; if the change is meant, infer the schema anew and train on rows that fit it
+    """
+    if not rows.height:
+        raise DataError("there are no rows to train on", hint="collect some first, or widen the training window")
+    findings = Findings()
+    if schema is not None:
+        times = [column.name for column in schema.columns if column.kind == "time"]
+        rows, broken = stored_form(rows, times)
+        findings = check(rows, schema, target_required=True)
+        Findings(problems=(*broken, *findings.problems)).raise_if_any()
+    rows = prepare(rows, spec)
+    problems = _unlearnable(rows, spec)
+    if problems:
+        raise DataError(bulleted("nothing can be learned from these rows", problems))
+    found = infer_schema(rows, spec)
+    merged = found if schema is None else merge(schema, found)
+    suspects: tuple[Suspect, ...] = ()
+    if spec.target is not None:
+        suspects = suspicious_features(rows.drop(set(spec.declared)), rows[spec.target])
+    return Validation(
+        schema=merged,
+        rows=rows.height,
+        labelled=rows.height if spec.target is None else rows[spec.target].count(),
+        changes=() if schema is None else difference(schema, merged),
+        signals=findings.signals,
+        suspects=suspects,
+    )
+
+
+def _unlearnable(rows: pl.DataFrame, spec: TableSpec) -> list[str]:
+    if spec.target is None:
+        return []
+    target = rows[spec.target]
+    if not target.count():
+        return [f"target {spec.target!r} is null in all {rows.height:,} rows; wait for labels, or name another target"]
+    if target.drop_nulls().n_unique() == 1:
+        only = shown(target.drop_nulls()[0])
+        return [
+            (
+                f"target {spec.target!r} has one value only: {only} in all {target.count():,} labelled rows; "
+                "collect rows with another, or widen the training window"
+            )
+        ]
+    return []

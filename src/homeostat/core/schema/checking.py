@@ -1,0 +1,223 @@
+"""Hold rows against a schema: the one check that guards training, batch inference and serving."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from homeostat.core.errors import DataError, SchemaError
+from homeostat.core.events import Signal
+from homeostat.core.spec import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import polars as pl
+
+    from homeostat.core.schema.columns import Column, Schema
+
+_TITLE = "the rows do not fit the schema"
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check found.
+
+    Attributes:
+        problems: Schema skew, one sentence each: it stops whatever wanted the rows.
+        signals: Value skew: values that the schema has not seen. Signals never stop anything.
+    """
+
+    problems: tuple[str, ...] = ()
+    signals: tuple[Signal, ...] = ()
+
+    def raise_if_any(self) -> None:
+        """Stop when there is schema skew.
+
+        Raises:
+            SchemaError: Lists every problem.
+        """
+        if self.problems:
+            from homeostat.core.rows import bulleted
+
+            raise SchemaError(
+                bulleted(_TITLE, self.problems),
+                hint="mend the rows; if the change is meant, infer the schema anew and train on rows that fit it",
+            )
+
+
+def check(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> Findings:
+    """Hold rows against a schema; the one check that guards training, batch inference and serving.
+
+    Schema skew: missing, unexpected or mistyped columns, nulls where there never were any, NaN and infinity. Value
+    skew: categories never seen, numbers outside the range seen.
+
+    Args:
+        rows: Any number of rows.
+        schema: What they must look like.
+        target_required: Whether target and label time must be there, as in training. If not, they are ignored.
+
+    Returns:
+        Every problem and every signal at once.
+    """
+    wanted = schema.columns if target_required else schema.inputs
+    present = [name for name in rows.columns if target_required or name not in schema.spec.labels]
+    problems = [
+        f"column {column.name!r} is missing; {did_you_mean(column.name, _spare(present, schema))}"
+        if _spare(present, schema)
+        else f"column {column.name!r} is missing"
+        for column in wanted
+        if column.name not in present
+    ]
+    problems += [
+        f"column {name!r} is unexpected; {did_you_mean(name, [c.name for c in wanted])}"
+        for name in present
+        if name not in schema
+    ]
+    signals: list[Signal] = []
+    for column in wanted:
+        if column.name in present:
+            found = _check_column(rows[column.name], column)
+            problems += found.problems
+            signals += found.signals
+    return Findings(problems=tuple(problems), signals=tuple(signals))
+
+
+class Guarded(NamedTuple):
+    """Rows that may be predicted, in the schema's order and types, and what is new about their values."""
+
+    rows: pl.DataFrame
+    signals: tuple[Signal, ...]
+
+
+def guard(rows: pl.DataFrame, schema: Schema, *, what: str = "batch") -> Guarded:
+    """Check rows that are about to be predicted, whole: either every row may be predicted or none.
+
+    Times may be text, as they are in CSV and JSON files. Target and label time may be there and are left out.
+
+    Args:
+        rows: The batch.
+        schema: Of the model that would predict.
+        what: What to call the rows.
+
+    Returns:
+        The rows, ready for the model, and value skew, which does not stop a prediction.
+
+    Raises:
+        DataError: There are no rows.
+        SchemaError: Lists every problem; not a single row may be predicted.
+
+    Example:
+        >>> import polars as pl
+        >>> from homeostat.core.schema import infer_schema
+        >>> from homeostat.core.spec import TableSpec
+        >>> schema = infer_schema(pl.DataFrame({"at": ["2013-01-01"], "delay": [1.5]}), TableSpec(time="at"))
+        >>> guard(pl.DataFrame({"at": ["2013-02-01"], "delay": [9.0]}), schema).signals[0].subject
+        'delay'
+    """
+    from homeostat.core.rows import bulleted, stored_form
+
+    if not rows.height:
+        raise DataError(f"the {what} has no rows", hint="nothing was predicted")
+    times = [column.name for column in schema.inputs if column.kind == "time"]
+    rows, problems = stored_form(rows, times)
+    findings = check(rows, schema, target_required=False)
+    problems += findings.problems
+    if problems:
+        title = f"the {what} does not fit the model's schema, so none of its {rows.height:,} rows was predicted"
+        raise SchemaError(bulleted(title, problems), hint="mend the rows, or train on rows that look like these")
+    return Guarded(rows.select(column.name for column in schema.inputs), findings.signals)
+
+
+def skew_signal(error: SchemaError, rows: int) -> Signal:
+    """A refusal of rows as a signal for the ledger: the anomaly record of what was stopped."""
+    return Signal(kind="schema_skew", subject="rows", value=None, n=rows, alarmed=True, detail=error.what)
+
+
+def _spare(present: list[str], schema: Schema) -> list[str]:
+    return [name for name in present if name not in schema]
+
+
+def _check_column(series: pl.Series, column: Column) -> Findings:
+    import polars as pl
+
+    from homeostat.core.rows import shown
+
+    n = series.len()
+
+    def problem(wrong: pl.Series, text: Callable[[str], str]) -> str:
+        row = int(wrong.arg_true()[0])
+        return (
+            f"column {column.name!r} {text(shown(series[row]))} (first in row {row + 1}, {wrong.sum():,} of {n:,} rows)"
+        )
+
+    if series.dtype == pl.Null:
+        series = series.cast(pl.String)
+    nulls = series.is_null()
+    problems = []
+    if not column.nullable and nulls.any():
+        problems.append(problem(nulls, lambda _: "is null, and never was"))
+    if nulls.all():
+        return Findings(problems=tuple(problems))
+    mistyped = _mistyped(series, column)
+    if mistyped.any():
+        kind = "a whole number" if column.kind == "integer" else f"a {column.kind}"
+        return Findings(problems=(*problems, problem(mistyped, lambda value: f"should be {kind}; found {value}")))
+    if series.dtype.is_float():
+        wild = ~series.is_finite().fill_null(value=True)
+        if wild.any():
+            return Findings(
+                problems=(*problems, problem(wild, lambda value: f"holds {value}; write null for what is unknown"))
+            )
+    return Findings(problems=tuple(problems), signals=tuple(_value_skew(series, column)))
+
+
+def _mistyped(series: pl.Series, column: Column) -> pl.Series:
+    """Mask of the values that are not of the column's kind."""
+    import polars as pl
+
+    dtype, present = series.dtype, series.is_not_null()
+    if column.kind == "integer" and dtype.is_float():
+        return present & series.is_finite() & (series != series.round())
+    text = dtype in (pl.String, pl.Categorical, pl.Enum)
+    fits = {
+        "number": dtype.is_numeric(),
+        "integer": dtype.is_numeric(),
+        "boolean": dtype == pl.Boolean,
+        "category": text,
+        "text": text,
+        "time": dtype.is_temporal() and dtype != pl.Duration,
+    }[column.kind]
+    return present & (not fits)
+
+
+def _value_skew(series: pl.Series, column: Column) -> list[Signal]:
+    n = series.len() - series.null_count()
+    if column.categories is not None:
+        import polars as pl
+
+        values = series.cast(pl.String).drop_nulls()
+        unseen = values.filter(~values.is_in(list(column.categories)))
+        if len(unseen):
+            names = unseen.unique(maintain_order=True).to_list()
+            listed = ", ".join(repr(name) for name in names[:5]) + (", …" if len(names) > 5 else "")
+            return [_signal(column, len(unseen) / n, n, f"values never seen before: {listed}")]
+    if column.minimum is not None and column.maximum is not None:
+        outside = ((series < column.minimum) | (series > column.maximum)).sum()
+        if outside:
+            detail = (
+                f"values from {_shown(series.min())} to {_shown(series.max())}; "
+                f"seen before were {column.minimum:g} to {column.maximum:g}"
+            )
+            return [_signal(column, int(outside) / n, n, detail)]
+    return []
+
+
+def _signal(column: Column, share: float, n: int, detail: str) -> Signal:
+    return Signal(
+        kind="value_drift", subject=column.name, value=share, n=n, detail=f"{share:.1%} of the rows hold {detail}"
+    )
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
