@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from tests.cd.serving import Client, bundle, flights, linear, promote, raw, register, serving
 
 from homeostat.cd.infer import infer
 from homeostat.core.errors import DataError, NotFoundError, SchemaError, StoreError
+from tests.cd.serving import Client, bundle, flights, linear, promote, raw, register, serving
 
 
 def with_ratio(rows):

@@ -106,7 +106,9 @@ def infer_recorded(
     """`infer`, with a refused batch in the ledger: a decision to stop, with what was wrong with it.
 
     Args:
-        model, source, out: As for `infer`.
+        model: A loaded model.
+        source: As for `infer`.
+        out: As for `infer`.
         ledger: Where the refusal is recorded.
         loop: Name of the Loop.
         version: The model's.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.log import ShadowRecord
+from homeostat.core.clock import stopwatch
 from homeostat.core.errors import HomeostatError
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class _Worker:
         with self._lock:
             self._closed = True
             self._lock.notify()
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)
 
     def flush_dropped(self) -> None:
         """Note in the log what was dropped; called from outside of the thread, which may hang."""
@@ -150,12 +154,11 @@ class Others:
                 worker.close()
                 del self._workers[version]
 
-    def idle(self) -> bool:
-        """Whether nothing waits."""
-        return all(worker.idle() for worker in self._workers.values())
-
-    def close(self) -> None:
-        """Score no more than what waits; a version that hangs is left behind with the process."""
+    def close(self, *, patience: float = 2.0) -> None:
+        """Score what waits and stop; a version that takes longer than `patience` seconds is left behind."""
         for worker in self._workers.values():
             worker.flush_dropped()
             worker.close()
+        end = stopwatch() + patience
+        for worker in self._workers.values():
+            worker.join(max(0.0, end - stopwatch()))

@@ -90,10 +90,9 @@ def serve(
     base = settings or Settings(name=name)
     told = msgspec.structs.replace(base, name=name, token=token, header_clock=header_clock)
     with application(Store.open(store_path), told, features, clock or SystemClock(), trusted=trusted) as app:
-        _write_atomically(file, msgspec.json.encode(endpoint))
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_run(app, listener))
+                runner.run(_run(app, listener, lambda: _write_atomically(file, msgspec.json.encode(endpoint))))
         finally:
             if _is_ours(file):
                 file.unlink(missing_ok=True)
@@ -165,7 +164,7 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _run(app: Application, listener: socket.socket) -> None:
+async def _run(app: Application, listener: socket.socket, announce: Callable[[], None]) -> None:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -193,12 +192,12 @@ async def _run(app: Application, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _leave, app, server)
+    announce()
     keeper = asyncio.create_task(_keep_house(app))
     try:
         await server.serve(sockets=[listener])
     finally:
         keeper.cancel()
-        await _let_others_finish(app)
 
 
 def _leave(app: Application, server: uvicorn.Server) -> None:
@@ -212,13 +211,6 @@ async def _keep_house(app: Application) -> None:
         await asyncio.sleep(_HOUSEKEEPING_SECONDS)
         table = app.router.table
         app.others.keep({arm.version for arm in table.arms} if table is not None else set())
-
-
-async def _let_others_finish(app: Application) -> None:
-    for _ in range(20):
-        if app.others.idle():
-            return
-        await asyncio.sleep(0.1)
 
 
 def _endpoint(host: str, listener: socket.socket) -> Endpoint:
