@@ -56,16 +56,15 @@ def bet(wealth: Wealth, payoffs: NDArray[Any], line: float, *, least: int = 0, t
     n = len(payoffs)
     if n == 0:
         return wealth
-    factors = np.empty((n + 1, len(_STAKES)))
+    gains = np.asarray(payoffs, dtype=float) - line
+    if least <= wealth.rows:
+        gains = gains[gains != 0]  # neither won nor lost: rows on which two models agree cost nothing
+    factors = np.empty((len(gains) + 1, len(_STAKES)))
     factors[0] = wealth.logs
-    stakes = _STAKES / (1.0 + line)
-    np.log1p(np.multiply.outer(np.asarray(payoffs, dtype=float) - line, stakes), out=factors[1:])
+    np.log1p(np.multiply.outer(gains, _STAKES / (1.0 + line)), out=factors[1:])
     paths = np.cumsum(factors, axis=0)
-    return Wealth(
-        logs=tuple(paths[-1].tolist()),
-        rows=wealth.rows + n,
-        peak=_peak(paths[1:][max(0, least - wealth.rows - 1) :] * temper, wealth.peak),
-    )
+    counted = paths[1:] if least <= wealth.rows else paths[max(1, least - wealth.rows) :]
+    return Wealth(logs=tuple(paths[-1].tolist()), rows=wealth.rows + n, peak=_peak(counted * temper, wealth.peak))
 
 
 def _peak(paths: NDArray[np.float64], floor: float) -> float:

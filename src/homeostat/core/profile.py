@@ -7,6 +7,7 @@ in those same bins, so that hours merge to days, shards to a fleet, and `drift` 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -72,7 +73,7 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
         """A name for each of `cells`."""
         if self.kind == "category":
             return (*self.vocabulary, "other", "null")
-        inner = [f"({low:g}, {high:g}]" for low, high in zip(self.edges[:-1], self.edges[1:], strict=True)]
+        inner = [f"({low:g}, {high:g}]" for low, high in pairwise(self.edges)]
         ends = [f"<= {self.edges[0]:g}", *inner, f"> {self.edges[-1]:g}"] if self.edges else ["all"]
         return (*ends, "null")
 
@@ -331,8 +332,14 @@ def _profile_numbers(series: pl.Series, edges: tuple[float, ...] | None) -> Colu
         mean=mean,
         m2=m2,
         edges=edges,
-        counts=_ints(np.bincount(np.searchsorted(np.asarray(edges), known, side="left"), minlength=len(edges) + 1)),
+        counts=_bin_counts(known, edges),
     )
+
+
+def _bin_counts(known: NDArray[np.float64], edges: tuple[float, ...]) -> tuple[int, ...]:
+    """Values per bin. Ten vectorised comparisons are ten times faster than a search for each value."""
+    upto = [0, *(int(np.count_nonzero(known <= edge)) for edge in edges), len(known)]
+    return tuple(high - low for low, high in pairwise(upto))
 
 
 def _moments(finite: NDArray[np.float64]) -> tuple[float | None, float | None]:
@@ -341,7 +348,7 @@ def _moments(finite: NDArray[np.float64]) -> tuple[float | None, float | None]:
     with np.errstate(over="ignore", invalid="ignore"):
         mean = float(finite.mean())
         off = finite - mean
-        return _kept(mean, float(off @ off))
+        return _kept(mean, float(np.square(off, out=off).sum()))
 
 
 def _quantile_edges(finite: NDArray[np.float64]) -> tuple[float, ...]:
