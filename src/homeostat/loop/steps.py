@@ -37,7 +37,7 @@ def validation(rows: pl.DataFrame, snapshot: Snapshot, accepted: Schema | None) 
     """The rows held against the schema that the champion was trained on: schema skew stops here, value skew is told."""
     from homeostat.ci.validate import validate
 
-    return validate(rows, snapshot.spec, accepted).schema
+    return validate(rows, snapshot.spec, accepted)
 
 
 def report(rows: pl.DataFrame, validation: Validation, previous: Report | None) -> Report:
