@@ -137,8 +137,8 @@ def _print_version(event: Any) -> None:
 
 
 def infer(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="A file, a folder, or a glob in quotes.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="Where the predictions go.")] = Path(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="A .parquet, .csv, .csv.gz, .jsonl or .json file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="The Parquet file to write.")] = Path(
         "predictions.parquet"
     ),
     version: Annotated[int | None, typer.Option(help="The version that answers; the champion by default.")] = None,
@@ -150,4 +150,33 @@ def infer(
 
     The same check of the columns and the same answers as the server's; a table that fails the check gets none.
     """
-    raise NotImplementedError
+    from homeostat.cd.infer import infer_recorded
+    from homeostat.core.clock import SystemClock
+    from homeostat.core.errors import NotFoundError
+    from homeostat.core.model import Bundle
+    from homeostat.core.store import Store
+    from homeostat.loop import load
+
+    declared = load(loop_file(loop))
+    opened = Store.open(store, create=False)
+    champion = opened.ledger.champion(declared.name)
+    if version is None and champion is None:
+        raise NotFoundError(f"loop {declared.name!r} has no champion yet", hint="`homeostat run` trains the first one")
+    number = version if version is not None or champion is None else champion.version
+    row = opened.ledger.version(declared.name, int(number or 0))
+    model = Bundle.load(opened.artifacts, row.manifest, declared.features)
+    with progress("predict", quiet=as_json) as bar:
+        made = infer_recorded(
+            *(model, table, output),
+            ledger=opened.ledger,
+            loop=declared.name,
+            version=row.version,
+            now=SystemClock().now(),
+            progress=bar,
+        )
+    if as_json:
+        print_json({"rows": made.rows, "out": made.out, "version": row.version, "signals": made.signals})
+        return
+    print(f"version {row.version} predicted {made.rows:,} rows: {made.out}")
+    for said in made.signals:
+        print(f"  unusual: {said}")

@@ -21,7 +21,6 @@ _LABEL_TIME_NAMES = (
 _KEY_NAMES = ("id", "key", "uuid", "row_id", "rowid")
 _SAMPLE = 200_000
 _MOST_CLASSES = 50
-_TELLING = 0.95
 _STEPS = ((1, "1d"), (7, "7d"), (14, "14d"), (30, "30d"))
 
 
@@ -182,52 +181,9 @@ def _label_time(later: list[str]) -> Part:
 
 
 def _leaks(rows: pl.DataFrame, target: str, columns: list[str]) -> dict[str, float]:
-    """Columns that nearly tell the target by themselves: |rank correlation|, or purity of groups, of at least 0.95."""
-    import polars as pl
+    from homeostat.core.leakage import suspicious_features
 
-    labelled = rows.drop_nulls(target).head(50_000)
-    series = labelled[target]
-    codes = series if series.dtype.is_numeric() else series.cast(pl.String).rank("dense")
-    answer = codes.cast(pl.Float64)
-    found = {}
-    for name in columns:
-        column = labelled[name]
-        if column.dtype.is_numeric() or column.dtype == pl.Boolean:
-            frame = pl.DataFrame({"a": column.cast(pl.Float64), "b": answer}).drop_nulls()
-            told = _separation(frame, series.n_unique()) if frame.height else 0.0
-        elif column.dtype == pl.String and column.n_unique() <= min(1_000, labelled.height // 20):
-            told = _purity(column, series)
-        else:
-            continue
-        if told >= _TELLING:
-            found[name] = round(told, 3)
-    return found
-
-
-def _separation(frame: pl.DataFrame, classes: int) -> float:
-    """How well one number tells the target (0..1): for two classes |2 AUC - 1|, otherwise |rank correlation|."""
-    import polars as pl
-
-    ranks = frame.select(pl.col("a").rank(), pl.col("b").rank("dense").alias("c"), pl.col("b").rank().alias("b"))
-    if classes == 2:
-        high = ranks.filter(pl.col("c") == 2)
-        n, m = high.height, ranks.height - high.height
-        if not n or not m:
-            return 0.0
-        auc = (float(high["a"].sum()) - n * (n + 1) / 2) / (n * m)
-        return abs(2 * auc - 1)
-    told = ranks.select(pl.corr("a", "b")).item()
-    return abs(told) if told is not None and told == told else 0.0  # noqa: PLR0124 - NaN differs from itself
-
-
-def _purity(column: pl.Series, target: pl.Series) -> float:
-    """Share of rows whose group holds one target value only, beyond what one value for all would reach."""
-    import polars as pl
-
-    counts = pl.DataFrame({"g": column, "t": target}).group_by("g", "t").len()
-    right = counts.group_by("g").agg(pl.col("len").max())["len"].sum() / target.len()
-    base = max(target.value_counts()["count"].to_list()) / target.len()
-    return float((right - base) / (1 - base)) if base < 1 else 0.0
+    return {one.column: one.told for one in suspicious_features(rows.select(columns), rows[target])}
 
 
 def _span(series: pl.Series | None) -> timedelta | None:

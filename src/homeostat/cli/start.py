@@ -98,7 +98,7 @@ def _read(table: str, target: str, separator: str) -> pl.DataFrame:
     import polars as pl
 
     from homeostat.ci.collect import FileSource
-    from homeostat.ci.reading import Form, read_file
+    from homeostat.core.reading import Form, read_file
     from homeostat.core.spec import TableSpec
 
     spec, form = TableSpec(time="", target=target), Form(separator)
