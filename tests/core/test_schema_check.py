@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from homeostat.core.errors import DataError, SchemaError
-from homeostat.core.schema import check, guard, infer_schema, skew_signal
+from homeostat.core.errors import SchemaError
+from homeostat.core.schema import Findings, check, fit, infer_schema
 from homeostat.core.spec import TableSpec
 
 SPEC = TableSpec(time="at", key=("id",), target="late", label_time="landed")
@@ -108,22 +108,16 @@ def test_values_outside_the_range_seen_are_a_signal() -> None:
     assert "0 to 99" in signal.detail
 
 
-def test_a_guarded_batch_comes_back_in_the_order_and_types_of_the_schema() -> None:
-    text = pl.read_csv(ROWS.drop("late", "landed").select(reversed(ROWS.columns[:-2])).write_csv().encode())
-    rows, signals = guard(text, SCHEMA)
+def test_text_from_a_file_comes_back_in_the_types_of_the_schema() -> None:
+    text = pl.read_csv(ROWS.write_csv().encode())
+    rows, findings = fit(text, SCHEMA, target_required=False)
     assert rows.equals(ROWS.drop("late", "landed"))
-    assert signals == ()
+    assert findings == Findings()
 
 
-def test_a_corrupt_batch_is_refused_whole() -> None:
-    with pytest.raises(SchemaError, match="none of its 40 rows was predicted") as caught:
-        guard(put("delay", "soon").with_columns(at=pl.lit("yesterday")), SCHEMA)
-    assert "'at': row 1 has 'yesterday'" in str(caught.value)
-    assert "column 'delay' should be a number" in str(caught.value)
-    signal = skew_signal(caught.value, rows=40)
-    assert (signal.kind, signal.alarmed, signal.n) == ("schema_skew", True, 40)
-
-
-def test_an_empty_batch_is_refused() -> None:
-    with pytest.raises(DataError, match="the batch has no rows"):
-        guard(ROWS.clear(), SCHEMA)
+def test_a_column_that_cannot_be_brought_to_its_type_is_told_once() -> None:
+    wrong = put("delay", "soon").with_columns(at=pl.lit("yesterday"))
+    _, findings = fit(wrong, SCHEMA, target_required=True)
+    assert len(findings.problems) == 2
+    assert "'at': row 1 has 'yesterday', which is no date or time" in findings.problems[0]
+    assert "column 'delay' should be a number" in findings.problems[1]

@@ -139,7 +139,7 @@ class FileSource:
 
     def parts(self) -> Iterator[Part]:
         """One part per file."""
-        from homeostat.ci.reading import Form, read_file
+        from homeostat.core.reading import Form, read_file
 
         form = Form(self.separator, self.text)
         for path in self.files():
@@ -313,7 +313,7 @@ def collected_before(ledger: Ledger, loop: str) -> frozenset[str]:
 
 def _read_all(parts: Sequence[Part], table: Table, tell: Callable[[int, int, str], None]) -> list[pl.DataFrame]:
     """The rows of every part, checked against their declaration, the table and each other."""
-    from homeostat.ci.reading import same_types
+    from homeostat.core.reading import same_types
     from homeostat.core.rows import bulleted
 
     frames, errors = [], []

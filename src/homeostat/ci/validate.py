@@ -9,8 +9,8 @@ import msgspec
 from homeostat.core.errors import DataError
 from homeostat.core.events import Signal
 from homeostat.core.leakage import Suspect, suspicious_features
-from homeostat.core.rows import bulleted, prepare, shown, stored_form
-from homeostat.core.schema import Findings, Schema, check, difference, infer_schema, merge
+from homeostat.core.rows import bulleted, prepare, shown
+from homeostat.core.schema import Findings, Schema, difference, fit, infer_schema, merge
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,10 +69,8 @@ def validate(rows: pl.DataFrame, spec: TableSpec, schema: Schema | None = None) 
         raise DataError("there are no rows to train on", hint="collect some first, or widen the training window")
     findings = Findings()
     if schema is not None:
-        times = [column.name for column in schema.columns if column.kind == "time"]
-        rows, broken = stored_form(rows, times)
-        findings = check(rows, schema, target_required=True)
-        Findings(problems=(*broken, *findings.problems)).raise_if_any()
+        rows, findings = fit(rows, schema, target_required=True)
+        findings.raise_if_any()
     rows = prepare(rows, spec)
     problems = _unlearnable(rows, spec)
     if problems:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from homeostat.core.errors import DataError, SchemaError
+from homeostat.core.errors import SchemaError
 from homeostat.core.events import Signal
 from homeostat.core.spec import did_you_mean
 
@@ -83,55 +83,36 @@ def check(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> Findi
     return Findings(problems=tuple(problems), signals=tuple(signals))
 
 
-class Guarded(NamedTuple):
-    """Rows that may be predicted, in the schema's order and types, and what is new about their values."""
-
-    rows: pl.DataFrame
-    signals: tuple[Signal, ...]
-
-
-def guard(rows: pl.DataFrame, schema: Schema, *, what: str = "batch") -> Guarded:
-    """Check rows that are about to be predicted, whole: either every row may be predicted or none.
-
-    Times may be text, as they are in CSV and JSON files. Target and label time may be there and are left out.
+def fit(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> tuple[pl.DataFrame, Findings]:
+    """Rows in the schema's stored types, and what `check` says of them.
 
     Args:
-        rows: The batch.
-        schema: Of the model that would predict.
-        what: What to call the rows.
+        rows: Any number of rows; times may be text, as they are in CSV and JSON files.
+        schema: What they must look like.
+        target_required: As for `check`; if not, target and label time are dropped.
 
     Returns:
-        The rows, ready for the model, and value skew, which does not stop a prediction.
-
-    Raises:
-        DataError: There are no rows.
-        SchemaError: Lists every problem; not a single row may be predicted.
+        The rows, and every problem and signal. With a problem, the rows are good for nothing but looking at them.
 
     Example:
         >>> import polars as pl
         >>> from homeostat.core.schema import infer_schema
         >>> from homeostat.core.spec import TableSpec
         >>> schema = infer_schema(pl.DataFrame({"at": ["2013-01-01"], "delay": [1.5]}), TableSpec(time="at"))
-        >>> guard(pl.DataFrame({"at": ["2013-02-01"], "delay": [9.0]}), schema).signals[0].subject
-        'delay'
+        >>> batch = pl.DataFrame({"delay": [9], "at": ["2013-02-01"]})
+        >>> rows, findings = fit(batch, schema, target_required=False)
+        >>> rows.columns, [signal.subject for signal in findings.signals]
+        (['delay', 'at'], ['delay'])
     """
-    from homeostat.core.rows import bulleted, stored_form
+    from homeostat.core.rows import stored_form
 
-    if not rows.height:
-        raise DataError(f"the {what} has no rows", hint="nothing was predicted")
-    times = [column.name for column in schema.inputs if column.kind == "time"]
-    rows, problems = stored_form(rows, times)
-    findings = check(rows, schema, target_required=False)
-    problems += findings.problems
-    if problems:
-        title = f"the {what} does not fit the model's schema, so none of its {rows.height:,} rows was predicted"
-        raise SchemaError(bulleted(title, problems), hint="mend the rows, or train on rows that look like these")
-    return Guarded(rows.select(column.name for column in schema.inputs), findings.signals)
-
-
-def skew_signal(error: SchemaError, rows: int) -> Signal:
-    """A refusal of rows as a signal for the ledger: the anomaly record of what was stopped."""
-    return Signal(kind="schema_skew", subject="rows", value=None, n=rows, alarmed=True, detail=error.what)
+    if not target_required:
+        rows = rows.drop(name for name in schema.spec.labels if name in rows.columns)
+    rows, broken = stored_form(rows, [column.name for column in schema.columns if column.kind == "time"])
+    findings = check(rows, schema, target_required=target_required)
+    told = {problem.split("'")[1] for problem in broken}
+    others = [problem for problem in findings.problems if problem.split("'")[1] not in told]
+    return rows, Findings(problems=(*broken, *others), signals=findings.signals)
 
 
 def _spare(present: list[str], schema: Schema) -> list[str]:
