@@ -39,13 +39,19 @@ format: $(READY) ## rewrite the sources in the one format, and mend what can be 
 capabilities: $(READY) ## write docs/capabilities.md from the table and the acceptance tests
 	$(PY) tools/capabilities.py
 
-bench: bench-startup bench-pipeline ## every benchmark
+bench: bench-startup bench-pipeline bench-judge bench-drift ## every benchmark
 
 bench-startup: $(READY) ## import and --help in milliseconds, beside a bare Python
 	$(PY) benchmarks/startup.py
 
 bench-pipeline: $(READY) $(PEERS)/.ready ## the pipeline engine beside plain functions, Kedro and Dagster
 	$(PY) benchmarks/pipeline.py --peers $(PEERS)/bin/python
+
+bench-judge: $(READY) ## 1,000 simulated canaries of every kind: errors, power and labels of the judge (3 minutes)
+	$(PY) benchmarks/judge.py
+
+bench-drift: $(READY) ## false alarms, detected shifts and milliseconds of drift
+	$(PY) benchmarks/drift.py
 
 install: $(READY) ## create .venv with pinned versions (the other targets do this by themselves)
 
