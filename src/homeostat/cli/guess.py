@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from homeostat.core.clock import utc
 from homeostat.core.errors import DataError
 from homeostat.core.spec import did_you_mean
 
@@ -39,7 +40,8 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
         task: `classification` or `regression`, with the reason in `task_why`.
         metric: What to judge by.
         leaks: Columns that tell the target, with how well (0..1); they may not be features.
-        window, every: Lengths of time that fit the span of the data.
+        window, every: Lengths of time that fit the span of the data; no window when the data end long before now.
+        newest: The last event time.
     """
 
     target: str
@@ -52,7 +54,8 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
     leaks: dict[str, float]
     rows: int
     span: str
-    window: str
+    newest: str
+    window: str | None
     every: str
 
 
@@ -63,6 +66,7 @@ def guess(
     time: str | None = None,
     key: tuple[str, ...] = (),
     label_time: str | None = None,
+    now: datetime | None = None,
 ) -> Guess:
     """Look at the rows and guess what was not given.
 
@@ -72,6 +76,7 @@ def guess(
         time: Event time column, when it is known.
         key: Columns that identify a row, when they are known.
         label_time: Column that says when the target became known, when it is known.
+        now: What time it is, to tell live data from history.
 
     Raises:
         DataError: A named column is missing, the target cannot be learned, or no column holds a time.
@@ -91,7 +96,10 @@ def guess(
     later = [name for name in times if name != chosen_time.value[0]]
     chosen_label = Part((label_time,), "as you said") if label_time else _label_time(later)
     known = {target, *chosen_time.value, *chosen_key.value, *chosen_label.value}
-    span = _span(times.get(chosen_time.value[0]))
+    first, last = _span(times.get(chosen_time.value[0]))
+    span = last - first if first and last else None
+    window = max(1, span.days // 2) if span else 60
+    history = now is not None and last is not None and utc(now) - last > timedelta(days=window)
     return Guess(
         target=target,
         time=chosen_time,
@@ -103,7 +111,8 @@ def guess(
         leaks=_leaks(rows, target, [name for name in rows.columns if name not in known and name not in times]),
         rows=rows.height,
         span=f"{span.days} days" if span else "an unknown time",
-        window=f"{max(1, span.days // 2)}d" if span else "60d",
+        newest=f"{last:%Y-%m-%d}" if last else "unknown",
+        window=None if history else f"{window}d",
         every=next((text for days, text in reversed(_STEPS) if span and span.days >= 8 * days), "1d"),
     )
 
@@ -186,8 +195,8 @@ def _leaks(rows: pl.DataFrame, target: str, columns: list[str]) -> dict[str, flo
     return {one.column: one.told for one in suspicious_features(rows.select(columns), rows[target])}
 
 
-def _span(series: pl.Series | None) -> timedelta | None:
+def _span(series: pl.Series | None) -> tuple[datetime, datetime] | tuple[None, None]:
     if series is None or series.null_count() == series.len():
-        return None
+        return None, None
     seconds = series.dt.epoch("s").drop_nulls().to_numpy()
-    return timedelta(seconds=int(seconds.max() - seconds.min()))
+    return datetime.fromtimestamp(int(seconds.min()), UTC), datetime.fromtimestamp(int(seconds.max()), UTC)

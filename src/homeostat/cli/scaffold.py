@@ -53,11 +53,17 @@ def render(guess: Guess, pattern: str, separator: str = ",") -> str:
         "    gates=[gates.beats_champion()],  # more: gates.at_least(...), gates.slices(COLUMN, drop=...)",
         "    deploy=deploy.Canary(shadow_rows=2_000, steps=(0.05, 0.5)),",
         f"    when=when.every({_quoted(guess.every)}) | when.drift(psi=0.2),  # see `homeostat replay`",
-        f"    how=how.Refit(window={_quoted(guess.window)}),  # about half of the {guess.span} seen",
+        f"    {_refit(guess)}",
         "    where=where.Process(),  # a process of its own, so that training cannot slow the server down",
         ")",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _refit(guess: Guess) -> str:
+    if guess.window is None:
+        return f"how=how.Refit(),  # on everything: a window would end now, and the newest row is of {guess.newest}"
+    return f"how=how.Refit(window={_quoted(guess.window)}),  # about half of the {guess.span} seen"
 
 
 def loop_name(pattern: str, target: str) -> str:

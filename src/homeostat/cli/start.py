@@ -41,11 +41,19 @@ def init(
     """
     from homeostat.cli.guess import guess
     from homeostat.cli.scaffold import render
+    from homeostat.core.clock import SystemClock
     from homeostat.loop import load
 
     if output.exists() and not force:
         raise LoopError(f"{output} is there already", hint="pass --force to replace it, or --output for another name")
-    found = guess(_read(table, target, separator), target, time=time, key=tuple(key or ()), label_time=label_time)
+    found = guess(
+        _read(table, target, separator),
+        target,
+        time=time,
+        key=tuple(key or ()),
+        label_time=label_time,
+        now=SystemClock().now(),
+    )
     output.write_text(render(found, table, separator), encoding="utf-8")
     name = load(output).name
     print(f"wrote {output}: loop {name!r}, {found.task} of {target!r} ({found.task_why})")
