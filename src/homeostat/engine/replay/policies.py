@@ -1,0 +1,38 @@
+"""The policies that a replay compares when none are named: the plain ones that every clever one has to beat."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from homeostat.ct import when
+
+if TYPE_CHECKING:
+    from homeostat.ct.when import AnyPolicy
+
+
+def standard_policies(
+    metric: str, span: timedelta, rows: int, *, drop: float = 0.02, declared: AnyPolicy | None = None
+) -> dict[str, AnyPolicy]:
+    """Never, two schedules, volume, drift and performance, and the Loop's own policy.
+
+    Args:
+        metric: The metric that counts.
+        span: Length of the history that is played.
+        rows: Labelled rows in it.
+        drop: The drop of the metric that the performance policy tolerates, in its units.
+        declared: The Loop's own policy.
+    """
+    month = timedelta(days=28)
+    volume = max(1, round(rows * min(1.0, month / span)))
+    policies: dict[str, AnyPolicy] = {
+        "never": when.never(),
+        "every 28d": when.every("28d"),
+        "every 7d": when.every("7d"),
+        f"rows {volume:,}": when.rows(volume),
+        "drift psi 0.2": when.drift(psi=0.2).cooldown("7d"),
+        f"degraded {metric} {drop:g}": when.degraded(**{metric: drop}).cooldown("7d"),
+    }
+    if declared is not None and declared not in policies.values():
+        policies["this loop's"] = declared
+    return policies

@@ -1,0 +1,272 @@
+"""The player: feeds history to the same `decide` that runs live, on a virtual clock, once for every policy."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from homeostat.cd.deploy import Immediately
+from homeostat.cd.monitor import Champion, MonitorConfig, Outcomes, observe
+from homeostat.core import events as ev
+from homeostat.core.clock import duration
+from homeostat.core.errors import DataError
+from homeostat.core.ledger import Ledger
+from homeostat.core.metrics import row_loss, score
+from homeostat.core.model import Predictions
+from homeostat.core.stream import StreamReport, stream_report
+from homeostat.engine.feed import Feed
+from homeostat.engine.replay.choose import compare, held_back_from
+from homeostat.engine.replay.history import History
+from homeostat.engine.replay.policies import standard_policies
+from homeostat.engine.replay.result import Block, PolicyResult, Replay, Told
+from homeostat.engine.state import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from homeostat.ct.when import AnyPolicy
+    from homeostat.loop import Loop
+
+_WINDOWS = 4
+_FEWEST_BLOCKS = 5
+_REPLAYED = (ev.GateResult(gate="replayed", passed=True, reason="policies are compared without gates", numbers={}),)
+
+
+def replay(
+    loop: Loop,
+    rows: pl.DataFrame,
+    policies: Mapping[str, AnyPolicy] | None = None,
+    *,
+    block: str = "7d",
+    warmup: str | float = 0.2,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Replay:
+    """Play policies over history, with labels no earlier than they were known.
+
+    A model is trained at the moment a policy asks for it, takes over at once, and is shared by all policies that ask at
+    the same moment, so that policies differ in nothing but when they asked.
+
+    Args:
+        loop: The declaration: features, model, metric, `how`, monitor.
+        rows: History in stored types.
+        policies: What to compare, by name; None compares the standard ones and the Loop's own.
+        block: How often the monitor looks and the policies decide.
+        warmup: What trains the first model: a share (0..1) of the time line, or a length of time such as `"60d"`.
+        progress: Called with (policies done, policies, name) before each policy and at the end.
+
+    Returns:
+        Every policy on the same rows, and which one to take, if any.
+
+    Raises:
+        DataError: there is too little labelled history.
+    """
+    history = History(loop, rows)
+    cuts = _cuts(history, warmup, block)
+    first = history.trained(cuts[0])
+    metric = loop.metric_for(first.model.signature)
+    if policies is None:
+        played = history.rows.height - history.between(cuts[0], cuts[0])[0]
+        policies = standard_policies(metric, cuts[-1] - cuts[0], played, declared=loop.when)
+    tell = progress or (lambda _done, _all, _name: None)
+    results = []
+    for number, (name, policy) in enumerate(policies.items()):
+        tell(number, len(policies), name)
+        results.append(_Player(history, cuts, metric, name, policy).play())
+    tell(len(policies), len(policies), "")
+    ranked = tuple(sorted(results, key=lambda result: (result.loss, result.retrains)))
+    return Replay(
+        loop=loop.name,
+        metric=metric,
+        start=cuts[0],
+        end=cuts[-1],
+        block=block,
+        rows=ranked[0].report.rows,
+        results=ranked,
+        comparison=compare(results),
+    )
+
+
+def _cuts(history: History, warmup: str | float, block: str) -> list[datetime]:
+    """Block boundaries: the first is where the first model is trained."""
+    column = history.rows[history.spec.time]
+    start, end = column.min(), column.max()
+    assert isinstance(start, datetime)
+    assert isinstance(end, datetime)
+    lead = duration(warmup) if isinstance(warmup, str) else (end - start) * warmup
+    step = duration(block)
+    count = int((end - start - lead) / step) + 1
+    if count < _FEWEST_BLOCKS:
+        what = f"{count} blocks of {block} fit between {start + lead:%Y-%m-%d} and {end:%Y-%m-%d}, too few to compare on"
+        raise DataError(what, hint="choose a shorter block or warm-up, or collect more history")
+    return [start + lead + step * place for place in range(count + 1)]
+
+
+class _Player:
+    """One policy on its way through history."""
+
+    def __init__(self, history: History, cuts: list[datetime], metric: str, name: str, policy: AnyPolicy) -> None:
+        self.history, self.cuts, self.metric, self.name, self.policy = history, cuts, metric, name, policy
+        self.config: MonitorConfig = history.loop.monitor or MonitorConfig()
+        rules = Rules(loop=history.loop.name, when=policy, deploy=Immediately())
+        self.feed = Feed(Ledger.open(":memory:"), rules)
+        self.trained_at: dict[int, datetime] = {}
+        self.seconds = 0.0
+        self.begin = history.between(cuts[0], cuts[0])[0]
+        self.scores: list[NDArray[np.float64]] = []
+        self.answered_by = np.zeros(history.rows.height, dtype=np.int64)
+        self.fires: list[Told] = []
+
+    def play(self) -> PolicyResult:
+        """Through all blocks: answer, then look, then decide."""
+        start = ev.LoopStarted(loop=self.feed.state.rules.loop, who="replay", declaration=self.history.loop.digest)
+        self.feed.give(start, time=self.cuts[0])
+        self._train(self.cuts[0])
+        spans = list(zip(self.cuts, self.cuts[1:], strict=False))
+        blocks = [self._block(*span) for span in spans]
+        blocks = [block for block in blocks if block is not None]
+        said = self._said(self.begin)
+        cut = self.history.between(held_back_from(blocks), self.cuts[-1])[0]
+        rows = sum(block.rows for block in blocks)
+        return PolicyResult(
+            name=self.name,
+            label=self.policy.label,
+            report=self._report(said, self.begin),
+            held_back=self._report(said, cut),
+            retrains=len(self.trained_at) - 1,
+            train_seconds=self.seconds,
+            loss=sum(block.loss * block.rows for block in blocks) / rows,
+            blocks=tuple(blocks),
+            fires=tuple(self.fires),
+        )
+
+    def _block(self, start: datetime, end: datetime) -> Block | None:
+        """Answer the rows of a block, then let the monitor look at it and the policy decide."""
+        history, version = self.history, self.feed.state.champion
+        assert version is not None
+        first, last = history.between(start, end)
+        last = history.rows.height if end == self.cuts[-1] else last
+        answers = history.answers(self.trained_at[version], first, last) if last > first else None
+        if answers is not None:
+            self.scores.append(answers.value if answers.score is None else answers.score)
+            self.answered_by[first:last] = version
+        self._observe(start, end, first, last)
+        if answers is None:
+            return None
+        signature = history.trained(self.trained_at[version]).model.signature
+        labels, classes = history.labels[first:last], signature.classes
+        loss = row_loss(signature.task, labels, answers, classes=classes, scale=self._scale())
+        return Block(
+            start=start,
+            end=end,
+            rows=last - first,
+            loss=float(loss.mean()),
+            value=score(self.metric, labels, answers, classes),
+            version=version,
+        )
+
+    def _observe(self, start: datetime, end: datetime, first: int, last: int) -> None:
+        history, version = self.history, self.feed.state.champion
+        assert version is not None
+        model = history.trained(self.trained_at[version])
+        manifest = model.model.manifest
+        scores = np.concatenate(self.scores) if self.scores else np.zeros(0)
+        tail = max(self.begin, last - _WINDOWS * self.config.window.rows)
+        by = self.answered_by[tail:last]
+        seen = scores[tail - self.begin : last - self.begin]
+        said = {int(one): np.where(_column(by == one, seen), seen, np.nan) for one in np.unique(by)}
+        asked = {int(one): by == one for one in np.unique(by)}
+        spec = history.spec
+        observed = observe(
+            history.loop.name,
+            end,
+            Champion(
+                version=version,
+                task=model.model.signature.task,
+                metric=self.metric,
+                classes=model.model.signature.classes,
+                profile=manifest.reference,
+                since=manifest.lineage.window_end,
+                references={} if model.reference is None else {version: model.reference},
+                scale=self._scale(),
+            ),
+            rows=history.rows[first:last].drop(*spec.labels) if last > first else None,
+            predictions=scores[first - self.begin : last - self.begin] if last > first else None,
+            outcomes=Outcomes(
+                times=history.times[tail:last],
+                label_times=history.known[tail:last],
+                labels=history.labels[tail:last],
+                predictions=said,
+                asked=asked,
+            ),
+            since=start,
+            newest=end,
+            trainable=history.trainable(end),
+            config=self.config,
+        )
+        _, decisions = self.feed.give(observed, time=end)
+        for decision in decisions:
+            for command in decision.decided.commands:
+                if isinstance(command, ev.Train):
+                    self.fires.append(Told(time=end, policy=command.trigger.kind, reason=command.trigger.reason))
+                    self._train(end)
+
+    def _train(self, now: datetime) -> None:
+        """Carry out the training command that is outstanding."""
+        trigger = self.feed.state.inflight
+        assert trigger is not None
+        trained = self.history.trained(now)
+        self.seconds += trained.seconds
+        lineage = trained.model.manifest.lineage
+        self.trained_at[len(self.trained_at) + 1] = now
+        registered = ev.VersionRegistered(
+            loop=self.feed.state.rules.loop,
+            version=0,
+            run="replay",
+            trigger=trigger,
+            manifest="",
+            parent=self.feed.state.champion,
+            train_metrics={},
+            test_metrics={self.metric: trained.reference},
+            gates=_REPLAYED,
+            how=self.history.loop.how.label,
+            trained_rows=trained.rows,
+            trainable=trained.trainable,
+            window_start=lineage.window_start,
+            window_end=lineage.window_end,
+        )
+        self.feed.register(registered, time=now)
+
+    def _said(self, begin: int) -> Predictions:
+        """All answers, padded with nothing for the rows before."""
+        scores = np.concatenate(self.scores)
+        padding = np.zeros((begin, *scores.shape[1:]))
+        padded = np.concatenate([padding, scores])
+        classes = self.history.trained(self.cuts[0]).model.signature.classes
+        return Predictions(padded) if classes is None else Predictions(np.array(classes)[padded.argmax(axis=1)], padded)
+
+    def _report(self, said: Predictions, since: int) -> StreamReport:
+        signature = self.history.trained(self.cuts[0]).model.signature
+        return stream_report(
+            self.history.labels,
+            said,
+            times=self.history.times,
+            label_times=self.history.known,
+            classes=signature.classes,
+            metric=self.metric,
+            since=since,
+        )
+
+    def _scale(self) -> float:
+        """Of a regression, the absolute error that counts as a loss of 1: four standard deviations of the target."""
+        labels = self.history.labels[: self.begin]
+        return float(4 * np.std(labels.astype(float))) if labels.dtype.kind in "if" else 1.0
+
+
+def _column(mask: NDArray[np.bool_], like: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return mask if like.ndim == 1 else mask[:, None]
+
