@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from homeostat.core.fingerprint.packages import module_name, package_of
-from homeostat.core.fingerprint.source import Import, Shape, class_shape, function_shape, module_digest
+from homeostat.core.fingerprint.source import Import, Shape, class_shape, function_shape, home_of, module_digest
 from homeostat.core.fingerprint.values import (
     FingerprintError,
     class_name,
@@ -193,8 +193,7 @@ class _Walk:
         self.parts[f"code:{name}"] = shape.digest
         for base in (*kind.__bases__, type(kind)):
             self.token(base)
-        namespace = vars(sys.modules[kind.__module__]) if kind.__module__ in sys.modules else {}
-        self._follow_names(name, shape, namespace, {})
+        self._follow_names(name, shape, home_of(kind)[1], {})
         for item in list(vars(kind).values()):
             for function in _functions_in(item):
                 cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))

@@ -77,11 +77,10 @@ def function_shape(function: types.FunctionType) -> Shape:
 
 def class_shape(kind: type) -> Shape:
     """The shape of a class: its whole body with its methods, and the names that the body itself reads."""
-    module = sys.modules.get(kind.__module__)
-    filename = getattr(module, "__file__", None) or _filename_from_methods(kind)
+    filename, namespace = home_of(kind)
     if filename is None:
         raise FingerprintError(f"the source of class {kind.__qualname__} cannot be found", hint=_NO_SOURCE)
-    found = _read(filename, vars(module) if module else {}).classes.get(kind.__qualname__, [])
+    found = _read(filename, namespace).classes.get(kind.__qualname__, [])
     if not found:
         raise FingerprintError(f"the source of class {kind.__qualname__} cannot be found", hint=_NO_SOURCE)
     lines = [item.__code__.co_firstlineno for item in vars(kind).values() if isinstance(item, types.FunctionType)]
@@ -101,9 +100,15 @@ def module_digest(module: types.ModuleType) -> str:
 _NO_SOURCE = "define it in a file that is imported, or in a notebook cell"
 
 
-def _filename_from_methods(kind: type) -> str | None:
-    functions = [item for item in vars(kind).values() if isinstance(item, types.FunctionType)]
-    return functions[0].__code__.co_filename if functions else None
+def home_of(kind: type) -> tuple[str | None, dict[str, Any]]:
+    """The file and the global names of a class: those of its methods, or of the module that it says it is from."""
+    for item in vars(kind).values():
+        if isinstance(item, types.FunctionType) and item.__module__ == kind.__module__:
+            filename = item.__code__.co_filename
+            if not filename.startswith("<string"):
+                return filename, item.__globals__
+    module = sys.modules.get(kind.__module__)
+    return getattr(module, "__file__", None), vars(module) if module else {}
 
 
 def _lines(filename: str, namespace: dict[str, Any]) -> list[str]:
