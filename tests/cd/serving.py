@@ -66,13 +66,21 @@ def bundle(rows=None, *, model=None, features=None, seed=0, spec=SPEC):
     return train(rows, rows[-100:], schema=schema, now=NOON, loop=LOOP, model=model, features=features)
 
 
-def regression_rows(n=300):
-    frame = flights(n)
-    return frame.with_columns(late=pl.col("distance") * 0.01 + pl.col("wind").fill_null(10.0))
-
-
 def linear():
     return LinearRegression()
+
+
+class Moody(LogisticRegression):
+    """An estimator that does something before it answers: waits, or raises. It is stored by skops, not as ONNX."""
+
+    acts = staticmethod(lambda: None)
+
+    def predict_proba(self, X):
+        type(self).acts()
+        return super().predict_proba(X)
+
+
+MOODY = ("tests.cd.serving.Moody",)
 
 
 def register(store, made, *, key=None):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 QUEUE_ROWS = 20_000
 BATCH_ROWS = 512
+_MOST_NOTES = 100_000
+"""Dropped requests whose notes may wait for the log; they are flushed a few times a second."""
 _LONGEST_ERROR = 200
 
 
@@ -47,7 +49,7 @@ class _Worker:
     def __init__(self, served: Served, log: LogWriter, stats: OtherStats, queue_rows: int) -> None:
         self._served, self._log, self._stats, self._queue_rows = served, log, stats, queue_rows
         self._jobs: deque[_Job] = deque()
-        self._dropped: deque[_Job] = deque(maxlen=queue_rows)
+        self._dropped: deque[_Job] = deque(maxlen=_MOST_NOTES)
         self._rows = 0
         self._lock = threading.Condition()
         self._closed = self._busy = False
@@ -134,7 +136,7 @@ class Others:
     """
 
     def __init__(self, log: LogWriter, *, queue_rows: int = QUEUE_ROWS) -> None:
-        self._log, self._queue_rows = log, queue_rows
+        self._log, self.queue_rows = log, queue_rows
         self._workers: dict[int, _Worker] = {}
         self.stats: dict[int, OtherStats] = {}
 
@@ -143,7 +145,7 @@ class Others:
         worker = self._workers.get(served.version)
         if worker is None:
             stats = self.stats.setdefault(served.version, OtherStats())
-            worker = self._workers[served.version] = _Worker(served, self._log, stats, self._queue_rows)
+            worker = self._workers[served.version] = _Worker(served, self._log, stats, self.queue_rows)
         worker.offer(_Job(time, request, ids, rows))
 
     def keep(self, versions: set[int]) -> None:

@@ -1,0 +1,54 @@
+"""D2: golden requests match the recorded answers, and a model with changed inputs is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cd.serving import LOOP, Client, bundle, flights, promote, raw, register, serving
+
+
+def test_golden_requests_are_answered_as_recorded_when_the_model_was_trained(store):
+    made = bundle()
+    promote(store, register(store, made))
+    golden = made.manifest.golden
+    with serving(store) as app:
+        client = Client(app)
+        records = client.predict(list(golden.rows))
+        inputs = [
+            {
+                "name": tensor["name"],
+                "datatype": tensor["datatype"],
+                "shape": [len(golden.rows)],
+                "data": [row[tensor["name"]] for row in golden.rows],
+            }
+            for tensor in client.get(f"/v2/models/{LOOP}").json()["inputs"]
+        ]
+        tensors = client.post(f"/v2/models/{LOOP}/infer", {"inputs": inputs}).json()["outputs"]
+    positive = [scores[1] for scores in golden.scores]
+    assert len(golden.rows) == 5
+    assert [one["score"] for one in records] == pytest.approx(positive, abs=1e-6)
+    assert tensors[1]["data"][1::2] == pytest.approx(positive, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: rows.rename({"wind": "wind_speed"}), ["'wind' is gone", "'wind_speed' is new"]),
+        (lambda rows: rows.drop("wind"), ["'wind' is gone"]),
+        (lambda rows: rows.with_columns(rows["distance"].cast(str)), ["'distance' was integer"]),
+    ],
+)
+def test_a_model_with_changed_inputs_is_refused_and_its_callers_notice_nothing(store, change, said):
+    promote(store, register(store, bundle()))
+    changed = register(store, bundle(change(flights(seed=2))))
+    row = {"records": raw(flights(1, seed=9)), "id": "same"}
+    with serving(store) as app:
+        client = Client(app)
+        before = client.post("/predict", row).content
+        promote(store, changed)
+        app.router.poll()
+        after = client.post("/predict", row).content
+        routing = client.get("/routing").json()
+    assert after == before
+    assert routing["seq"] != routing["wanted"]
+    assert all(words in routing["error"] for words in said)

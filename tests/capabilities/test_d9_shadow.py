@@ -1,0 +1,115 @@
+"""D9: a shadow that crashes or takes five seconds changes neither the champion's answers nor how long they take.
+
+Time is not measured: that no answer waits for the shadow is shown by their order. All of the champion's answers are there
+before the shadow has finished its first call, whatever that call does.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from homeostat.cd.log import PredictionRecord, ShadowRecord
+from tests.cd.serving import MOODY, Client, Moody, bundle, divide, flights, log_of, promote, raw, register, serving
+
+REQUESTS = [("POST", "/predict", {"records": [row], "id": f"r{n}"}) for n, row in enumerate(raw(flights(200, seed=9)))]
+
+
+@pytest.fixture
+def alone(store):
+    """What the champion answers without a shadow."""
+    promote(store, register(store, bundle()))
+    with serving(store) as app:
+        return [reply.content for reply in Client(app).ask(*REQUESTS)]
+
+
+@pytest.fixture
+def shadowed(store, alone):
+    register(store, bundle(model=Moody()))
+    divide(store, {1: ("champion", 1.0), 2: ("shadow", 0.0)})
+    return store
+
+
+def test_a_shadow_that_takes_five_seconds_delays_no_answer(shadowed, alone, monkeypatch):
+    entered, finished, release = threading.Event(), threading.Event(), threading.Event()
+
+    def slow():
+        entered.set()
+        release.wait(5)
+        finished.set()
+
+    with serving(shadowed, trusted=MOODY) as app:
+        monkeypatch.setattr(Moody, "acts", staticmethod(slow))
+        client = Client(app)
+        assert client.ask(REQUESTS[0])[0].content == alone[0]
+        assert entered.wait(30)
+        with_shadow = [reply.content for reply in client.ask(*REQUESTS)]
+        waited_for_it = finished.is_set()
+        release.set()
+    assert with_shadow == alone
+    assert not waited_for_it
+
+
+def test_a_shadow_that_crashes_changes_no_answer_and_its_failures_are_counted(shadowed, alone, monkeypatch):
+    def crash():
+        raise MemoryError("the shadow is out of memory")
+
+    with serving(shadowed, trusted=MOODY) as app:
+        monkeypatch.setattr(Moody, "acts", staticmethod(crash))
+        client = Client(app)
+        with_shadow = [reply.content for reply in client.ask(*REQUESTS)]
+        ready = client.get("/v2/health/ready").status_code
+    assert with_shadow == alone
+    assert ready == 200
+    assert app.others.stats[2].failed == len(REQUESTS)
+    said = [record for record in log_of(shadowed) if isinstance(record, ShadowRecord)]
+    assert all("out of memory" in record.error for record in said)
+
+
+def test_a_shadow_that_cannot_keep_up_is_left_behind_in_bounded_memory(shadowed, alone, monkeypatch):
+    entered, release = threading.Event(), threading.Event()
+
+    def stuck():
+        entered.set()
+        release.wait(30)
+
+    with serving(shadowed, trusted=MOODY) as app:
+        app.others.queue_rows = 50
+        monkeypatch.setattr(Moody, "acts", staticmethod(stuck))
+        client = Client(app)
+        client.ask(REQUESTS[0])
+        assert entered.wait(30)
+        with_shadow = [reply.content for reply in client.ask(*REQUESTS)]
+        dropped = app.others.stats[2].dropped
+        release.set()
+    assert with_shadow == alone
+    assert dropped == len(REQUESTS) - 50
+    noted = [
+        name
+        for record in log_of(shadowed)
+        if isinstance(record, ShadowRecord) and record.error == "dropped"
+        for name in record.ids
+    ]
+    assert len(noted) == dropped
+
+
+def test_a_healthy_shadow_leaves_pairs_on_the_same_rows(shadowed, alone):
+    with serving(shadowed, trusted=MOODY) as app:
+        assert [reply.content for reply in Client(app).ask(*REQUESTS)] == alone
+    records = log_of(shadowed)
+    answered = {
+        (record.request, row.id)
+        for record in records
+        if isinstance(record, PredictionRecord)
+        for row in record.rows
+        if record.awaits == (2,)
+    }
+    scored = {
+        key
+        for record in records
+        if isinstance(record, ShadowRecord)
+        for key in zip(record.requests, record.ids, strict=True)
+    }
+    assert scored == answered
+    assert len(scored) == len(REQUESTS)
