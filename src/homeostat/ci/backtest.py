@@ -105,7 +105,9 @@ def backtest(
     cuts = _cuts(rows[spec.time], start, every)
     first = int(np.searchsorted(times, _microseconds(cuts[0])))
     if not 0 < first < rows.height:
-        raise DataError(f"{first:,} of {rows.height:,} rows are before {start}", hint="choose a start inside the history")
+        raise DataError(
+            f"{first:,} of {rows.height:,} rows are before {start}", hint="choose a start inside the history"
+        )
     made = apply_features(features, rows, labels=spec.labels)
     estimator = default_estimator(task, seed) if model is None else seeded_clone(model, seed)
     reports = {}
@@ -133,13 +135,21 @@ def _learned(
     numbered = rows.select(time).with_row_index("row").filter(pl.Series(known <= _microseconds(now)))
     chosen = method.select(numbered, time, now)["row"].to_numpy().astype(np.int64)
     if not len(chosen):
-        raise DataError(f"no labelled row to learn from at {now:%Y-%m-%d %H:%M}", hint="start later or widen the window")
+        raise DataError(
+            f"no labelled row to learn from at {now:%Y-%m-%d %H:%M}", hint="start later or widen the window"
+        )
     return chosen
 
 
 def _score(
-    estimator: Any, made: pl.DataFrame, target: NDArray[Any], learned: NDArray[np.int64], asked: NDArray[np.int64],
-    weights: NDArray[np.float64] | None, classes: Any, spec: TableSpec,
+    estimator: Any,
+    made: pl.DataFrame,
+    target: NDArray[Any],
+    learned: NDArray[np.int64],
+    asked: NDArray[np.int64],
+    weights: NDArray[np.float64] | None,
+    classes: Any,
+    spec: TableSpec,
 ) -> NDArray[np.float64]:
     from sklearn.base import clone
 

@@ -5,7 +5,6 @@ Some checks are always on, whatever gates a Loop declares: see `standing`. A gat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +13,8 @@ from homeostat.core.errors import LoopError
 from homeostat.core.events import GateResult
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from homeostat.ci.evaluate.report import Evaluation, Segment
     from homeostat.core.metrics import Difference
 
@@ -281,7 +282,9 @@ def beats_baseline(*names: str, margin: float = 0.0, confidence: float = 0.95) -
     """
     known = {"majority", "mean", "persistence", "simple"}
     if set(names) - known:
-        raise LoopError(f"there is no baseline {', '.join(sorted(set(names) - known))}", hint=f"there are {sorted(known)}")
+        raise LoopError(
+            f"there is no baseline {', '.join(sorted(set(names) - known))}", hint=f"there are {sorted(known)}"
+        )
     _check_range("margin", margin, 0, float("inf"))
     _check_range("confidence", confidence, 0.5, 1)
     return BeatsBaseline(names=names, margin=float(margin), confidence=confidence)
@@ -347,15 +350,21 @@ def _complete(evaluation: Evaluation) -> GateResult:
     name = evaluation.metric
     numbers = {"train": evaluation.train.get(name), "test": evaluation.test.get(name)}
     lacking = [f"{name} on {part} rows is missing" for part, value in numbers.items() if value is None]
-    lacking += [f"{name} on {part} rows is {value}" for part, value in numbers.items() if value not in {None} and not _finite(value)]
+    lacking += [
+        f"{name} on {part} rows is {value}"
+        for part, value in numbers.items()
+        if value is not None and not _finite(value)
+    ]
     problems = [*evaluation.problems, *lacking]
-    return _result("complete", not problems, "; ".join(problems) or "metrics on training and test rows are there", numbers)
+    return _result(
+        "complete", not problems, "; ".join(problems) or "metrics on training and test rows are there", numbers
+    )
 
 
 def _enough(evaluation: Evaluation) -> GateResult:
     rows, rarest = evaluation.test_rows, evaluation.rarest_class
     numbers: dict[str, Any] = {"test_rows": rows, "rarest_class": rarest}
-    two = evaluation.classes is not None and len(evaluation.classes) == 2  # noqa: PLR2004
+    two = evaluation.classes is not None and len(evaluation.classes) == 2
     if rows < FEWEST_TEST_ROWS:
         return _result("enough_rows", False, f"{rows} test rows are fewer than {FEWEST_TEST_ROWS}", numbers)
     if two and (rarest or 0) < FEWEST_OF_A_CLASS:
@@ -388,7 +397,8 @@ def _same_schema(evaluation: Evaluation) -> GateResult:
     numbers = {name: [before.get(name), now.get(name)] for name in changed[:_MOST_NAMED]}
     if not changed:
         return _result("same_schema", True, f"it takes the champion's {len(now)} columns", numbers)
-    words = f"it takes other columns than the champion: {', '.join(changed[:_MOST_NAMED])}; promote it by hand if that is meant"
+    names = ", ".join(changed[:_MOST_NAMED])
+    words = f"it takes other columns than the champion: {names}; promote it by hand if that is meant"
     return _result("same_schema", False, words, numbers)
 
 
@@ -408,7 +418,7 @@ def _no_comparison(label: str, evaluation: Evaluation) -> GateResult:
     return _result(label, False, "; ".join(reasons) or "the champion was not scored on the test rows", {})
 
 
-def _result(gate: str, passed: bool, reason: str, numbers: dict[str, Any]) -> GateResult:  # noqa: FBT001
+def _result(gate: str, passed: bool, reason: str, numbers: dict[str, Any]) -> GateResult:
     return GateResult(gate=gate, passed=bool(passed), reason=reason, numbers=numbers)
 
 

@@ -83,13 +83,15 @@ def split(
         (8, 2)
     """
     if isinstance(test, float | int) and not 0 < test < 1:
-        raise LoopError(f"test={test} is no share of the rows", hint="choose a share such as 0.2, or a time such as '7d'")
+        raise LoopError(
+            f"test={test} is no share of the rows", hint="choose a share such as 0.2, or a time such as '7d'"
+        )
     known = known_at(rows, spec)
-    limit = NEVER if now is None else np.int64(_microseconds(now) + 1)
+    limit = int(NEVER) if now is None else _microseconds(now) + 1
     rows = rows.with_columns(pl.Series("__known", known)).sort(spec.time, *spec.key, maintain_order=True)
     labelled = rows.filter(pl.col("__known") < limit)
     unlabelled = rows.height - labelled.height
-    if labelled.height < 2:  # noqa: PLR2004 - one row each
+    if labelled.height < 2:
         raise DataError(
             f"{labelled.height} of {rows.height:,} rows have a label that is known"
             + (f" at {now:%Y-%m-%d %H:%M}" if now else ""),
@@ -99,11 +101,11 @@ def split(
         return _random(labelled, test, seed, unlabelled)
     cutoff = _cutoff(labelled, spec.time, test)
     before = labelled.filter(pl.col(spec.time) < cutoff)
-    train = before.filter(pl.col("__known") <= _microseconds(cutoff))
+    train = before.filter(pl.col("__known") <= pl.lit(_microseconds(cutoff)))
     after = labelled.filter(pl.col(spec.time) >= cutoff)
     if not (train.height and after.height):
         raise DataError(
-            f"a split at {cutoff:%Y-%m-%d %H:%M} leaves {train.height:,} rows to train on and {after.height:,} to test on",
+            f"a split at {cutoff:%Y-%m-%d %H:%M} leaves {train.height:,} rows to train and {after.height:,} to test on",
             hint="choose another test share or duration, or collect more rows",
         )
     info = SplitInfo(

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.core.model.features import Features
-    from homeostat.core.model.signature import Task
     from homeostat.core.schema import Schema
 
 PROOF_ROWS = 10_000
@@ -113,11 +112,11 @@ def train(
         schema=schema,
         encoder=encoder,
         features=features_code(features),
-        estimator=_describe(estimator, model, seed, table=table),
+        estimator=describe(estimator, model, seed, table=table),
         blob=Blob.of(stored),
-        lineage=_lineage(lineage, rows, spec.time),
+        lineage=spanning(lineage, rows, spec.time),
     )
-    return _with_reference(Bundle(manifest, stored.data), rows, proof, features, trusted_types(estimator))
+    return with_reference(Bundle(manifest, stored.data), rows, proof, features, trusted_types(estimator))
 
 
 def fit(estimator: Any, inputs: NDArray[np.float32] | pl.DataFrame, target: NDArray[Any], weights: Any = None) -> None:
@@ -136,8 +135,9 @@ def fit(estimator: Any, inputs: NDArray[np.float32] | pl.DataFrame, target: NDAr
     if weights is not None:
         from sklearn.pipeline import Pipeline
 
-        settings = {f"{estimator.steps[-1][0]}__sample_weight" if isinstance(estimator, Pipeline) else "sample_weight":
-                    weights}
+        settings = {
+            f"{estimator.steps[-1][0]}__sample_weight" if isinstance(estimator, Pipeline) else "sample_weight": weights
+        }
     try:
         with limited_threads():
             estimator.fit(inputs, target, **settings)
@@ -153,7 +153,7 @@ def limited_threads() -> AbstractContextManager[Any]:
 
     OpenMP threads wait by spinning: with one more runnable thread than cores, a fit of 1.6 s takes 13 s.
     """
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cast("AbstractContextManager[Any]", threadpool_limits(max(1, cores - 1)))
@@ -165,16 +165,24 @@ def _inputs(made: pl.DataFrame, encoder: Encoder | None, schema: Schema) -> NDAr
     return Coder(encoder).frame(made)
 
 
-def _with_reference(
+def with_reference(
     bundle: Bundle, rows: pl.DataFrame, proof: pl.DataFrame, features: Features | None, trusted: Sequence[str]
 ) -> Bundle:
-    """Add what drift is measured from, and the golden rows."""
+    """Add what drift is measured from, and the golden rows.
+
+    Args:
+        bundle: Without either.
+        rows: Training rows, whose raw inputs become the reference profile.
+        proof: Rows whose predictions become the reference; training rows when there are none.
+        features: From raw rows to features.
+        trusted: Types that the bundle's estimator needs.
+    """
     model = bundle.model(features, trusted=trusted)
     schema = bundle.manifest.schema
     source = proof if proof.height else rows
     seen = source[spaced(source.height, PROOF_ROWS)]
     answers = model.predict(seen)
-    binary = answers.score is not None and answers.score.shape[1] == 2  # noqa: PLR2004
+    binary = answers.score is not None and answers.score.shape[1] == 2
     reference = Profile.of(
         rows.drop([name for name in schema.spec.labels if name in rows.columns]),
         exclude=schema.spec.key,
@@ -183,7 +191,8 @@ def _with_reference(
     return bundle.with_facts(reference=reference, golden=golden_rows(model, seen))
 
 
-def _lineage(lineage: Lineage | None, rows: pl.DataFrame, time: str) -> Lineage:
+def spanning(lineage: Lineage | None, rows: pl.DataFrame, time: str) -> Lineage:
+    """A lineage with the number and the event times of the training rows filled in."""
     return msgspec.structs.replace(
         lineage or Lineage(),
         rows=rows.height,
@@ -192,7 +201,8 @@ def _lineage(lineage: Lineage | None, rows: pl.DataFrame, time: str) -> Lineage:
     )
 
 
-def _describe(estimator: Any, model: Any, seed: int, *, table: bool) -> EstimatorInfo:
+def describe(estimator: Any, model: Any, seed: int, *, table: bool) -> EstimatorInfo:
+    """What was fitted, in text; `model` is what the user gave."""
     from sklearn.pipeline import Pipeline
 
     front = isinstance(estimator, Pipeline) and "prepare" in estimator.named_steps

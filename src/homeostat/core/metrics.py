@@ -120,7 +120,7 @@ def default_metric(task: str, classes: int = 2) -> str:
     """What a Loop is judged by unless it says otherwise: ROC AUC, log loss for more classes, mean absolute error."""
     if task == "regression":
         return "mae"
-    return "roc_auc" if classes == 2 else "log_loss"  # noqa: PLR2004
+    return "roc_auc" if classes == 2 else "log_loss"
 
 
 def metrics_for(task: str) -> tuple[str, ...]:
@@ -191,9 +191,9 @@ def difference(name: str, first: Estimate, second: Estimate) -> Difference:
 
 
 def standard_error(influence: Floats) -> float:
-    """Standard error of a metric from its rows' influence: independent rows or contiguous blocks, whichever is larger."""
+    """Standard error of a metric from its rows' influence, over rows or over contiguous blocks: the larger one."""
     rows = len(influence)
-    if rows < 2:  # noqa: PLR2004 - one row has no spread
+    if rows < 2:
         return float("inf")
     alone = float(np.sqrt(np.square(influence).sum())) / rows
     blocks = min(BLOCKS, rows // _ROWS_PER_BLOCK)
@@ -204,8 +204,9 @@ def standard_error(influence: Floats) -> float:
     return max(alone, together)
 
 
-def row_loss(task: str, labels: Any, predictions: Predictions, *, classes: Sequence[Any] | None = None,
-             scale: float = 1.0) -> Floats:
+def row_loss(
+    task: str, labels: Any, predictions: Predictions, *, classes: Sequence[Any] | None = None, scale: float = 1.0
+) -> Floats:
     """Loss of each row in [0, 1], so that betting on its mean is safe.
 
     Args:
@@ -267,7 +268,8 @@ def _average(parts: list[Estimate], rows: int) -> Estimate:
     if not known:
         return Estimate(None, np.zeros(rows))
     return Estimate(
-        sum(part.value or 0.0 for part in known) / len(known), np.sum([part.influence for part in known], axis=0) / len(known)
+        sum(part.value or 0.0 for part in known) / len(known),
+        np.sum([part.influence for part in known], axis=0) / len(known),
     )
 
 
@@ -286,7 +288,7 @@ def _auc(positive: NDArray[np.bool_], ranked: Floats) -> Estimate:
 
 
 def _roc_auc(codes: NDArray[np.int64], scores: Floats, _: Any) -> Estimate:
-    if scores.shape[1] == 2:  # noqa: PLR2004
+    if scores.shape[1] == 2:
         return _auc(codes == 1, scores[:, 1])
     return _average([_auc(codes == place, scores[:, place]) for place in range(scores.shape[1])], len(codes))
 
@@ -310,7 +312,7 @@ def _accuracy(codes: NDArray[np.int64], _: Any, chosen: NDArray[np.int64]) -> Es
 
 
 def _per_class(codes: NDArray[np.int64], scores: Floats, part: Callable[[int], Estimate], *, binary: bool) -> Estimate:
-    places = [1] if binary and scores.shape[1] == 2 else range(scores.shape[1])  # noqa: PLR2004
+    places = [1] if binary and scores.shape[1] == 2 else range(scores.shape[1])
     return _average([part(place) for place in places], len(codes))
 
 

@@ -10,24 +10,24 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from homeostat.core.errors import DataError, ModelError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Sequence
 
     from homeostat.core.model.encoder import Encoder
 
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 FORMAT = 1
-_ARRAYS = ("weights", "count", "mean", "m2", "offset", "size")
+_ARRAYS = ("weights", "moments", "offset", "size")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FARTHEST = 8.0
 """Standardised values are cut here: one wild row must not throw the weights away."""
@@ -41,7 +41,7 @@ class OnlineState(msgspec.Struct, kw_only=True, eq=False):
         learning_rate: Step size; a step is divided by the squared length of the standardised row where that is above 1.
         l2: Shrinkage of the weights per step.
         weights: One per number and one per category, and last the intercept.
-        count, mean, m2: Running moments of each code; of the target, last.
+        moments: Count, mean and sum of squared deviations of each code, and last of the target; shape (3, codes + 1).
         offset: Where each code's weights begin.
         size: Number of categories of each code; 0 for a number.
     """
@@ -50,9 +50,7 @@ class OnlineState(msgspec.Struct, kw_only=True, eq=False):
     learning_rate: float
     l2: float
     weights: Floats
-    count: Floats
-    mean: Floats
-    m2: Floats
+    moments: Floats
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
 
@@ -63,7 +61,7 @@ class OnlineState(msgspec.Struct, kw_only=True, eq=False):
     @property
     def rows(self) -> int:
         """How many rows it has learned from."""
-        return int(self.count[-1])
+        return int(self.moments[0, -1])
 
 
 def new_state(
@@ -80,15 +78,12 @@ def new_state(
     size = np.asarray(sizes, dtype=np.int64)
     widths = np.maximum(size, 1)
     offset = np.cumsum(widths) - widths
-    count = len(size) + 1
     return OnlineState(
         task=task,
         learning_rate=float(learning_rate),
         l2=float(l2),
         weights=np.zeros(int(widths.sum()) + 1),
-        count=np.zeros(count),
-        mean=np.zeros(count),
-        m2=np.zeros(count),
+        moments=np.zeros((3, len(size) + 1)),
         offset=offset,
         size=size,
     )
@@ -121,14 +116,22 @@ def learn(state: OnlineState, codes: NDArray[np.float32], target: NDArray[Any]) 
     """
     labels = np.ascontiguousarray(target, dtype=np.float64)
     matrix = np.ascontiguousarray(codes, dtype=np.float32)
-    if matrix.ndim != 2 or matrix.shape != (len(labels), len(state.size)):  # noqa: PLR2004
+    if matrix.ndim != 2 or matrix.shape != (len(labels), len(state.size)):
         raise DataError(f"codes have the shape {matrix.shape} and should have ({len(labels)}, {len(state.size)})")
     if not np.isfinite(labels).all():
         raise DataError("labels are missing, NaN or infinite", hint="learn from labelled rows only")
     predicted = np.empty(len(labels))
     compiled()(
-        matrix, labels, state.task == "classification", state.learning_rate, state.l2, state.weights, state.count,
-        state.mean, state.m2, state.offset, state.size, predicted,
+        matrix,
+        labels,
+        state.task == "classification",
+        state.learning_rate,
+        state.l2,
+        state.weights,
+        state.moments,
+        state.offset,
+        state.size,
+        predicted,
     )
     if not (np.isfinite(state.weights).all() and np.isfinite(predicted).all()):
         raise ModelError("the online learner ran out of bounds", hint="lower learning_rate")
@@ -144,13 +147,13 @@ def predict(state: OnlineState, codes: NDArray[np.float32]) -> Floats:
         if size:
             here = known & (column >= 0) & (column < size)
             total[here] += state.weights[offset + column[here].astype(np.int64)]
-        elif state.count[place] > 1 and state.m2[place] > 0:
-            spread = np.sqrt(state.m2[place] / state.count[place])
-            scaled = np.clip((column - state.mean[place]) / spread, -_FARTHEST, _FARTHEST)
+        elif state.moments[0, place] > 1 and state.moments[2, place] > 0:
+            count, mean, m2 = state.moments[:, place]
+            scaled = np.clip((column - mean) / np.sqrt(m2 / count), -_FARTHEST, _FARTHEST)
             total[known] += state.weights[offset] * scaled[known]
     if state.task == "classification":
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * total)))
-    return np.asarray(state.mean[-1] + total * _target_spread(state))
+    return np.asarray(state.moments[1, -1] + total * _target_spread(state))
 
 
 def dump_state(state: OnlineState) -> bytes:
@@ -198,74 +201,100 @@ class OnlineRuntime:
 
 
 def _target_spread(state: OnlineState) -> float:
-    count, m2 = state.count[-1], state.m2[-1]
+    count, _, m2 = state.moments[:, -1]
     return float(np.sqrt(m2 / count)) if count > 1 and m2 > 0 else 1.0
 
 
 @cache
 def compiled() -> Callable[..., None]:
-    """`learn_rows` in machine code; compiled once per process, in about a second."""
+    """The learner in machine code; compiled once per process, in about a second."""
+    from functools import partial
+
     from numba import njit
 
-    return njit(nogil=True)(learn_rows)  # type: ignore[no-any-return]
+    jit = njit(nogil=True)
+    return partial(jit(learn_rows), jit(read_row), jit(move_moments))
 
 
-def learn_rows(  # noqa: C901, PLR0912, PLR0915 - one loop, because a compiled one must not call back
-    codes: Any, labels: Any, logistic: bool, rate: float, l2: float, weights: Any, count: Any, mean: Any, m2: Any,
-    offset: Any, size: Any, predicted: Any,
+def interpreted() -> Callable[..., None]:
+    """The same learner as plain Python: slow, and what the compiled one is tested against."""
+    from functools import partial
+
+    return partial(learn_rows, read_row, move_moments)
+
+
+# The three functions below keep to the part of Python that numba compiles. They get each other as arguments, because a
+# compiled function can call only compiled ones.
+
+
+def learn_rows(
+    read: Any,
+    move: Any,
+    codes: Any,
+    labels: Any,
+    logistic: bool,
+    rate: float,
+    l2: float,
+    weights: Any,
+    moments: Any,
+    offset: Any,
+    size: Any,
+    predicted: Any,
 ) -> None:
-    """The learner itself, in the subset of Python that numba compiles; the tests also run it uncompiled."""
-    rows, columns = codes.shape
+    """Predict, then learn, row after row; `moments` holds count, mean and sum of squared deviations of each code."""
+    columns = codes.shape[1]
     last = len(weights) - 1
-    scaled = np.empty(columns)
-    place = np.empty(columns, dtype=np.int64)
-    for row in range(rows):
+    scaled = np.zeros(columns)
+    place = np.zeros(columns, dtype=np.int64)
+    for row in range(codes.shape[0]):
+        read(codes[row], moments, offset, size, place, scaled)
         total = weights[last]
         length = 1.0
         for j in range(columns):
-            value = float(codes[row, j])
-            place[j] = -1
-            scaled[j] = 0.0
-            if not np.isfinite(value):
-                continue
-            if size[j] > 0:
-                if 0 <= value < size[j]:
-                    place[j] = offset[j] + int(value)
-                    scaled[j] = 1.0
-            elif count[j] > 1 and m2[j] > 0:
-                place[j] = offset[j]
-                scaled[j] = (value - mean[j]) / np.sqrt(m2[j] / count[j])
-                scaled[j] = min(max(scaled[j], -8.0), 8.0)
-            if place[j] >= 0:
-                total += weights[place[j]] * scaled[j]
-                length += scaled[j] * scaled[j]
-        target = labels[row]
-        spread = 1.0
-        if not logistic and count[columns] > 1 and m2[columns] > 0:
-            spread = np.sqrt(m2[columns] / count[columns])
+            total += weights[place[j]] * scaled[j]
+            length += scaled[j] * scaled[j]
         if logistic:
-            answer = 0.5 * (1.0 + np.tanh(0.5 * total))
-            predicted[row] = answer
-            error = target - answer
+            predicted[row] = 0.5 * (1.0 + np.tanh(0.5 * total))
+            error = labels[row] - predicted[row]
         else:
-            predicted[row] = mean[columns] + total * spread
-            error = (target - predicted[row]) / spread
-            error = min(max(error, -8.0), 8.0)
+            spread = 1.0
+            if moments[0, columns] > 1 and moments[2, columns] > 0:
+                spread = np.sqrt(moments[2, columns] / moments[0, columns])
+            predicted[row] = moments[1, columns] + total * spread
+            error = min(max((labels[row] - predicted[row]) / spread, -8.0), 8.0)
         step = rate * error / max(1.0, length * rate)
         if l2 > 0:
-            for j in range(last):
-                weights[j] *= 1.0 - l2
+            weights[:last] *= 1.0 - l2
         for j in range(columns):
-            if place[j] >= 0:
-                weights[place[j]] += step * scaled[j]
-            value = float(codes[row, j])
-            if size[j] == 0 and np.isfinite(value):
-                count[j] += 1.0
-                delta = value - mean[j]
-                mean[j] += delta / count[j]
-                m2[j] += delta * (value - mean[j])
+            weights[place[j]] += step * scaled[j]
         weights[last] += step
-        count[columns] += 1.0
-        delta = target - mean[columns]
-        mean[columns] += delta / count[columns]
-        m2[columns] += delta * (target - mean[columns])
+        move(codes[row], labels[row], size, moments)
+
+
+def read_row(codes: Any, moments: Any, offset: Any, size: Any, place: Any, scaled: Any) -> None:
+    """Which weight each code of a row touches, and by how much: a standardised number, one for a category, or zero."""
+    for j in range(len(codes)):
+        value = float(codes[j])
+        place[j] = offset[j]
+        scaled[j] = 0.0
+        if not np.isfinite(value):
+            continue
+        if size[j] > 0:
+            if 0 <= value < size[j]:
+                place[j] = offset[j] + int(value)
+                scaled[j] = 1.0
+        elif moments[0, j] > 1 and moments[2, j] > 0:
+            spread = np.sqrt(moments[2, j] / moments[0, j])
+            scaled[j] = min(max((value - moments[1, j]) / spread, -8.0), 8.0)
+
+
+def move_moments(codes: Any, label: float, size: Any, moments: Any) -> None:
+    """Welford's update of the moments of every number, and last of the target."""
+    columns = len(codes)
+    for j in range(columns + 1):
+        value = label if j == columns else float(codes[j])
+        if np.isfinite(value) and (j == columns or size[j] == 0):
+            moments[0, j] += 1.0
+            delta = value - moments[1, j]
+            moments[1, j] += delta / moments[0, j]
+            moments[2, j] += delta * (value - moments[1, j])

@@ -101,7 +101,9 @@ def baseline_predictions(
 
     Args:
         labels: True labels, shape (n,).
-        times, label_times, classes: As for `stream_report`.
+        times: As for `stream_report`.
+        label_times: As for `stream_report`.
+        classes: As for `stream_report`.
 
     Returns:
         Two sets of predictions of n rows. Where nothing was known yet, the first label is given.

@@ -5,7 +5,7 @@ A method is a value. It says which rows are learned from and with what weight; w
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -57,7 +57,7 @@ class Method(msgspec.Struct, frozen=True, tag_field="how"):
         inside = pl.col(time) <= end
         return rows.filter(inside if start is None else inside & (pl.col(time) >= start))
 
-    def weights(self, rows: pl.DataFrame, time: str, now: datetime) -> NDArray[np.float64] | None:  # noqa: ARG002
+    def weights(self, rows: pl.DataFrame, time: str, now: datetime) -> NDArray[np.float64] | None:
         """Weight of each row, shape (n,); None for equal weights."""
         return None
 
@@ -100,9 +100,9 @@ class Refit(Method, tag="refit", frozen=True, kw_only=True):
             return None
         import numpy as np
 
-        moment = utc(now).replace(tzinfo=None)
-        ages = np.datetime64(moment, "us") - rows[time].dt.replace_time_zone(None).to_numpy()
-        return np.asarray(0.5 ** (np.maximum(ages / np.timedelta64(1, "us"), 0) / _microseconds(self.half_life)))
+        moment = (utc(now) - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)
+        ages = np.maximum(moment - rows[time].dt.timestamp("us").to_numpy(), 0)
+        return np.asarray(0.5 ** (ages / _microseconds(self.half_life)))
 
 
 class Online(Method, tag="online", frozen=True, kw_only=True):

@@ -44,16 +44,15 @@ def constant(target: NDArray[Any], rows: int, classes: Sequence[Any] | None, *, 
     return Predictions(np.full(rows, value), np.tile(shares, (rows, 1)))
 
 
-def persistence(
-    train: pl.DataFrame, test: pl.DataFrame, spec: TableSpec, classes: Sequence[Any] | None
-) -> Predictions:
+def persistence(train: pl.DataFrame, test: pl.DataFrame, spec: TableSpec, classes: Sequence[Any] | None) -> Predictions:
     """Repeat the label that became known last before each row's event time.
 
     It is chosen by label time, so it uses nothing that a live system would not have. The scores are how often each
     class followed each class in the training rows.
 
     Args:
-        train, test: Labelled rows.
+        train: Labelled training rows.
+        test: Labelled test rows.
         spec: What the columns mean.
         classes: The labels in score order; None for regression.
 
@@ -91,8 +90,9 @@ def simple(
     """Logistic or ridge regression on standardised numbers and one-hot categories.
 
     Args:
-        train, test: Features; at most 10,000 evenly spaced training rows are used.
+        train: Training features; at most 10,000 evenly spaced rows are used.
         target: Training labels.
+        test: Test features.
         classes: The labels in score order; None for regression.
         exclude: Columns that are no features.
     """

@@ -33,8 +33,9 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     allowed: float
 
 
-def invariant(name: str, change: Callable[[pl.DataFrame], pl.DataFrame], *, tolerance: float = 0.01,
-              allowed: float = 0.0) -> Behaviour:
+def invariant(
+    name: str, change: Callable[[pl.DataFrame], pl.DataFrame], *, tolerance: float = 0.01, allowed: float = 0.0
+) -> Behaviour:
     """The prediction must not depend on this change of the raw rows.
 
     Source: Ribeiro, Wu, Guestrin and Singh, "Beyond accuracy: behavioral testing of NLP models with CheckList", 2020.
@@ -49,13 +50,17 @@ def invariant(name: str, change: Callable[[pl.DataFrame], pl.DataFrame], *, tole
         >>> import polars as pl
         >>> check = invariant("the tail number does not matter", lambda rows: rows.with_columns(tail=pl.lit("N1")))
     """
-    return Behaviour(
-        name=name, kind="invariance", change=change, tolerance=tolerance, expect="same", allowed=allowed
-    )
+    return Behaviour(name=name, kind="invariance", change=change, tolerance=tolerance, expect="same", allowed=allowed)
 
 
-def directional(name: str, change: Callable[[pl.DataFrame], pl.DataFrame], *, expect: Literal["up", "down"],
-                tolerance: float = 0.0, allowed: float = 0.05) -> Behaviour:
+def directional(
+    name: str,
+    change: Callable[[pl.DataFrame], pl.DataFrame],
+    *,
+    expect: Literal["up", "down"],
+    tolerance: float = 0.0,
+    allowed: float = 0.05,
+) -> Behaviour:
     """The prediction (of the positive class) must not move against the expected direction.
 
     Args:
@@ -70,9 +75,7 @@ def directional(name: str, change: Callable[[pl.DataFrame], pl.DataFrame], *, ex
         >>> later = lambda rows: rows.with_columns(origin_delay=pl.col("origin_delay") + 60)
         >>> check = directional("delays at the airport delay flights", later, expect="up")
     """
-    return Behaviour(
-        name=name, kind="directional", change=change, tolerance=tolerance, expect=expect, allowed=allowed
-    )
+    return Behaviour(name=name, kind="directional", change=change, tolerance=tolerance, expect=expect, allowed=allowed)
 
 
 def behave(model: Model, rows: pl.DataFrame, behaviour: Behaviour) -> Behaved:
@@ -111,4 +114,4 @@ def _moves(before: Predictions, after: Predictions) -> NDArray[np.float64]:
     if before.score is None or after.score is None:
         return np.asarray((after.value - before.value) / max(float(before.value.std()), 1e-12))[:, None]
     moved = after.score - before.score
-    return np.asarray(moved[:, 1:] if moved.shape[1] == 2 else moved)  # noqa: PLR2004
+    return np.asarray(moved[:, 1:] if moved.shape[1] == 2 else moved)

@@ -2,50 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-import polars as pl
+import msgspec
 
-from homeostat.ci.evaluate.baselines import constant, persistence, simple
+from homeostat.ci.evaluate.answers import Answers, scored
 from homeostat.ci.evaluate.behaviour import Behaviour, behave
+from homeostat.ci.evaluate.compare import baselines, compare, segments
 from homeostat.ci.evaluate.leaks import find_leaks
-from homeostat.ci.evaluate.report import (
-    Baseline,
-    CalibrationBin,
-    CalibrationReport,
-    Evaluation,
-    Leak,
-    Scored,
-    Segment,
-)
-from homeostat.core.errors import DataError, ModelError
-from homeostat.core.metrics import (
-    Estimate,
-    default_metric,
-    difference,
-    estimate,
-    kappa_per,
-    label_codes,
-    metric as find_metric,
-    metrics_for,
-)
-from homeostat.core.model.bundle import spaced
+from homeostat.ci.evaluate.report import Baseline, Evaluation, Leak
+from homeostat.core.errors import DataError, LoopError, ModelError
+from homeostat.core.metrics import default_metric, kappa_per, metrics_for
+from homeostat.core.metrics import metric as find_metric
+from homeostat.core.model.bundle import Bundle, Model, spaced
 from homeostat.core.model.encoder import fit_encoder
-from homeostat.core.profile import Calibration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
-    from numpy.typing import NDArray
+    import polars as pl
 
-    from homeostat.core.metrics import Difference
-    from homeostat.core.model import Model, Predictions
+    from homeostat.core.model.features import Features
 
 TRAIN_ROWS = 50_000
-_MOST_SEGMENTS = 50
-_FEWEST_SEGMENT_ROWS = 30
-_QUARTILES = (0.25, 0.5, 0.75)
 
 
 def evaluate(
@@ -54,11 +34,12 @@ def evaluate(
     test: pl.DataFrame,
     *,
     metric: str | None = None,
-    champion: Model | None = None,
+    champion: Model | Bundle | None = None,
     champion_version: int | None = None,
     slices: Sequence[str] = (),
     behaviours: Sequence[Behaviour] = (),
     warnings: Sequence[str] = (),
+    features: Features | None = None,
 ) -> Evaluation:
     """Everything that gates, people and the ledger want to know about a candidate.
 
@@ -67,11 +48,13 @@ def evaluate(
         train: The rows that it was trained on, labelled.
         test: Labelled rows that it was not trained on, of any number; sorted here by event time.
         metric: What it is judged by; None takes the default of the task.
-        champion: The version in charge, scored on the same rows, as far as they came after its own training rows.
+        champion: The version in charge, scored on the same rows, as far as they came after its own training rows. One
+            that is given as a bundle and cannot run, because `features()` changed, is not compared, with a warning.
         champion_version: Its number.
         slices: Columns of the raw rows or of the features to evaluate by.
         behaviours: Declared invariances and directions.
         warnings: What the split has to say.
+        features: The Loop's `features()`, for a champion that is given as a bundle.
 
     Returns:
         The evaluation. A candidate that gives NaN, or has no rows to be judged by, has `problems` instead of metrics.
@@ -80,234 +63,95 @@ def evaluate(
         DataError: A slice's column does not exist, or labels are missing.
         LoopError: The metric does not exist or is for another task.
     """
+    name = _checked_metric(metric, candidate)
     spec = candidate.manifest.schema.spec
-    classes = candidate.signature.classes
-    name = metric or default_metric(candidate.signature.task, len(classes or ()))
-    _check_metric(name, candidate)
-    assert spec.target is not None
+    report = _empty(candidate, train, test, name, champion, champion_version, warnings)
+    if report.problems:
+        return report
     test = test.sort(spec.time, *spec.key)
-    base = {
-        "task": candidate.signature.task,
-        "metric": name,
-        "classes": None if classes is None else tuple(map(str, classes)),
-        "train_rows": train.height,
-        "test_rows": test.height,
-        "inputs": _inputs(candidate),
-        "champion_inputs": None if champion is None else _inputs(champion),
-        "champion_version": champion_version,
-    }
-    problems = [f"there are no {part} rows" for part, rows in (("training", train), ("test", test)) if not rows.height]
-    if problems:
-        return Evaluation(**base, train={}, test={}, problems=tuple(problems), warnings=tuple(warnings))
-    for part, rows in (("training", train), ("test", test)):
-        if rows[spec.target].null_count():
-            raise DataError(f"{rows[spec.target].null_count():,} {part} rows have no label", hint="split labelled rows only")
-    judged = _Judged(candidate, name)
     try:
-        on_test = judged.predict(test)
-        on_train = judged.predict(train[spaced(train.height, TRAIN_ROWS)])
+        on_test = Answers(candidate, test)
+        on_train = Answers(candidate, train[spaced(train.height, TRAIN_ROWS)])
     except ModelError as error:
-        return Evaluation(**base, train={}, test={}, problems=(error.what,), warnings=tuple(warnings))
-    estimates = on_test.estimates()
-    baselines = _baselines(judged, train, on_test, estimates[name])
-    by_name = {baseline.name: baseline for baseline in baselines}
-    compared = None if champion is None else _compare(champion, on_test, name)
-    return Evaluation(
-        **base,
-        train={key: found.value for key, found in on_train.estimates().items()},
-        test={key: found.value for key, found in estimates.items()},
-        scored={key: _scored(found) for key, found in estimates.items()},
-        rarest_class=None if classes is None else _rarest(on_test),
-        train_until=train[spec.time].max(),
-        test_from=test[spec.time].min(),
-        test_until=test[spec.time].max(),
-        baselines=baselines,
-        kappa_per=_kappa(name, estimates[name].value, by_name.get("persistence")),
+        return msgspec.structs.replace(report, problems=(error.what,))
+    report = _with_metrics(report, on_train, on_test)
+    compared = None if champion is None else compare(champion, on_test, name, features)
+    simpler = baselines(train, on_test, name, on_test.estimates()[name])
+    return msgspec.structs.replace(
+        report,
+        baselines=simpler,
+        kappa_per=_kappa(report, simpler),
         champion=None if compared is None else compared.whole,
-        slices=_segments(on_test, slices, name, compared),
-        calibration=_calibration(on_test),
+        slices=segments(on_test, slices, name, compared),
         behaviours=tuple(behave(candidate, test, behaviour) for behaviour in behaviours),
         leaks=_leaks(on_test),
-        problems=(() if estimates[name].value is not None else (f"{name} is undefined on the test rows",)),
         warnings=(*warnings, *_order_warnings(train, test, candidate), *(compared.warnings if compared else ())),
     )
 
 
-class _Judged:
-    """A model and how it is judged."""
-
-    def __init__(self, model: Model, metric: str) -> None:
-        self.model = model
-        self.metric = metric
-        self.spec = model.manifest.schema.spec
-        self.classes = model.signature.classes
-        probable = model.signature.outputs != ("label", "score")
-        self.names = [name for name in metrics_for(model.signature.task) if probable or not find_metric(name).probabilities]
-
-    def predict(self, rows: pl.DataFrame) -> _Answers:
-        features = self.model.featurize(rows)
-        return _Answers(self, rows, features, self.model.predict_features(features))
-
-
-class _Answers:
-    """A model's predictions of labelled rows."""
-
-    def __init__(self, judged: _Judged, rows: pl.DataFrame, features: pl.DataFrame, said: Predictions) -> None:
-        self.judged = judged
-        self.rows = rows
-        self.features = features
-        self.said = said
-        assert judged.spec.target is not None
-        self.labels = rows[judged.spec.target].to_numpy()
-
-    def estimates(self) -> dict[str, Estimate]:
-        return {name: estimate(name, self.labels, self.said, self.judged.classes) for name in self.judged.names}
-
-
-class _Compared:
-    """Candidate and champion on the same rows."""
-
-    def __init__(self, new: NDArray[np.bool_], said: Predictions | None, whole: Difference | None,
-                 warnings: tuple[str, ...]) -> None:
-        self.new = new
-        self.said = said
-        self.whole = whole
-        self.warnings = warnings
-
-
-def _compare(champion: Model, answers: _Answers, name: str) -> _Compared:
-    """Score the champion on the rows that came after everything it learned from."""
-    judged = answers.judged
-    until = champion.manifest.lineage.window_end
-    times = answers.rows[judged.spec.time]
-    new = np.ones(len(times), dtype=bool) if until is None else (times > until).to_numpy()
-    if champion.signature.task != judged.model.signature.task or champion.signature.classes != judged.classes:
-        return _Compared(new, None, None, ("the champion predicts other classes, so it was not compared",))
-    if not new.any():
-        return _Compared(new, None, None, ("the champion was trained on all of the test rows, so it was not compared",))
-    try:
-        said = champion.predict(answers.rows.filter(new))
-    except (DataError, ModelError) as error:
-        return _Compared(new, None, None, (f"the champion cannot predict the test rows: {error.what}",))
-    labels = answers.labels[new]
-    ours = estimate(name, labels, _taken(answers.said, new), judged.classes)
-    theirs = estimate(name, labels, said, judged.classes)
-    return _Compared(new, said, difference(name, ours, theirs), ())
-
-
-def _baselines(judged: _Judged, train: pl.DataFrame, on_test: _Answers, ours: Estimate) -> tuple[Baseline, ...]:
-    spec, classes, name = judged.spec, judged.classes, judged.metric
-    assert spec.target is not None
-    target = train[spec.target].to_numpy()
-    said = {
-        "majority" if classes is not None else "mean": constant(target, on_test.rows.height, classes, median=name == "mae"),
-        "persistence": persistence(train, on_test.rows, spec, classes),
-    }
-    try:
-        features = judged.model.featurize(train)
-        said["simple"] = simple(features, target, on_test.features, classes, exclude=spec.declared)
-    except (DataError, ModelError):
-        pass  # features that no linear model can take, such as text alone, have no simple baseline
-    found = []
-    for baseline, predictions in said.items():
-        estimates = {key: estimate(key, on_test.labels, predictions, classes) for key in judged.names}
-        found.append(
-            Baseline(
-                name=baseline,
-                metrics={key: made.value for key, made in estimates.items()},
-                gain=difference(name, ours, estimates[name]),
-            )
-        )
-    return tuple(found)
-
-
-def _segments(answers: _Answers, columns: Sequence[str], name: str, compared: _Compared | None) -> tuple[Segment, ...]:
-    found = []
-    for column in columns:
-        groups = _groups(_slice_column(answers, column))
-        for value, inside in groups:
-            labels = answers.labels[inside]
-            scored = estimate(name, labels, _taken(answers.said, inside), answers.judged.classes)
-            gain = _segment_gain(answers, inside, name, compared)
-            found.append(
-                Segment(column=column, value=value, rows=int(inside.sum()), scored=_scored(scored), gain=gain)
-            )
-    return tuple(found)
-
-
-def _segment_gain(
-    answers: _Answers, inside: NDArray[np.bool_], name: str, compared: _Compared | None
-) -> Difference | None:
-    if compared is None or compared.said is None:
-        return None
-    both = inside & compared.new
-    theirs = _taken(compared.said, both[compared.new])
-    labels, classes = answers.labels[both], answers.judged.classes
-    ours = estimate(name, labels, _taken(answers.said, both), classes)
-    return difference(name, ours, estimate(name, labels, theirs, classes))
-
-
-def _slice_column(answers: _Answers, column: str) -> pl.Series:
-    for source in (answers.rows, answers.features):
-        if column in source.columns:
-            return source[column]
-    raise DataError(
-        f"there is no column {column!r} to slice by", hint=f"there are {', '.join(answers.rows.columns[:20])}"
+def _empty(
+    candidate: Model,
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    name: str,
+    champion: Model | Bundle | None,
+    champion_version: int | None,
+    warnings: Sequence[str],
+) -> Evaluation:
+    """What is known before anything is predicted, with the reasons why nothing can be."""
+    classes, spec = candidate.signature.classes, candidate.manifest.schema.spec
+    parts = {"training": train, "test": test}
+    for part, rows in parts.items():
+        nulls = rows[str(spec.target)].null_count()
+        if nulls:
+            raise DataError(f"{nulls:,} {part} rows have no label", hint="split labelled rows only")
+    return Evaluation(
+        task=candidate.signature.task,
+        metric=name,
+        classes=None if classes is None else tuple(map(str, classes)),
+        train={},
+        test={},
+        train_rows=train.height,
+        test_rows=test.height,
+        train_until=cast("datetime | None", train[spec.time].max()),
+        test_from=cast("datetime | None", test[spec.time].min()),
+        test_until=cast("datetime | None", test[spec.time].max()),
+        inputs=_inputs(candidate),
+        champion_inputs=None if champion is None else _inputs(champion),
+        champion_version=champion_version,
+        problems=tuple(f"there are no {part} rows" for part, rows in parts.items() if not rows.height),
+        warnings=tuple(warnings),
     )
 
 
-def _groups(series: pl.Series) -> list[tuple[str, NDArray[np.bool_]]]:
-    """The rows of each value, the most frequent first; numbers with many values by quartile."""
-    if series.dtype.is_numeric() and series.n_unique() > _MOST_SEGMENTS:
-        values = series.cast(pl.Float64).to_numpy()
-        edges = np.unique(np.nanquantile(values, _QUARTILES))
-        place = np.digitize(values, edges, right=True)
-        labels = [f"<= {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in zip(edges, edges[1:], strict=False)), f"> {edges[-1]:g}"]
-        groups = [(label, (place == bin_) & ~np.isnan(values)) for bin_, label in enumerate(labels)]
-    else:
-        text = series.cast(pl.String)
-        top = text.drop_nulls().value_counts(sort=True).to_series(0).head(_MOST_SEGMENTS).to_list()
-        groups = [(value, (text == value).fill_null(value=False).to_numpy()) for value in top]
-    return [(label, inside) for label, inside in groups if inside.sum() >= _FEWEST_SEGMENT_ROWS]
-
-
-def _calibration(answers: _Answers) -> CalibrationReport | None:
-    score, classes = answers.said.score, answers.judged.classes
-    if score is None or classes is None or "log_loss" not in answers.judged.names:
-        return None
-    codes = label_codes(answers.labels, classes)
-    if len(classes) == 2:  # noqa: PLR2004
-        made = Calibration.of(score[:, 1], codes == 1)
-    else:
-        made = Calibration.of(score.max(axis=1), codes == score.argmax(axis=1))
-    size = len(made.counts)
-    bins = tuple(
-        CalibrationBin(
-            low=place / size,
-            high=(place + 1) / size,
-            rows=rows,
-            predicted=made.score_sums[place] / rows if rows else None,
-            observed=made.positives[place] / rows if rows else None,
-        )
-        for place, rows in enumerate(made.counts)
+def _with_metrics(report: Evaluation, on_train: Answers, on_test: Answers) -> Evaluation:
+    estimates = on_test.estimates()
+    known = estimates[report.metric].value is not None
+    return msgspec.structs.replace(
+        report,
+        train={key: found.value for key, found in on_train.estimates().items()},
+        test={key: found.value for key, found in estimates.items()},
+        scored={key: scored(found) for key, found in estimates.items()},
+        rarest_class=on_test.rarest_class(),
+        calibration=on_test.calibration(),
+        problems=() if known else (f"{report.metric} is undefined on the test rows",),
     )
-    return CalibrationReport(error=made.error, bins=bins)
 
 
-def _leaks(answers: _Answers) -> tuple[Leak, ...]:
-    judged = answers.judged
-    encoder = judged.model.manifest.encoder
+def _leaks(answers: Answers) -> tuple[Leak, ...]:
+    encoder = answers.model.manifest.encoder
     if encoder is None:
-        encoder = fit_encoder(answers.features, exclude=judged.spec.declared)
-    return find_leaks(answers.features, answers.labels, encoder, judged.classes)
+        encoder = fit_encoder(answers.features, exclude=answers.spec.declared)
+    return find_leaks(answers.features, answers.labels, encoder, answers.classes)
 
 
 def _order_warnings(train: pl.DataFrame, test: pl.DataFrame, candidate: Model) -> list[str]:
     spec = candidate.manifest.schema.spec
     found = []
-    if train[spec.time].max() >= test[spec.time].min():  # type: ignore[operator]
+    until, start = cast("datetime", train[spec.time].max()), cast("datetime", test[spec.time].min())
+    if until >= start:
         found.append(
-            f"training rows reach to {train[spec.time].max()} and test rows begin at {test[spec.time].min()}: the model "
+            f"training rows reach to {until:%Y-%m-%d %H:%M} and test rows begin at {start:%Y-%m-%d %H:%M}: the model "
             "has seen the future of its test rows, so its test metrics are too good"
         )
     if spec.key:
@@ -317,45 +161,32 @@ def _order_warnings(train: pl.DataFrame, test: pl.DataFrame, candidate: Model) -
     return found
 
 
-def _check_metric(name: str, candidate: Model) -> None:
-    from homeostat.core.errors import LoopError
-
+def _checked_metric(metric: str | None, candidate: Model) -> str:
+    task, classes = candidate.signature.task, candidate.signature.classes
+    scores_only = candidate.signature.outputs == ("label", "score")
+    fallback = "accuracy" if scores_only and len(classes or ()) > 2 else default_metric(task, len(classes or ()))
+    name = metric or fallback
     found = find_metric(name)
-    task = candidate.signature.task
     if found.task != task:
         raise LoopError(
             f"{name!r} is a metric for {found.task}, and the target makes this {task}",
             hint=f"choose one of {', '.join(metrics_for(task))}",
         )
-    if found.probabilities and candidate.signature.outputs == ("label", "score"):
+    if found.probabilities and scores_only:
         raise LoopError(
             f"{name!r} needs probabilities, and {candidate.manifest.estimator.kind} has no predict_proba",
             hint="choose accuracy or roc_auc, or wrap it in sklearn's CalibratedClassifierCV",
         )
+    return name
 
 
-def _inputs(model: Model) -> dict[str, str]:
-    return {column.name: column.kind for column in model.signature.inputs}
+def _inputs(model: Any) -> dict[str, str]:
+    return {column.name: column.kind for column in model.manifest.signature.inputs}
 
 
-def _rarest(answers: _Answers) -> int:
-    assert answers.judged.classes is not None
-    codes = label_codes(answers.labels, answers.judged.classes)
-    return int(np.bincount(codes[codes >= 0], minlength=len(answers.judged.classes)).min())
-
-
-def _kappa(name: str, value: float | None, baseline: Baseline | None) -> float | None:
-    if baseline is None:
+def _kappa(report: Evaluation, simpler: Sequence[Baseline]) -> float | None:
+    last = next((baseline for baseline in simpler if baseline.name == "persistence"), None)
+    if last is None:
         return None
-    return kappa_per(value, baseline.metrics.get(name), 1.0 if find_metric(name).greater_is_better else 0.0)
-
-
-def _scored(found: Estimate) -> Scored:
-    bounds: Any = found.bounds() or (None, None)
-    return Scored(value=found.value, low=bounds[0], high=bounds[1])
-
-
-def _taken(said: Predictions, rows: NDArray[np.bool_]) -> Predictions:
-    from homeostat.core.model import Predictions as Made
-
-    return Made(said.value[rows], None if said.score is None else said.score[rows])
+    perfect = 1.0 if find_metric(report.metric).greater_is_better else 0.0
+    return kappa_per(report.test[report.metric], last.metrics.get(report.metric), perfect)

@@ -57,22 +57,22 @@ def _by_category(column: NDArray[Any], truth: NDArray[Any], size: int, classes: 
     """Each category replaced by its mean target; categories are too many to be told from chance when rows are few."""
     place = np.where(np.isnan(column), size, column).astype(int)
     counts = np.bincount(place, minlength=size + 1)
-    if counts[counts > 0].mean() < 10:  # noqa: PLR2004 - fewer rows per category fit anything
+    if counts[counts > 0].mean() < 10:
         return np.full(len(column), np.nan)
-    positive = truth if classes is None or len(classes) > 2 else (truth == 1)  # noqa: PLR2004
+    positive = truth if classes is None or len(classes) > 2 else (truth == 1)
     sums = np.bincount(place, weights=positive.astype(float), minlength=size + 1)
     return np.asarray((sums / np.maximum(counts, 1))[place])
 
 
 def _strength(column: NDArray[Any], truth: NDArray[Any], classes: Sequence[Any] | None) -> float:
     known = np.isfinite(column)
-    if known.sum() < 50 or known.mean() < 0.5:  # noqa: PLR2004 - too little to accuse a column by
+    if known.sum() < 50 or known.mean() < 0.5:
         return 0.0
     column, truth = column[known], truth[known]
     if classes is None:
         return abs(_rank_correlation(column, truth))
     best = 0.0
-    for place in range(1 if len(classes) == 2 else 0, len(classes)):  # noqa: PLR2004
+    for place in range(1 if len(classes) == 2 else 0, len(classes)):
         ranked = Predictions(truth == place, np.stack([-column, column], axis=1))
         area = estimate("roc_auc", truth == place, ranked, (False, True)).value
         best = max(best, area or 0.0, 1.0 - area if area is not None else 0.0)

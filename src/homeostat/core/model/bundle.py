@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import polars as pl
 
 from homeostat.core import codecs
 from homeostat.core.errors import CodecError, IntegrityError, ModelError
@@ -23,6 +21,9 @@ from homeostat.core.profile import Profile
 from homeostat.core.schema import Schema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import polars as pl
     from numpy.typing import NDArray
 
     from homeostat.core.artifacts import Blobs
@@ -189,10 +190,18 @@ class Model:
         manifest: What it is.
         runtime: What runs it.
         features: The `features()` that it was trained with.
+        trusted: Types that whoever loaded it vouched for.
     """
 
-    def __init__(self, manifest: Manifest, runtime: Runtime, features: Callable[..., pl.DataFrame] | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        runtime: Runtime,
+        features: Callable[..., pl.DataFrame] | None = None,
+        trusted: Sequence[str] = (),
+    ) -> None:
         self.manifest = manifest
+        self.trusted = tuple(trusted)
         self.signature = manifest.signature
         self.runtime = runtime.name
         self._runtime = runtime
@@ -200,7 +209,6 @@ class Model:
         self._labels = manifest.schema.spec.labels
         self._coder = None if manifest.encoder is None else Coder(manifest.encoder)
         self._classes = None if self.signature.classes is None else np.array(self.signature.classes)
-        self._names = {column.name for column in self.signature.inputs}
 
     def predict(self, rows: pl.DataFrame) -> Predictions:
         """Predict raw rows.
@@ -343,9 +351,13 @@ class Bundle:
         elif blob.runtime == "skops":
             estimator = load_estimator(self.data, blob.trusted, trusted=trusted)
             runtime = EstimatorRuntime(estimator, self.manifest.signature.classes)
+        elif blob.runtime == "numpy":
+            from homeostat.core.online import OnlineRuntime, load_state
+
+            runtime = OnlineRuntime(load_state(self.data))
         else:
             raise ModelError(f"this Homeostat has no runtime called {blob.runtime!r}", hint="upgrade homeostat")
-        return Model(self.manifest, runtime, features)
+        return Model(self.manifest, runtime, features, trusted)
 
     def with_facts(self, **facts: Any) -> Bundle:
         """The same model with other fields in its manifest, for example `test_metrics=`."""
@@ -411,7 +423,7 @@ def spaced(rows: int, wanted: int) -> list[int]:
     """At most `wanted` row numbers, evenly spaced over `rows` rows."""
     if rows <= wanted:
         return list(range(rows))
-    return np.linspace(0, rows - 1, wanted).astype(int).tolist()
+    return [int(place) for place in np.linspace(0, rows - 1, wanted)]
 
 
 def _scores(predictions: Predictions) -> NDArray[np.float64]:

@@ -95,7 +95,7 @@ def store_estimator(estimator: Any, rows: NDArray[np.float32] | pl.DataFrame, cl
             if proof.holds:
                 return Stored(runtime="onnx", data=data, proof=proof)
             reason = f"the conversion does not say the same on {proof.rows:,} rows (error {proof.max_error:.2g})"
-        except Exception as error:  # converters raise anything at all, and skops still works
+        except Exception as error:  # noqa: BLE001 - converters raise anything at all, and skops still works
             reason = f"it cannot be converted: {type(error).__name__}: {' '.join(str(error).split())}"[:300]
     data, trusted = dump_estimator(estimator)
     return Stored(runtime="skops", data=data, proof=proof, reason=reason, trusted=trusted)

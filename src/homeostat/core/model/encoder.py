@@ -7,7 +7,6 @@ serving. Training rounds to float32 as serving does: no row can fall on another 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,11 +19,13 @@ from homeostat.core.errors import DataError
 from homeostat.core.spec import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
     from numpy.typing import NDArray
 
 CodeKind = Literal["number", "category", "hour", "weekday"]
 VOCABULARY = 254
-"""Most frequent values of a text column that get a code of their own; histogram trees have 255 bins, one for missing."""
+"""Most frequent values of a text column that get a code of their own; histogram trees have one bin more."""
 
 _FREE_TEXT = 1_000
 _LARGEST = float(np.finfo(np.float32).max)
@@ -155,8 +156,8 @@ class Coder:
             matrix[:, place] = self._column(place, code, features[code.name])
         return matrix
 
-    def records(self, rows: Sequence[dict[str, Any]]) -> NDArray[np.float32]:
-        """Code rows given as dictionaries, as `frame` would; an absent name is a missing value. For few rows, faster."""
+    def records(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
+        """Code rows given as dictionaries, as `frame` would; an absent name is missing. For few rows it is faster."""
         matrix = np.empty((len(rows), len(self._names)), dtype=np.float64)
         for place, code in enumerate(self.encoder.codes):
             name, lookup = code.name, self._lookup[place]
@@ -176,10 +177,11 @@ class Coder:
         if enum is not None:
             if series.dtype not in (*_TEXT, pl.Null):
                 raise _mistyped(series, "text")
-            if series.len() <= 64:  # noqa: PLR2004 - below this a dictionary beats building an Enum column
+            if series.len() <= 64:
                 lookup = self._lookup[place]
                 return np.array([lookup.get(value, np.nan) for value in series.to_list()])
-            return series.cast(pl.String).cast(enum, strict=False).to_physical().cast(pl.Float32).to_numpy()
+            places = series.cast(pl.String).cast(enum, strict=False).to_physical().cast(pl.Float32)
+            return np.asarray(places.to_numpy())
         if code.kind == "number":
             if not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null)):
                 raise _mistyped(series, "numbers")
@@ -194,12 +196,12 @@ class Coder:
 
 def _vocabulary(series: pl.Series) -> tuple[str, ...] | None:
     """The most frequent values in alphabetical order; None for free text."""
-    counts = series.cast(pl.String).drop_nulls().value_counts(name="rows").rename({series.name: "value"}, strict=False)
-    distinct, rows = counts.height, int(counts["rows"].sum())
-    if distinct > _FREE_TEXT and distinct > rows / 2:
+    known = series.cast(pl.String).drop_nulls().alias("value")
+    counts = known.value_counts(name="rows")
+    if counts.height > _FREE_TEXT and counts.height > known.len() / 2:
         return None
-    top = counts.sort(["rows", counts.columns[0]], descending=[True, False]).head(VOCABULARY)
-    return tuple(sorted(top[counts.columns[0]].to_list()))
+    top = counts.sort(["rows", "value"], descending=[True, False]).head(VOCABULARY)
+    return tuple(sorted(top["value"].to_list()))
 
 
 def _time_part(series: pl.Series, kind: CodeKind) -> NDArray[Any]:
@@ -208,23 +210,23 @@ def _time_part(series: pl.Series, kind: CodeKind) -> NDArray[Any]:
     if isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone not in (None, "UTC"):
         series = series.dt.convert_time_zone("UTC")
     if kind == "weekday":
-        return series.dt.weekday().cast(pl.Float64).to_numpy()
-    minutes = series.dt.hour().cast(pl.Float64) + series.dt.minute().cast(pl.Float64) / 60
-    return minutes.to_numpy()
+        return np.asarray(series.dt.weekday().cast(pl.Float64).to_numpy())
+    hours = series.dt.hour().cast(pl.Float64) + series.dt.minute().cast(pl.Float64) / 60
+    return np.asarray(hours.to_numpy())
 
 
 def _moment(value: Any, code: Code) -> float:
     if value is None:
         return np.nan
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        moment: Any = datetime.fromisoformat(value) if isinstance(value, str) else value
         if isinstance(moment, datetime):
             moment = utc(moment)
         elif code.kind == "hour" or not isinstance(moment, date):
-            raise TypeError  # noqa: TRY301
+            raise TypeError
     except (ValueError, TypeError):
         raise DataError(f"feature {code.name!r} should hold times and holds {str(value)[:60]!r}") from None
-    return float(moment.isoweekday()) if code.kind == "weekday" else moment.hour + moment.minute / 60
+    return float(moment.isoweekday() if code.kind == "weekday" else moment.hour + moment.minute / 60)
 
 
 def _number(value: Any, name: str) -> float:

@@ -46,7 +46,7 @@ def target_of(rows: pl.DataFrame, name: str, task: Task | None = None) -> tuple[
             raise DataError(f"target {name!r} has the type {series.dtype}", hint="regression needs numbers")
         return series.cast(pl.Float64).to_numpy(), kind
     distinct = series.n_unique()
-    if distinct < 2:  # noqa: PLR2004 - a class needs another
+    if distinct < 2:
         raise DataError(
             f"target {name!r} has one class only: {series[0]!r} in all {series.len():,} rows",
             hint="collect rows of another class, or widen the training window",
@@ -107,7 +107,9 @@ def check_estimator(estimator: Any) -> None:
         ModelError: It is a class, or it lacks `fit`, `predict` or `get_params`.
     """
     if isinstance(estimator, type):
-        raise ModelError(f"the model is the class {estimator.__name__}", hint=f"pass an instance: {estimator.__name__}()")
+        raise ModelError(
+            f"the model is the class {estimator.__name__}", hint=f"pass an instance: {estimator.__name__}()"
+        )
     lacking = [name for name in ("fit", "predict", "get_params") if not callable(getattr(estimator, name, None))]
     if lacking:
         raise ModelError(
@@ -190,7 +192,7 @@ def prepared(estimator: Any, encoder: Encoder) -> Any:
 
 
 def _task(series: pl.Series) -> Task:
-    if series.dtype.is_float() or (series.dtype.is_integer() and series.n_unique() > 2):  # noqa: PLR2004
+    if series.dtype.is_float() or (series.dtype.is_integer() and series.n_unique() > 2):
         return "regression"
     return "classification"
 

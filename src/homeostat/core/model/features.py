@@ -59,7 +59,7 @@ def apply_features(features: Features | None, rows: pl.DataFrame, *, labels: Col
     seen = rows.drop([name for name in labels if name in rows.columns])
     if features is None:
         return seen
-    made = features(seen)
+    made: object = features(seen)
     if not isinstance(made, pl.DataFrame):
         hint = "end it with .collect()" if isinstance(made, pl.LazyFrame) else "return a polars DataFrame"
         raise DataError(f"features() returned a {type(made).__name__}, not a DataFrame", hint=hint)
@@ -71,7 +71,9 @@ def apply_features(features: Features | None, rows: pl.DataFrame, *, labels: Col
     return made
 
 
-def check_rowwise(features: Features | None, rows: pl.DataFrame, made: pl.DataFrame, *, labels: Collection[str]) -> None:
+def check_rowwise(
+    features: Features | None, rows: pl.DataFrame, made: pl.DataFrame, *, labels: Collection[str]
+) -> None:
     """Refuse a `features()` whose answer for a row depends on the rows around it, or that reorders rows.
 
     Such features are computed from many rows in training and from one when serving, and may look into the future.
@@ -85,7 +87,7 @@ def check_rowwise(features: Features | None, rows: pl.DataFrame, made: pl.DataFr
     Raises:
         DataError: Names the column and the row that came out differently alone.
     """
-    if features is None or rows.height < 2:  # noqa: PLR2004 - one row has no neighbours
+    if features is None or rows.height < 2:
         return
     last = rows.height - 1
     spans = [(place, 1) for place in sorted({0, rows.height // 2, last})[:_ALONE]]
@@ -101,14 +103,14 @@ def check_rowwise(features: Features | None, rows: pl.DataFrame, made: pl.DataFr
         for name in expected.columns:
             if not _same(alone[name], expected[name]):
                 raise DataError(
-                    f"features() looks at other rows: column {name!r} of row {start + 1} is not the same when fewer rows "
-                    "are given",
+                    f"features() looks at other rows: column {name!r} of row {start + 1} changes when fewer rows are "
+                    "given",
                     hint="compute it from its own row; what needs other rows belongs where the rows are collected",
                 )
 
 
 def _same(first: pl.Series, second: pl.Series) -> bool:
-    if first.dtype == pl.Null or second.dtype == pl.Null:
+    if pl.Null in {first.dtype, second.dtype}:
         return first.null_count() == second.null_count()
     if first.dtype.is_float() and second.dtype.is_float():
         near = (first - second).abs() <= 1e-9 * second.abs() + 1e-12

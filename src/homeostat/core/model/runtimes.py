@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INPUT = "x"
+_EPOCH = (1980, 1, 1, 0, 0, 0)
 TRUSTED_PACKAGES = frozenset({"sklearn", "numpy", "scipy", "skrub", "xgboost", "lightgbm", "polars", "homeostat"})
 """Packages whose estimators a bundle may hold without being asked; other types are named by whoever loads it."""
 
@@ -58,7 +62,7 @@ class OnnxRuntime:
     def scores(self, rows: NDArray[np.float32] | pl.DataFrame) -> NDArray[np.float64]:
         """See `Runtime.scores`."""
         found = self._session.run(self._outputs, {INPUT: rows})[0].astype(np.float64)
-        return found.reshape(-1) if self._regression else found
+        return np.asarray(found.reshape(-1) if self._regression else found)
 
 
 class EstimatorRuntime:
@@ -106,13 +110,49 @@ def dump_estimator(estimator: Any) -> tuple[bytes, tuple[str, ...]]:
     import skops.io
 
     try:
-        data = skops.io.dumps(estimator)
+        data = _renumbered(skops.io.dumps(estimator))
         return data, tuple(sorted(skops.io.get_untrusted_types(data=data)))
     except Exception as error:  # skops raises whatever the object's own hooks raise
         raise ModelError(
             f"{type(estimator).__name__} cannot be stored without pickle: {error}",
             hint="use estimators that hold only parameters, arrays and other estimators; move functions to features()",
         ) from error
+
+
+def _renumbered(data: bytes) -> bytes:
+    """Parts are named by memory addresses; numbered by place instead, equal estimators give equal bytes."""
+    names: dict[Any, int] = {}
+
+    def walk(node: Any) -> None:
+        if isinstance(node, list):
+            for item in node:
+                walk(item)
+        if not isinstance(node, dict):
+            return
+        if "__id__" in node:
+            shared = (
+                node.get("__loader__") != "JsonNode"
+            )  # plain values are shared by chance, so each is one of its own
+            node["__id__"] = names.setdefault(node["__id__"] if shared else (len(names), "plain"), len(names))
+        if isinstance(node.get("file"), str):
+            stem, dot, ending = node["file"].rpartition(".")
+            node["file"] = f"{names.setdefault(int(stem) if stem.isdigit() else stem, len(names))}{dot}{ending}"
+        for value in node.values():
+            walk(value)
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        schema = json.loads(old.read("schema.json"))
+        walk(schema)
+        members = {name: name for name in old.namelist() if name != "schema.json"}
+        for name in members:
+            stem, dot, ending = name.rpartition(".")
+            key: Any = int(stem) if stem.isdigit() else stem
+            members[name] = f"{names[key]}{dot}{ending}" if key in names else name
+        for name, renamed in sorted(members.items(), key=lambda pair: (len(pair[1]), pair[1])):
+            new.writestr(zipfile.ZipInfo(renamed, _EPOCH), old.read(name))
+        new.writestr(zipfile.ZipInfo("schema.json", _EPOCH), json.dumps(schema))
+    return out.getvalue()
 
 
 def load_estimator(data: bytes, listed: Sequence[str], *, trusted: Sequence[str] = ()) -> Any:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from homeostat.core.clock import utc
 from homeostat.core.errors import DataError
 from homeostat.core.schema import Column
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Mapping
 
     from homeostat.core.schema import Schema
 
@@ -73,15 +73,19 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
             except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
                 shown = next((value for value in values if value is not None), None)
                 raise DataError(
-                    f"input {column.name!r} should be a {column.kind}, as in {_example(column)}; got {str(shown)[:60]!r}"
+                    f"input {column.name!r} should be a {column.kind} and is {str(shown)[:60]!r}",
+                    hint=f"give it as in {_example(column)}",
                 ) from None
         return pl.DataFrame(columns)
 
     def encode(self, rows: pl.DataFrame) -> tuple[dict[str, Any], ...]:
         """The inverse of `decode`: plain values that JSON can hold."""
         names = [column.name for column in self.inputs if column.name in rows.columns]
-        text = [pl.col(column.name).dt.to_string("iso:strict") for column in self.inputs
-                if column.kind == "time" and column.name in rows.columns]
+        text = [
+            pl.col(column.name).dt.to_string("iso:strict")
+            for column in self.inputs
+            if column.kind == "time" and column.name in rows.columns
+        ]
         return tuple(rows.select(names).with_columns(text).to_dicts())
 
 
@@ -100,7 +104,7 @@ class Predictions(msgspec.Struct, frozen=True):
     @property
     def positive(self) -> NDArray[np.float64]:
         """Score of the second class of two; shape (n,)."""
-        if self.score is None or self.score.shape[1] != 2:  # noqa: PLR2004
+        if self.score is None or self.score.shape[1] != 2:
             raise ValueError("only a two-class model has a positive class")
         return self.score[:, 1]
 

@@ -1,0 +1,263 @@
+"""Train a candidate by test-then-train: it continues from its parent's state, one labelled row after another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+
+from homeostat.ci.train import describe, spanning, with_reference
+from homeostat.core.errors import ModelError
+from homeostat.core.model.bundle import Blob, Bundle, EstimatorInfo, Lineage, Manifest, trusted_types
+from homeostat.core.model.convert import Stored
+from homeostat.core.model.encoder import Coder, Encoder, fit_encoder
+from homeostat.core.model.estimator import classes_of, prepared, seeded_clone, target_of, task_of
+from homeostat.core.model.features import Features, apply_features, check_rowwise, features_code
+from homeostat.core.model.runtimes import EstimatorRuntime, dump_estimator, load_estimator
+from homeostat.core.model.signature import Predictions, signature_of
+from homeostat.core.online import OnlineState, dump_state, learn, load_state, new_state, sizes_of
+from homeostat.core.rows import known_at
+from homeostat.core.stream import StreamReport, stream_report
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from homeostat.core.model.signature import Task
+    from homeostat.core.schema import Schema
+
+_BIRTH = 1_000
+"""Rows that a `partial_fit` estimator's scaling is fitted on when it is born; it stays as it is from then on."""
+
+
+class OnlineSettings(Protocol):
+    """What `ct.how.Online` holds."""
+
+    @property
+    def learner(self) -> str:
+        """`linear` or `estimator`."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """Step size."""
+        ...
+
+    @property
+    def l2(self) -> float:
+        """Shrinkage per step."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Rows per `partial_fit`."""
+        ...
+
+
+class Learned(NamedTuple):
+    """A bundle, and how its learner did on each row before learning from it."""
+
+    bundle: Bundle
+    report: StreamReport
+
+
+def train_online(
+    rows: pl.DataFrame,
+    proof: pl.DataFrame,
+    *,
+    schema: Schema,
+    now: datetime,
+    how: OnlineSettings,
+    parent: Bundle | None = None,
+    loop: str = "loop",
+    model: Any = None,
+    features: Features | None = None,
+    seed: int = 0,
+    lineage: Lineage | None = None,
+) -> Learned:
+    """Predict and then learn from each row, in the order in which labels became known.
+
+    Args:
+        rows: Labelled rows. Those whose label the parent knew already are passed over.
+        proof: Rows whose predictions become the reference for prediction drift.
+        schema: Of the table.
+        now: Time on the loop's clock.
+        how: The learner and its settings.
+        parent: The version to continue. It begins anew when the features, the classes or the settings changed; the
+            lineage says so.
+        loop: Name of the Loop.
+        model: The Loop's estimator, for `learner="estimator"`; it needs `partial_fit`.
+        features: From raw rows to features.
+        seed: For every random state that the estimator leaves open.
+        lineage: Where the rows come from.
+
+    Returns:
+        The bundle, and the prequential report on the new rows.
+
+    Raises:
+        DataError: The rows cannot be learned from.
+        ModelError: The estimator cannot learn online, or the task has more than two classes for `linear`.
+    """
+    spec = schema.spec
+    assert spec.target is not None
+    target, task = target_of(rows, spec.target, task_of(model) if how.learner == "estimator" else None)
+    anew = _why_anew(parent, how, features, target, task)
+    begun = None if anew else parent
+    known = known_at(rows, spec)
+    after = -1 if begun is None else int(begun.manifest.lineage.how["learned_until"])
+    times = rows[spec.time].dt.timestamp("us").to_numpy()
+    order = np.lexsort((times, known))
+    order = order[known[order] > after]
+    new, labels = rows[order], target[order]
+    classes = begun.manifest.signature.classes if begun else (None if task == "regression" else classes_of(target))
+    made = apply_features(features, new, labels=spec.labels)
+    check_rowwise(features, new, made, labels=spec.labels)
+    encoder = begun.manifest.encoder if begun else fit_encoder(made, exclude=spec.key)
+    assert encoder is not None
+    teach = _linear if how.learner == "linear" else _estimator
+    taught = teach(begun, encoder, Coder(encoder).frame(made), labels, classes, how, model, seed)
+    report = stream_report(
+        labels,
+        taught.said,
+        times=times[order],
+        label_times=known[order],
+        classes=classes,
+    )
+    settings = {
+        **(lineage.how if lineage else {}),
+        **_settings(how),
+        "learned_until": int(known[order][-1]) if len(order) else after,
+        "learned_rows": len(order) + (begun.manifest.lineage.how["learned_rows"] if begun else 0),
+        "began": anew or "continued",
+        "prequential": msgspec.to_builtins(report),
+    }
+    origin = spanning(lineage, new if new.height else rows, spec.time)
+    manifest = Manifest(
+        loop=loop,
+        created=now,
+        signature=signature_of(schema, task, classes),
+        schema=schema,
+        encoder=encoder,
+        features=features_code(features),
+        estimator=taught.info,
+        blob=Blob.of(taught.stored),
+        lineage=msgspec.structs.replace(origin, how=settings),
+    )
+    bundle = Bundle(manifest, taught.stored.data)
+    return Learned(with_reference(bundle, rows, proof, features, taught.stored.trusted), report)
+
+
+class _Taught(NamedTuple):
+    stored: Stored
+    said: Predictions
+    info: EstimatorInfo
+
+
+def _linear(
+    begun: Bundle | None,
+    encoder: Encoder,
+    codes: NDArray[np.float32],
+    labels: NDArray[Any],
+    classes: Any,
+    how: OnlineSettings,
+    _model: Any,
+    seed: int,
+) -> _Taught:
+    task = "regression" if classes is None else "classification"
+    state: OnlineState = (
+        load_state(begun.data)
+        if begun
+        else new_state(sizes_of(encoder), task=task, learning_rate=how.learning_rate, l2=how.l2)
+    )
+    truth = labels if classes is None else (labels == np.array(classes)[1])
+    found = learn(state, codes, truth)
+    info = EstimatorInfo(
+        kind="homeostat.core.online.OnlineState",
+        text=f"online {'logistic' if classes is not None else 'linear'} regression",
+        params={"learning_rate": repr(how.learning_rate), "l2": repr(how.l2)},
+        prepared=False,
+        table=False,
+        seed=seed,
+    )
+    return _Taught(Stored(runtime="numpy", data=dump_state(state)), _said(found, classes), info)
+
+
+def _estimator(
+    begun: Bundle | None,
+    encoder: Encoder,
+    codes: NDArray[np.float32],
+    labels: NDArray[Any],
+    classes: Any,
+    how: OnlineSettings,
+    model: Any,
+    seed: int,
+) -> _Taught:
+    if not callable(getattr(model, "partial_fit", None)):
+        raise ModelError(
+            f"{type(model).__name__} cannot learn online: it has no partial_fit",
+            hint="use Online(learner='linear'), an estimator such as SGDClassifier, or Refit",
+        )
+    from sklearn.pipeline import Pipeline
+
+    if begun is None:
+        inner = seeded_clone(model, seed)
+        whole = prepared(inner, encoder)
+        if isinstance(whole, Pipeline) and whole is not inner:
+            whole.steps[0][1].fit(codes[:_BIRTH])
+    else:
+        whole = load_estimator(begun.data, begun.manifest.blob.trusted, trusted=trusted_types(model))
+    front, inner = (whole.steps[0][1], whole.steps[-1][1]) if isinstance(whole, Pipeline) else (None, whole)
+    seen = codes if front is None else front.transform(codes)
+    runtime = EstimatorRuntime(inner, classes)
+    extra = {} if classes is None else {"classes": np.array(classes)}
+    found = []
+    for start in range(0, len(labels), how.batch):
+        span = slice(start, start + how.batch)
+        if start or begun:
+            found.append(runtime.scores(seen[span]))
+        else:  # an estimator that has seen nothing cannot predict: the first batch gets the even answer
+            count = len(labels[span])
+            found.append(np.zeros(count) if classes is None else np.full((count, len(classes)), 1 / len(classes)))
+        inner.partial_fit(seen[span], labels[span], **(extra if not start else {}))
+    data, trusted = dump_estimator(whole)
+    scores = np.concatenate(found) if found else np.zeros((0, len(classes)) if classes else 0)
+    said = Predictions(scores) if classes is None else Predictions(np.array(classes)[scores.argmax(axis=1)], scores)
+    stored = Stored(runtime="skops", data=data, reason="it goes on learning", trusted=trusted)
+    return _Taught(stored, said, describe(whole, model, seed, table=False))
+
+
+def _said(found: NDArray[np.float64], classes: Any) -> Predictions:
+    if classes is None:
+        return Predictions(found)
+    scores = np.stack([1.0 - found, found], axis=1)
+    return Predictions(np.array(classes)[scores.argmax(axis=1)], scores)
+
+
+def _settings(how: OnlineSettings) -> dict[str, Any]:
+    return {"learner": how.learner, "learning_rate": how.learning_rate, "l2": how.l2, "batch": how.batch}
+
+
+def _why_anew(
+    parent: Bundle | None, how: OnlineSettings, features: Features | None, target: NDArray[Any], task: Task
+) -> str | None:
+    """Why the parent's state cannot be continued; None when it can."""
+    if how.learner == "linear" and task == "classification" and len(np.unique(target)) > 2:
+        raise ModelError("the online linear learner takes two classes", hint="use learner='estimator' or Refit")
+    if parent is None:
+        return "anew: there is no parent"
+    manifest = parent.manifest
+    before = manifest.lineage.how
+    if "learned_until" not in before:
+        return "anew: the parent was not trained online"
+    if features_code(features) != manifest.features:
+        return "anew: features() changed"
+    if task != manifest.signature.task:
+        return "anew: the target changed"
+    if task == "classification" and not set(classes_of(target)) <= set(manifest.signature.classes or ()):
+        return "anew: the target has a new class"
+    now = _settings(how)
+    changed = [name for name in ("learner", "learning_rate", "l2") if before.get(name) != now[name]]
+    return f"anew: {', '.join(changed)} changed" if changed else None
