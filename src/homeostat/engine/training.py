@@ -124,7 +124,7 @@ def registration(
         run=run.id,
         trigger=command.trigger.key,
         snapshot=msgspec.to_builtins(snapshot),
-        how=loop.how.describe(),
+        how=loop.how.describe() | bundle.manifest.lineage.how,
         parent=parent,
         environment=current_environment(),
     )

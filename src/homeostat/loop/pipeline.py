@@ -15,7 +15,8 @@ def pipeline_of(loop: Loop) -> Pipeline:
     """The graph that every run of the loop executes."""
     from homeostat.ci.pipeline import Pipeline
 
-    return Pipeline(*steps.STEPS, inputs=steps.INPUTS).replace(**loop.steps)
+    standard = {"model": steps.online_model} if loop.how.online else {}
+    return Pipeline(*steps.STEPS, inputs=steps.INPUTS).replace(**standard | loop.steps)
 
 
 def settings_of(loop: Loop) -> dict[str, Any]:

@@ -86,6 +86,35 @@ def model(  # noqa: PLR0913 - everything that a model depends on
     )
 
 
+def online_model(  # noqa: PLR0913 - everything that a model depends on
+    split: dict[str, Any],
+    validation: Validation,
+    champion: Bundle | None,
+    *,
+    loop: str,
+    estimator: Any = None,
+    features: Any = None,
+    how: Any = Refit(),  # noqa: B008 - immutable
+    seed: int = 0,
+) -> Bundle:
+    """In place of `model` when the Loop learns online: the champion's state, continued with the rows since."""
+    from homeostat.ci.train_online import train_online
+
+    learned = train_online(
+        split["train"],
+        split["test"],
+        schema=validation.schema,
+        now=split["test"][validation.schema.spec.time].max(),
+        how=how,
+        parent=champion,
+        loop=loop,
+        model=estimator,
+        features=features,
+        seed=seed,
+    )
+    return learned.bundle
+
+
 def evaluation(  # noqa: PLR0913 - everything that an evaluation depends on
     model: Bundle,
     split: dict[str, Any],
