@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,13 +13,21 @@ from homeostat.cli.common import (
     JsonOption,
     LoopOption,
     StoreOption,
+    cell,
     console,
     loop_file,
+    print_json,
+    print_table,
+    progress,
 )
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from homeostat.core.ledger import Recorded
     from homeostat.engine.live import Live
+    from homeostat.engine.replay import Replay
+    from homeostat.loop import Loop
 
 _STYLES = {"promote": "bold green", "roll_back": "bold red", "stop": "bold red", "retrain": "bold", "deploy": "cyan"}
 
@@ -61,6 +70,11 @@ def up(
 
 
 def replay(
+    block: Annotated[str, typer.Option(help="How often policies look and decide.")] = "7d",
+    warmup: Annotated[str, typer.Option(help="What trains the first model: a share as 0.2, or a time as 60d.")] = "0.2",
+    picture: Annotated[Path | None, typer.Option(metavar="PATH", help="Draw it here (.svg, .png, .pdf).")] = Path(
+        "replay.svg"
+    ),
     loop: LoopOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
@@ -70,7 +84,63 @@ def replay(
     What would never, periodic, volume, drift and performance policies have gained and cost? The same decisions as live,
     on a virtual clock.
     """
-    raise NotImplementedError
+    from homeostat.cli.picture import draw
+    from homeostat.engine.replay import replay as play
+    from homeostat.loop import load
+
+    declared = load(loop_file(loop))
+    rows = _history(declared, store, quiet=as_json)
+    with progress("replay", quiet=as_json) as bar:
+        found = play(declared, rows, block=block, warmup=_share(warmup), progress=bar)
+    if picture is not None:
+        draw(found, picture)
+    if as_json:
+        print_json(found)
+        return
+    _print_replay(found)
+    if picture is not None:
+        print(f"picture: {picture}")
+
+
+def _history(declared: Loop, store: Path, *, quiet: bool) -> pl.DataFrame:
+    """Every row that the loop's table holds, after what is new at the source was taken in."""
+    from homeostat.ci.collect import collect
+    from homeostat.core.clock import SystemClock
+    from homeostat.core.store import Store
+
+    opened = Store.open(store)
+    table = opened.table(declared.name, "rows", declared.source.spec)
+    with progress("collect", quiet=quiet) as bar:
+        collect(declared.source, table, opened.ledger, declared.name, SystemClock(), progress=bar)
+    return table.read()
+
+
+def _share(warmup: str) -> str | float:
+    try:
+        return float(warmup)
+    except ValueError:
+        return warmup
+
+
+def _print_replay(found: Replay) -> None:
+    metric = found.metric
+    columns = ("policy", metric, "interval", "on held-back rows", "loss per row", "retrains", "training s")
+    rows = [
+        (
+            *(one.name, one.report.value, f"{cell(one.report.low)} to {cell(one.report.high)}", one.held_back.value),
+            *(one.loss, one.retrains, round(one.train_seconds, 1)),
+        )
+        for one in found.results
+    ]
+    span = f"{found.start:%Y-%m-%d} to {found.end:%Y-%m-%d}"
+    print_table(columns, rows, title=f"{found.loop}: {found.rows:,} rows, {span}, decided every {found.block}")
+    first = found.results[0].report
+    print(
+        f"baselines on the same rows: persistence (the last known label) {metric} {cell(first.persistence)}, "
+        f"majority {cell(first.majority)}; best policy's kappa_per {cell(first.kappa_per)}"
+    )
+    print(first.verdict)
+    print(found.comparison.verdict)
 
 
 def _interrupt(_signal: int, _frame: object) -> None:
