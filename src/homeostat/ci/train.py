@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
-from homeostat.core.errors import DataError, ModelError
+from homeostat.ci.fitting import choose, fit, inputs_of, limited_threads
+from homeostat.core.errors import DataError
 from homeostat.core.model.bundle import (
     Blob,
     Bundle,
@@ -18,10 +17,9 @@ from homeostat.core.model.bundle import (
     golden_rows,
     spaced,
     trusted_types,
-    unlearned,
 )
 from homeostat.core.model.convert import store_estimator
-from homeostat.core.model.encoder import Coder, Encoder, fit_encoder
+from homeostat.core.model.encoder import fit_encoder
 from homeostat.core.model.estimator import (
     classes_of,
     default_estimator,
@@ -36,10 +34,10 @@ from homeostat.core.model.signature import signature_of
 from homeostat.core.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
@@ -62,6 +60,8 @@ def train(
     seed: int = 0,
     weights: NDArray[np.float64] | None = None,
     lineage: Lineage | None = None,
+    settings: Sequence[Mapping[str, Any]] = (),
+    metric: str | None = None,
 ) -> Bundle:
     """Fit a model and make it storable.
 
@@ -77,6 +77,9 @@ def train(
         seed: For every random state that the estimator leaves open.
         weights: Weight of each training row, shape (n,), positive; None for equal weights.
         lineage: Where the rows come from. Rows and window are filled in here.
+        settings: Parameters of the estimator to try, besides its own; the best on the newest fifth of the training rows
+            are taken, and every trial is kept in the manifest.
+        metric: What to choose settings by.
 
     Returns:
         A bundle without metrics; the same rows, settings and seed give the same bytes.
@@ -95,13 +98,15 @@ def train(
     estimator = seeded_clone(model, seed) if model is not None else default_estimator(task, seed)
     table = wants_table(estimator)
     encoder = None if table else fit_encoder(made, exclude=spec.key)
+    classes = None if task == "regression" else classes_of(target)
+    inputs = inputs_of(made, encoder, schema)
+    estimator, trials = choose(estimator, settings, inputs, target, encoder, classes, metric)
     if encoder is not None:
         estimator = prepared(estimator, encoder)
-    fit(estimator, _inputs(made, encoder, schema), target, weights)
-    classes = None if task == "regression" else classes_of(target)
+    fit(estimator, inputs, target, weights)
     proof_made = apply_features(features, proof[spaced(proof.height, PROOF_ROWS)], labels=spec.labels)
     with limited_threads():
-        stored = store_estimator(estimator, _inputs(proof_made, encoder, schema), classes)
+        stored = store_estimator(estimator, inputs_of(proof_made, encoder, schema), classes)
     signature = signature_of(schema, task, classes)
     if task == "classification" and not hasattr(estimator, "predict_proba"):
         signature = msgspec.structs.replace(signature, outputs=("label", "score"))
@@ -115,54 +120,9 @@ def train(
         estimator=describe(estimator, model, seed, table=table),
         blob=Blob.of(stored),
         lineage=spanning(lineage, rows, spec.time),
+        trials=trials,
     )
     return with_reference(Bundle(manifest, stored.data), rows, proof, features, trusted_types(estimator))
-
-
-def fit(estimator: Any, inputs: NDArray[np.float32] | pl.DataFrame, target: NDArray[Any], weights: Any = None) -> None:
-    """Fit in place.
-
-    Args:
-        estimator: Unfitted, ours to change.
-        inputs: Codes of shape (n, k), or a table.
-        target: Labels of shape (n,).
-        weights: Weights of shape (n,), or None.
-
-    Raises:
-        ModelError: Fitting failed, with the estimator's own words.
-    """
-    settings = {}
-    if weights is not None:
-        from sklearn.pipeline import Pipeline
-
-        settings = {
-            f"{estimator.steps[-1][0]}__sample_weight" if isinstance(estimator, Pipeline) else "sample_weight": weights
-        }
-    try:
-        with limited_threads():
-            estimator.fit(inputs, target, **settings)
-    except (TypeError, ValueError, ArithmeticError, AttributeError, np.linalg.LinAlgError) as error:
-        raise ModelError(
-            f"{type(estimator).__name__} could not be fitted on {len(target):,} rows: {' '.join(str(error).split())}",
-            hint="check the estimator's parameters against its features; model=None trains a sensible default",
-        ) from error
-
-
-def limited_threads() -> AbstractContextManager[Any]:
-    """Use all cores but one, which stays free for serving; at least one.
-
-    OpenMP threads wait by spinning: with one more runnable thread than cores, a fit of 1.6 s takes 13 s.
-    """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cast("AbstractContextManager[Any]", threadpool_limits(max(1, cores - 1)))
-
-
-def _inputs(made: pl.DataFrame, encoder: Encoder | None, schema: Schema) -> NDArray[np.float32] | pl.DataFrame:
-    if encoder is None:
-        return made.drop([name for name in unlearned(schema) if name in made.columns])
-    return Coder(encoder).frame(made)
 
 
 def with_reference(

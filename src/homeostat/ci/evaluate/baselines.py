@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from homeostat.ci.train import fit
+from homeostat.ci.fitting import fit
 from homeostat.core.metrics import label_codes
 from homeostat.core.model.bundle import spaced
 from homeostat.core.model.encoder import Coder, fit_encoder

@@ -9,13 +9,12 @@ import msgspec
 from homeostat.ci.evaluate.answers import Answers, scored
 from homeostat.ci.evaluate.behaviour import Behaviour, behave
 from homeostat.ci.evaluate.compare import baselines, compare, segments
-from homeostat.ci.evaluate.leaks import find_leaks
 from homeostat.ci.evaluate.report import Baseline, Evaluation, Leak
 from homeostat.core.errors import DataError, LoopError, ModelError
+from homeostat.core.leakage import suspicious_features
 from homeostat.core.metrics import default_metric, kappa_per, metrics_for
 from homeostat.core.metrics import metric as find_metric
 from homeostat.core.model.bundle import Bundle, Model, spaced
-from homeostat.core.model.encoder import fit_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from homeostat.core.model.features import Features
 
 TRAIN_ROWS = 50_000
+LEAK = 0.98
+"""Share of the target (0..1) from which one feature alone tells too much to be honest."""
 
 
 def evaluate(
@@ -139,10 +140,9 @@ def _with_metrics(report: Evaluation, on_train: Answers, on_test: Answers) -> Ev
 
 
 def _leaks(answers: Answers) -> tuple[Leak, ...]:
-    encoder = answers.model.manifest.encoder
-    if encoder is None:
-        encoder = fit_encoder(answers.features, exclude=answers.spec.declared)
-    return find_leaks(answers.features, answers.labels, encoder, answers.classes)
+    features = answers.features.drop([name for name in answers.spec.declared if name in answers.features.columns])
+    found = suspicious_features(features, answers.rows[answers.target], telling=LEAK)
+    return tuple(Leak(feature=one.column, strength=one.told, detail=one.reason) for one in found)
 
 
 def _order_warnings(train: pl.DataFrame, test: pl.DataFrame, candidate: Model) -> list[str]:

@@ -93,7 +93,7 @@ class Behaved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Leak(msgspec.Struct, frozen=True, kw_only=True):
-    """A feature that knows too much. `strength` is 0.5..1 (area under the ROC curve) or 0..1 (rank correlation)."""
+    """A feature that knows too much. `strength` is the share of the target (0..1) that it tells alone."""
 
     feature: str
     strength: float

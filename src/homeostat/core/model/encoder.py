@@ -188,7 +188,7 @@ class Coder:
             values = series.cast(pl.Float64).to_numpy()
             if np.isinf(values).any():
                 _refuse_infinity(series.name)
-            return np.clip(values, -_LARGEST, _LARGEST)
+            return np.asarray(np.clip(values, -_LARGEST, _LARGEST))
         if not (series.dtype in (pl.Date, pl.Null) or isinstance(series.dtype, pl.Datetime)):
             raise _mistyped(series, "times")
         return _time_part(series, code.kind)
