@@ -28,19 +28,20 @@ class Typed:
         return json.loads(self.out)
 
 
+def typed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Typed:
+    """Run `homeostat` in this process."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    shown = capsys.readouterr()
+    return Typed(int(ended.value.code or 0), shown.out, shown.err)
+
+
 @pytest.fixture
 def homeostat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Run `homeostat` in this test's folder, in this process."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> Typed:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        shown = capsys.readouterr()
-        return Typed(int(ended.value.code or 0), shown.out, shown.err)
-
-    return run
+    return lambda *arguments: typed(capsys, *arguments)
 
 
 @pytest.fixture
