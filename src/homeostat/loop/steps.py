@@ -70,6 +70,7 @@ def model(  # noqa: PLR0913 - everything that a model depends on
     It knows no time but that of its rows, so that the same rows give the same bytes.
     """
     from homeostat.ci.train import train
+    from homeostat.core.model import Lineage
 
     time = validation.schema.spec.time
     newest = split["test"][time].max()
@@ -83,6 +84,7 @@ def model(  # noqa: PLR0913 - everything that a model depends on
         features=features,
         seed=seed,
         weights=how.weights(split["train"], time, newest),
+        lineage=Lineage(how=how.describe()),
     )
 
 
@@ -130,11 +132,12 @@ def evaluation(  # noqa: PLR0913 - everything that an evaluation depends on
     from homeostat.ci.evaluate import evaluate
 
     return evaluate(
-        model.model(features),
+        model.model(features, trusted=model.manifest.blob.trusted),
         split["train"],
         split["test"],
         metric=metric,
-        champion=None if champion is None else champion.model(features),
+        champion=champion,
+        features=features,
         champion_version=champion_version,
         slices=slices,
         behaviours=behaviours,
