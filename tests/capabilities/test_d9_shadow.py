@@ -1,7 +1,7 @@
 """D9: a shadow that crashes or takes five seconds changes neither the champion's answers nor how long they take.
 
-Time is not measured: that no answer waits for the shadow is shown by their order. All of the champion's answers are there
-before the shadow has finished its first call, whatever that call does.
+Time is not measured: that no answer waits for the shadow is shown by their order. All of the champion's answers are
+there before the shadow has finished its first call, whatever that call does.
 """
 
 from __future__ import annotations

@@ -12,8 +12,10 @@ from homeostat.cd.serve.others import Others
 from homeostat.cd.serve.served import Served
 from tests.cd.serving import (
     LOOP,
+    MOODY,
     NOON,
     Client,
+    Moody,
     bundle,
     divide,
     flights,
@@ -72,61 +74,50 @@ def test_in_a_canary_each_arm_scores_what_the_other_answered(store):
     assert beside == {name: 3 - version for name, version in answered.items()}
 
 
-class Gate:
-    """A model whose answers wait until the gate is opened."""
+@pytest.fixture
+def hanging(monkeypatch):
+    """A version whose answers wait until `release` is set."""
+    served = Served(2, bundle(model=Moody()).model(trusted=MOODY))
+    served.entered, served.release = threading.Event(), threading.Event()
 
-    def __init__(self, inner):
-        self.inner, self.open, self.asked = inner, threading.Event(), threading.Event()
-        self.signature, self.manifest = inner.signature, inner.manifest
-        self.calls = 0
+    def wait():
+        served.entered.set()
+        assert served.release.wait(30)
 
-    def predict(self, rows):
-        return self._answer(self.inner.predict, rows)
-
-    def predict_records(self, rows):
-        return self._answer(self.inner.predict_records, rows)
-
-    def _answer(self, call, rows):
-        self.calls += 1
-        if self.calls > 12:  # the first ones warm it up
-            self.asked.set()
-            assert self.open.wait(30)
-        return call(rows)
+    monkeypatch.setattr(Moody, "acts", staticmethod(wait))
+    yield served
+    served.release.set()
 
 
-def test_what_does_not_fit_in_the_queue_is_dropped_counted_and_noted(tmp_path):
-    model = Gate(bundle().model())
-    served = Served(2, model)
-    rows = served.decoder.rows(ROWS)
+def test_what_does_not_fit_in_the_queue_is_dropped_counted_and_noted(tmp_path, hanging):
+    rows = hanging.decoder.rows(ROWS)
     with LogWriter(tmp_path) as log:
         others = Others(log, queue_rows=4)
-        others.offer(served, NOON, "r0", ["a"], rows[:1])
-        assert model.asked.wait(30)
+        others.offer(hanging, NOON, "r0", ["a"], rows[:1])
+        assert hanging.entered.wait(30)
         for number in range(1, 8):
-            others.offer(served, NOON, f"r{number}", ["a"], rows[:1])
+            others.offer(hanging, NOON, f"r{number}", ["a"], rows[:1])
         stats = others.stats[2]
         assert (stats.scored, stats.dropped) == (0, 3)
         others.keep({2})
         dropped = LogReader(tmp_path).read().records
-        model.open.set()
+        hanging.release.set()
         others.close()
     assert [(record.requests, record.error) for record in dropped] == [(["r5", "r6", "r7"], "dropped")]
     assert (stats.scored, stats.dropped) == (5, 3)
 
 
-def test_a_shadow_that_hangs_keeps_no_other_shadow_waiting(tmp_path):
-    hanging = Served(2, Gate(bundle().model()))
+def test_a_shadow_that_hangs_keeps_no_other_shadow_waiting(tmp_path, hanging):
     healthy = Served(3, bundle(seed=1).model())
-    rows = healthy.decoder.rows(ROWS)
     with LogWriter(tmp_path) as log:
         others = Others(log)
         for number in range(5):
             for served in (hanging, healthy):
-                others.offer(served, NOON, f"r{number}", ["a"], rows[:1])
+                others.offer(served, NOON, f"r{number}", ["a"], [served.decoder.rows(ROWS)[0]])
         while others.stats[3].scored < 5:
             pass
         assert others.stats[2].scored == 0
-        hanging.model.open.set()
+        hanging.release.set()
         others.close()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,7 +9,7 @@ import msgspec
 from homeostat.cd.log import PredictionRecord, RowRecord, Scored
 from homeostat.cd.serve.batcher import BusyError
 from homeostat.core.clock import new_id
-from homeostat.core.errors import DataError, HomeostatError, NotFoundError, RetryableError
+from homeostat.core.errors import DataError, HomeostatError, ModelError, NotFoundError, RetryableError
 from homeostat.core.model.signature import Signature
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from homeostat.cd.serve.served import Served
 
 LONGEST_ID = 200
+_Choice = tuple[int, float]
+"""A version, and the probability with which it was chosen."""
 
 
 class NotReadyError(RetryableError):
@@ -79,33 +80,17 @@ async def answer(
     """
     request = rows.request or new_id()
     ids = _ids(table.champion, rows, request)
-    chosen = _choose(table, rows, request, version)
-    groups: dict[int, list[int]] = {}
-    for place, (number, _) in enumerate(chosen):
-        groups.setdefault(number, []).append(place)
-    scored: list[Scored] = [[]] * len(ids)
-    for number, places in groups.items():
-        part = rows.rows if len(groups) == 1 else [rows.rows[place] for place in places]
-        used, found = await _score(table, number, part, metrics)
-        for place, one in zip(places, found, strict=True):
-            scored[place] = one
-            if used != number:
-                chosen[place] = (used, 1.0)
-        metrics.rows[used] += len(places)
-    versions = [number for number, _ in chosen]
-    _count_invalid(scored, versions, metrics)
-    beside = _beside(table, versions)
+    arms, scored = await _scored(table, _choose(table, rows, request, version), rows.rows, metrics)
+    beside = _beside(table, arms) if len(table.arms) > 1 else {}
     records = [
-        RowRecord(name, number, propensity, row, {number: one})
-        for name, (number, propensity), row, one in zip(ids, chosen, rows.rows, scored, strict=True)
+        RowRecord(name, arm, propensity, row, {arm: one})
+        for name, (arm, propensity), row, one in zip(ids, arms, rows.rows, scored, strict=True)
     ]
     log.append(PredictionRecord(request, moment, records, tuple(beside)))
     for number, places in beside.items():
-        everything = len(places) == len(ids)
-        part = rows.rows if everything else [rows.rows[place] for place in places]
-        names = ids if everything else [ids[place] for place in places]
-        others.offer(table.served[number], moment, request, names, part)
-    return Answer(request, ids, versions, scored, table.champion.signature)
+        part = [rows.rows[place] for place in places]
+        others.offer(table.served[number], moment, request, [ids[place] for place in places], part)
+    return Answer(request, ids, [arm for arm, _ in arms], scored, table.champion.signature)
 
 
 def predictions(answer: Answer) -> list[Prediction]:
@@ -137,46 +122,61 @@ def _ids(champion: Served, rows: Rows, request: str) -> list[str]:
     return ids
 
 
-def _choose(table: Table, rows: Rows, request: str, version: int | None) -> list[tuple[int, float]]:
+def _choose(table: Table, rows: Rows, request: str, version: int | None) -> list[_Choice]:
     """Version and propensity of each row."""
     if version is not None:
         if version not in table.served:
             there = ", ".join(str(number) for number in sorted(table.served))
             raise NotFoundError(f"version {version} gets no traffic", hint=f"there are {there}")
         return [(version, 1.0)] * len(rows.rows)
-    if len(table.answering) == 1:
-        return [(table.answering[0].version, 1.0)] * len(rows.rows)
+    if table.sole is not None:
+        return [(table.sole, 1.0)] * len(rows.rows)
     key = table.champion.decoder.key
     arms = [table.arm(key(row) or request) for row in rows.rows]
     return [(arm.version, arm.share) for arm in arms]
+
+
+async def _scored(
+    table: Table, chosen: list[_Choice], rows: list[Any], metrics: Metrics
+) -> tuple[list[_Choice], list[Scored]]:
+    """Who answered each row in the end, and the answers."""
+    numbers = {number for number, _ in chosen}
+    if len(numbers) == 1:
+        number = chosen[0][0]
+        used, found = await _score(table, number, rows, metrics)
+        return (chosen if used == number else [(used, 1.0)] * len(rows)), found
+    arms = list(chosen)
+    scored: list[Scored] = [[]] * len(rows)
+    for number in numbers:
+        places = [place for place, (wanted, _) in enumerate(chosen) if wanted == number]
+        used, found = await _score(table, number, [rows[place] for place in places], metrics)
+        for place, one in zip(places, found, strict=True):
+            scored[place] = one
+            if used != number:
+                arms[place] = (used, 1.0)
+    return arms, scored
 
 
 async def _score(table: Table, number: int, rows: list[Any], metrics: Metrics) -> tuple[int, list[Scored]]:
     """The version that answered in the end, and its answers: the champion's when another arm raises."""
     champion = table.champion
     try:
-        return number, await table.served[number].answer(rows)
+        found = await table.served[number].answer(rows)
     except BusyError:
         raise
-    except HomeostatError:
+    except HomeostatError as error:
+        metrics.invalid[number] += len(rows) * isinstance(error, ModelError)
         if number == champion.version:
             raise
         metrics.fallbacks[number] += len(rows)
-        return champion.version, await champion.answer(rows)
+        number, found = champion.version, await champion.answer(rows)
+    metrics.rows[number] += len(rows)
+    return number, found
 
 
-def _beside(table: Table, versions: list[int]) -> dict[int, list[int]]:
+def _beside(table: Table, arms: list[_Choice]) -> dict[int, list[int]]:
     """Places of the rows that each version did not answer."""
-    if len(table.arms) == 1:
-        return {}
-    places = {
-        arm.version: [place for place, version in enumerate(versions) if version != arm.version] for arm in table.arms
+    found = {
+        arm.version: [place for place, (number, _) in enumerate(arms) if number != arm.version] for arm in table.arms
     }
-    return {version: found for version, found in places.items() if found}
-
-
-def _count_invalid(scored: list[Scored], versions: list[int], metrics: Metrics) -> None:
-    for one, version in zip(scored, versions, strict=True):
-        last = one[-1]
-        if isinstance(last, float) and not math.isfinite(last):
-            metrics.invalid[version] += 1
+    return {version: places for version, places in found.items() if places}

@@ -33,7 +33,7 @@ class Metrics:
         self.fallbacks: dict[int, int] = defaultdict(int)
         """Rows that the champion answered because their arm raised, by that arm."""
         self.invalid: dict[int, int] = defaultdict(int)
-        """Answers that were NaN or infinite, by version."""
+        """Rows for which a version gave no finite number, or raised."""
         self.labels = 0
         self._latency: dict[str, list[int]] = defaultdict(lambda: [0] * (len(BUCKETS) + 1))
         self._seconds: dict[str, float] = defaultdict(float)
@@ -72,7 +72,7 @@ class Metrics:
         yield latency
         yield _by_version("homeostat_predictions", "Rows answered, by version", self.rows)
         yield _by_version("homeostat_fallbacks", "Rows that the champion answered for a failing arm", self.fallbacks)
-        yield _by_version("homeostat_invalid_predictions", "Answers that were no finite number", self.invalid)
+        yield _by_version("homeostat_invalid_predictions", "Rows that a version had no answer for", self.invalid)
         labels = CounterMetricFamily("homeostat_labels", "Labels received")
         labels.add_metric([], self.labels)
         yield labels

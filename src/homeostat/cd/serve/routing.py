@@ -31,6 +31,8 @@ class Table(msgspec.Struct, frozen=True):
         epoch: The champion's epoch when it was read.
         arms, salt: As in that event.
         served: Every arm's version, ready to answer.
+        champion: The version whose contract callers see.
+        sole: The version that answers everything, or None when units are divided.
     """
 
     seq: int
@@ -38,20 +40,22 @@ class Table(msgspec.Struct, frozen=True):
     arms: tuple[Arm, ...]
     salt: str
     served: dict[int, Served]
-
-    @property
-    def champion(self) -> Served:
-        """The version whose contract callers see."""
-        return self.served[next(arm.version for arm in self.arms if arm.role == "champion")]
-
-    @property
-    def answering(self) -> tuple[Arm, ...]:
-        """Arms whose answer may be returned."""
-        return tuple(arm for arm in self.arms if arm.share > 0)
+    champion: Served
+    sole: int | None
 
     def arm(self, unit: str) -> Arm:
         """The arm that answers for a unit."""
         return assign(self.arms, self.salt, unit)
+
+
+class _Division(msgspec.Struct, frozen=True):
+    """What the ledger wants."""
+
+    seq: int
+    epoch: int
+    champion: int
+    arms: tuple[Arm, ...]
+    salt: str
 
 
 class RoutingStatus(msgspec.Struct, frozen=True):
@@ -121,7 +125,7 @@ class Router:
     def poll(self) -> None:
         """Carry out the newest division of traffic. Whatever goes wrong, a table in effect stays."""
         try:
-            wanted = self._wanted_table()
+            wanted = self._wanted_division()
         except HomeostatError as error:
             self._error = f"the ledger cannot be read: {error}"
             return
@@ -136,7 +140,7 @@ class Router:
             return
         self._try(wanted, mark)
 
-    def _try(self, wanted: Table, mark: tuple[int, int]) -> None:
+    def _try(self, wanted: _Division, mark: tuple[int, int]) -> None:
         try:
             self._swap(wanted)
         except Exception as error:  # noqa: BLE001 - a bundle that cannot be used never harms the ones that are in use
@@ -147,41 +151,44 @@ class Router:
             self._fall_back(wanted)
             self._error = str(error) or type(error).__name__
 
-    def _fall_back(self, wanted: Table) -> None:
+    def _fall_back(self, wanted: _Division) -> None:
         """When only a challenger is at fault, its champion still answers, alone; not acknowledged."""
-        champion = next((arm.version for arm in wanted.arms if arm.role == "champion"), None)
-        present = self.table
-        if champion is None or (present is not None and present.champion.version == champion):
+        if self.table is not None and self.table.champion.version == wanted.champion:
             return
         with suppress(Exception):
-            alone = (Arm(version=champion, role="champion", share=1.0),)
-            self._swap(msgspec.structs.replace(wanted, seq=0, arms=alone))
+            self._swap(_Division(0, wanted.epoch, wanted.champion, _alone(wanted.champion), ""))
 
-    def _wanted_table(self) -> Table | None:
+    def _wanted_division(self) -> _Division | None:
         recorded, champion = self._ledger.arms(self._loop), self._ledger.champion(self._loop)
         if champion is None:
             return None
         event = recorded.event if recorded is not None else None
         seq = recorded.seq if recorded is not None else 0
         self._wanted = seq
-        if not isinstance(event, ArmsSet) or not any(
+        if isinstance(event, ArmsSet) and any(
             arm.role == "champion" and arm.version == champion.version for arm in event.arms
         ):
-            # The champion's row decides: a division of traffic from before a promotion is not carried out.
-            alone = (Arm(version=champion.version, role="champion", share=1.0),)
-            return Table(seq, champion.epoch, alone, "", {})
-        return Table(seq, champion.epoch, event.arms, event.salt, {})
+            return _Division(seq, champion.epoch, champion.version, event.arms, event.salt)
+        # The champion's row decides: a division of traffic from before a promotion is not carried out.
+        return _Division(seq, champion.epoch, champion.version, _alone(champion.version), "")
 
-    def _swap(self, wanted: Table) -> None:
-        served: dict[int, Served] = {}
-        for arm in wanted.arms:
-            served[arm.version] = self._resident.get(arm.version) or self._load(arm.version)
+    def _swap(self, wanted: _Division) -> None:
+        served = {arm.version: self._resident.get(arm.version) or self._load(arm.version) for arm in wanted.arms}
         present = self.table
         if present is not None:
             for one in served.values():
                 same_contract(present.champion, one)
-        table = msgspec.structs.replace(wanted, served=served)
-        self.table, self._error = table, None
+        answering = [arm.version for arm in wanted.arms if arm.share > 0]
+        self.table = Table(
+            seq=wanted.seq,
+            epoch=wanted.epoch,
+            arms=wanted.arms,
+            salt=wanted.salt,
+            served=served,
+            champion=served[wanted.champion],
+            sole=answering[0] if len(answering) == 1 else None,
+        )
+        self._error = None
         self._swaps += 1
         # The versions of the table before stay resident, so that a rollback loads nothing.
         keep = served | (present.served if present is not None else {})
@@ -193,3 +200,7 @@ class Router:
     def _follow(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
             self.poll()
+
+
+def _alone(version: int) -> tuple[Arm, ...]:
+    return (Arm(version=version, role="champion", share=1.0),)

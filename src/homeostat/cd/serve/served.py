@@ -5,21 +5,23 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import astuple
-
 from homeostat.cd.serve.batcher import Batcher
 from homeostat.cd.serve.decode import RowDecoder
+from homeostat.cd.serve.quick import quick_scorer
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import DataError, ModelError, RefusedError
 
 if TYPE_CHECKING:
     from homeostat.cd.log import Scored
-    from homeostat.core.model import Model, Predictions, Signature
+    from homeostat.core.model import Model, Signature
 
 INLINE_SECONDS = 0.000_2
 """A model that answers one row faster than this is called on the event loop; a slower one through a batcher."""
 
 INLINE_ROWS = 64
+QUICK_ROWS = 256
+"""Beyond so many rows a table is faster."""
+
 _WARM_CALLS, _WARM_SECONDS = 12, 0.25
 
 
@@ -40,8 +42,7 @@ class Served:
         self.model = model
         self.signature = model.signature
         self.decoder = RowDecoder(self.signature.inputs, self.signature.key)
-        # Without features() and with codes, few rows go to the model without becoming a table first.
-        self._plain = model.manifest.features is None and model.manifest.encoder is not None
+        self._quick = quick_scorer(model, self.decoder)
         golden = model.manifest.golden
         self.seconds = self._measure(golden.rows[0]) if golden is not None and golden.rows else 1.0
         self.inline = self.seconds < INLINE_SECONDS
@@ -54,14 +55,17 @@ class Served:
             DataError: `features` or the model refused these rows.
             ModelError: One of them raised something else, or gave no finite number.
         """
+        if self._quick is not None and len(rows) <= QUICK_ROWS:
+            quick = self._quick(rows)
+            if quick is not None:
+                return quick
         try:
-            found = self._predict(rows)
+            found = self.model.predict(self.decoder.frame(rows))
         except (DataError, ModelError):
             raise
         except Exception as error:  # the user's features and any estimator may raise anything
-            raise ModelError(
-                f"version {self.version} cannot score these rows: {type(error).__name__}: {error}"
-            ) from error
+            what = f"version {self.version} cannot score these rows: {type(error).__name__}: {error}"
+            raise ModelError(what) from error
         values = found.value.tolist()
         if found.score is None:
             return [[value] for value in values]
@@ -76,12 +80,6 @@ class Served:
     def close(self) -> None:
         """Give its thread back."""
         self._batcher.close()
-
-    def _predict(self, rows: list[Any]) -> Predictions:
-        if not self._plain or len(rows) > INLINE_ROWS:
-            return self.model.predict(self.decoder.frame(rows))
-        names = self.decoder.names
-        return self.model.predict_records([dict(zip(names, astuple(row), strict=True)) for row in rows])
 
     def _measure(self, warm_row: dict[str, Any]) -> float:
         rows = self.decoder.rows([warm_row])
