@@ -120,10 +120,29 @@ def report(store: Store, name: str, trigger: str, *, as_json: bool) -> None:
         [(s.step, s.outcome, round((s.ended - s.started).total_seconds(), 3), s.why) for s in steps],
         title=f"run {row.run}: {row.status}",
     )
+    page = _page(store, row.run, steps)
+    if page is not None:
+        print(f"data report: {page}\n")
     if version is not None:
         _print_version(ledger.event(version.seq).event)
     if isinstance(last, ev.Decided):
         print(f"{last.action.replace('_', ' ')}: {last.reason}")
+
+
+def _page(store: Store, run: str, steps: list[ev.StepFinished]) -> Path | None:
+    """The run's data report as a file that a browser opens."""
+    from homeostat.core import codecs
+
+    output = next((step.output for step in steps if step.step == "report"), None)
+    if output is None or not store.artifacts.has(output):
+        return None
+    page = getattr(codecs.decode(store.artifacts.get(output), store.artifacts), "html", None)
+    if not isinstance(page, str):
+        return None
+    path = store.path / "reports" / f"{run}.html"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return path
 
 
 def _print_version(event: Any) -> None:

@@ -33,8 +33,12 @@ def runs(
     as_json: JsonOption = False,
 ) -> None:
     """List pipeline runs."""
+    import msgspec
+
     ledger = open_ledger(store)
-    rows = ledger.runs(loop_name(ledger, loop))[:limit]
+    name = loop_name(ledger, loop)
+    made = {row.run: row.version for row in ledger.versions(name)}
+    rows = [msgspec.structs.replace(row, version=made.get(row.run)) for row in ledger.runs(name)[:limit]]
     if as_json:
         print_json(rows)
         return

@@ -75,7 +75,7 @@ def text(value: Any) -> str:
 
 def asked_by(trigger: Trigger) -> str:
     """A trigger as a clause."""
-    who = f" by {trigger.user}" if trigger.user else ""
+    who = f" (asked by {trigger.user})" if trigger.user else ""
     return f"{trigger.kind}{who}: {trigger.reason}"
 
 

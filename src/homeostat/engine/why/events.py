@@ -74,7 +74,7 @@ def name_of(event: ev.Event) -> str:
 
 
 def _decision(ledger: Ledger, recorded: Recorded, event: ev.Decided) -> Why:
-    because = [event.reason]
+    because = []
     for command in event.commands:
         if isinstance(command, ev.Train):
             because.append(f"a run was ordered for trigger {command.trigger.key}, on labels known by {at(command.now)}")
@@ -83,17 +83,22 @@ def _decision(ledger: Ledger, recorded: Recorded, event: ev.Decided) -> Why:
             because.append(f"people were told: {command.message}")
     because += [one_line(fact) for fact in _followed(ledger, recorded)]
     facts = {"about": event.about, "action": event.action, "acted": text(event.fired), "decided": at(recorded.time)}
-    head = "Not acted upon" if not event.fired else _DID.get(event.action, event.action).capitalize()
-    if event.about == "policy":
-        head = "Retraining was decided" if event.fired else "No retraining was decided"
     return Why(
         subject=f"decision @{recorded.seq} of loop {event.loop}",
-        answer=f"{head}: {event.reason}.",
+        answer=_answer(event),
         because=tuple(because),
         facts=facts | flat(event.evidence),
         cause=_cause(ledger, recorded),
         see=tuple([f"@{recorded.cause}"] if recorded.cause else []),
     )
+
+
+def _answer(event: ev.Decided) -> str:
+    if event.about == "policy":
+        return f"{'Retraining' if event.fired else 'No retraining'} was decided: {event.reason}."
+    if not event.fired:
+        return f"{event.reason[:1].upper()}{event.reason[1:]}."
+    return f"{_DID.get(event.action, event.action).capitalize()}: {event.reason}."
 
 
 def _observation(ledger: Ledger, recorded: Recorded, event: ev.Observed) -> Why:

@@ -21,7 +21,7 @@ def of_run(ledger: Ledger, row: RunRow) -> Why:
     trigger = started.trigger
     records = ledger.steps(row.run)
     steps = [record.event for record in records if isinstance(record.event, ev.StepFinished)]
-    because = [f"it was started by {asked_by(trigger)}"]
+    because = [f"it was started by the trigger {asked_by(trigger)}"]
     if started.resumes:
         because.append(f"it resumes run {started.resumes}")
     because += [f"step {step.step} {_OUTCOME[step.outcome]}: {step.why or step.error or ''}" for step in steps]

@@ -33,7 +33,7 @@ def of_version(ledger: Ledger, loop: str, number: int) -> Why:
     event = registered.event
     if not isinstance(event, ev.VersionRegistered):
         raise NotFoundError(f"version {number} has no registration in the ledger", hint="`homeostat verify` checks it")
-    story = [f"it was trained because of {asked_by(event.trigger)}"]
+    story = [f"it was trained by the trigger {asked_by(event.trigger)}"]
     story += [gate_line(gate) for gate in event.gates] or ["no gate ran, which is no pass"]
     fate = [record for record in ledger.events(loop=loop, kinds=_FATE, after=row.seq - 1) if _concerns(record, number)]
     story += [line for record in fate if (line := _line(record, number))]
@@ -60,7 +60,9 @@ def _numbers(row: VersionRow, event: ev.VersionRegistered) -> dict[str, str]:
         "parent": f"version {event.parent}" if event.parent is not None else "none",
         "how": event.how,
         "trained rows": text(event.trained_rows),
-        "window": f"{event.window_start or 'unknown'} to {event.window_end or 'unknown'}",
+        "window": " to ".join(
+            f"{end:%Y-%m-%d %H:%M}" if end else "unknown" for end in (event.window_start, event.window_end)
+        ),
         "bundle": event.manifest,
     }
     for metric in sorted(event.train_metrics.keys() | event.test_metrics.keys()):
