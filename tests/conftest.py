@@ -9,6 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from homeostat.core.store import Store
+    from tests.engine.played import Played
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -32,6 +33,14 @@ def pytest_report_header() -> str:
 def shared_data() -> Path:
     """The folder with Elec2 and the bike rentals; for tests marked `shared_data`."""
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """A recorded live run with a real server and real training; made once for all tests of a process."""
+    from tests.engine.played import play
+
+    return play(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture

@@ -45,13 +45,13 @@ class Stream:
             unit = f"u{self.count}"
             self.count += 1
             chosen = assign(arms, salt, unit)
-            scores = {
-                arm.version: float(1 - truth[row] if wrong[arm.version][row] else truth[row]) for arm in arms
-            }
+            scores = {arm.version: float(1 - truth[row] if wrong[arm.version][row] else truth[row]) for arm in arms}
             said = {version: [score > 0.5, 1 - score, score] for version, score in scores.items()}
             own = {chosen.version: said[chosen.version]}
             others = tuple(version for version in said if version != chosen.version)
-            record = RowRecord(id=unit, arm=chosen.version, propensity=chosen.share, features={"x": row}, predictions=own)
+            record = RowRecord(
+                id=unit, arm=chosen.version, propensity=chosen.share, features={"x": row}, predictions=own
+            )
             self.log.append(PredictionRecord(request=unit, time=moment, rows=[record], awaits=others))
             for version in others:
                 shadow = {"version": version, "ids": [unit], "predictions": [said[version]]}

@@ -88,19 +88,24 @@ class Policy(msgspec.Struct, frozen=True, tag_field="when"):
             >>> policy = drift(psi=0.2).cooldown("3d")
         """
         duration(period)
-        return Cooldown(policy=self, period=period)
+        return Cooldown(policy=self._known, period=period)
 
     def warmup(self, period: str) -> Warmup:
         """Stay quiet for a while after the loop was first started."""
         duration(period)
-        return Warmup(policy=self, period=period)
+        return Warmup(policy=self._known, period=period)
 
     def at_most(self, times: int, per: str) -> AtMost:
         """Fire no more than `times` (1..100) in any stretch of length `per`."""
         duration(per)
-        if not 1 <= times <= 100:  # noqa: PLR2004 - the bound of the history that is kept
+        if not 1 <= times <= 100:
             raise LoopError(f"at_most({times}) is out of range", hint="choose 1 to 100 times")
-        return AtMost(policy=self, times=times, per=per)
+        return AtMost(policy=self._known, times=times, per=per)
+
+    @property
+    def _known(self) -> AnyPolicy:
+        """Itself, as one of the policies that there are."""
+        return self  # type: ignore[return-value]
 
     @property
     def label(self) -> str:
@@ -149,7 +154,7 @@ class Every(Policy, tag="every", frozen=True, kw_only=True):
     def _next(self, moment: datetime) -> datetime:
         if not _is_cron(self.schedule):
             return moment + duration(self.schedule)
-        from cronsim import CronSim  # noqa: PLC0415 - not needed to declare a loop
+        from cronsim import CronSim
 
         upcoming: datetime = next(CronSim(self.schedule, moment.astimezone(ZoneInfo(self.zone))))
         return upcoming.astimezone(moment.tzinfo)
@@ -164,7 +169,9 @@ class Rows(Policy, tag="rows", frozen=True, kw_only=True):
         """Fires when so many labelled rows are new since the last training."""
         new = seen.trainable - history.trainable
         evidence = {"new_rows": new, "threshold": self.count, "trainable": seen.trainable}
-        return Reading(fired=new >= self.count, reason=f"{new:,} new labelled rows of {self.count:,}", evidence=evidence)
+        return Reading(
+            fired=new >= self.count, reason=f"{new:,} new labelled rows of {self.count:,}", evidence=evidence
+        )
 
 
 class NewVersion(Policy, tag="new_version", frozen=True, kw_only=True):
@@ -339,9 +346,7 @@ class AtMost(_Wrapped, tag="at_most", frozen=True, kw_only=True):
         return f"fired {recent} times in {self.per} already" if recent >= self.times else None
 
 
-AnyPolicy = (
-    Never | Every | Rows | NewVersion | Drift | Degraded | Any_ | All_ | Vote | Cooldown | Warmup | AtMost
-)
+AnyPolicy = Never | Every | Rows | NewVersion | Drift | Degraded | Any_ | All_ | Vote | Cooldown | Warmup | AtMost
 
 
 def never() -> Never:
@@ -450,7 +455,7 @@ def _is_cron(schedule: str) -> bool:
 
 
 def _check_cron(schedule: str, zone: str) -> None:
-    from cronsim import CronSim, CronSimError  # noqa: PLC0415 - only for cron schedules
+    from cronsim import CronSim, CronSimError
 
     try:
         CronSim(schedule, datetime(2000, 1, 1, tzinfo=ZoneInfo(zone)))

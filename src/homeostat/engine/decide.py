@@ -162,7 +162,7 @@ def _put_on_its_way(
     plan = state.rules.deploy
     if not isinstance(plan, Canary):
         return _decision(state, "promote", "candidate", reason, evidence, (), *_crown(state, version, reason))
-    assert state.champion is not None  # noqa: S101 - a trial needs a champion to be compared with; callers checked
+    assert state.champion is not None
     trial = Trial(challenger=version, champion=state.champion, stage=0, veto=veto)
     details = {"shadow_rows": plan.shadow_rows, "steps": list(plan.steps), "horizon": plan.horizon}
     loop = state.rules.loop
@@ -253,7 +253,7 @@ def _on_cancel_request(state: State, recorded: Recorded, event: ev.CancelRequest
     return _refusal(state, "nothing is in flight", evidence)
 
 
-def _decision(  # noqa: PLR0913 - the parts of a decision
+def _decision(
     state: State,
     action: ev.Action,
     about: str,
@@ -279,7 +279,7 @@ def _refusal(state: State, reason: str, evidence: dict[str, Any]) -> Decision:
     return _decision(state, "keep", "request", f"refused: {reason}", evidence, fired=False)
 
 
-def _retrain(  # noqa: PLR0913 - a trigger is all of these
+def _retrain(
     state: State, recorded: Recorded, kind: str, reason: str, evidence: dict[str, Any], user: str | None = None
 ) -> Decision:
     loop = state.rules.loop
@@ -307,9 +307,7 @@ def _arms_at(state: State, trial: Trial, share: float, stage: int, pairs: int) -
     )
     loop = state.rules.loop
     reason = f"version {trial.challenger} as {role}" + (f" with {share:.0%}" if share else "")
-    return ev.ArmsSet(
-        loop=loop, arms=arms, salt=f"{loop}/{trial.challenger}", reason=reason, stage=stage, pairs=pairs
-    )
+    return ev.ArmsSet(loop=loop, arms=arms, salt=f"{loop}/{trial.challenger}", reason=reason, stage=stage, pairs=pairs)
 
 
 def _ended(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from homeostat.core.ledger import Ledger, Lease, Recorded, Transaction
+    from homeostat.core.ledger import Lease, Ledger, Recorded, Transaction
 
 
 def ended_key(trigger: str) -> str:
@@ -120,7 +120,8 @@ def replayed(rules: Rules, recorded: Iterable[Recorded]) -> list[tuple[int, Deci
     Returns:
         Each decision with the ledger number of the event that it was made upon.
     """
-    state, decisions = State(rules=rules), []
+    state = State(rules=rules)
+    decisions: list[tuple[int, Decision]] = []
     for one in recorded:
         if one.cause is not None:
             continue

@@ -11,9 +11,9 @@ import getpass
 import os
 import socket
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from homeostat.ci.collect import collect
+from homeostat.ci.collect import Collected, collect
 from homeostat.core import events as ev
 from homeostat.core.clock import Clock, SystemClock, duration, pause, stopwatch
 from homeostat.core.errors import ConflictError, InternalError, RefusedError, RetryableError
@@ -25,7 +25,6 @@ from homeostat.engine.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from homeostat.core.ledger import Lease, Recorded
     from homeostat.core.store import Store
@@ -157,7 +156,7 @@ class Live:
             pause(0.01)
         return state
 
-    def collect(self) -> ev.RowsAppended | None:
+    def collect(self) -> Collected:
         """Take in what is new at the source."""
         table = self.watch.table
         return collect(self.loop.source, table, self.store.ledger, self.loop.name, self.clock)

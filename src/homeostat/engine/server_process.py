@@ -27,7 +27,7 @@ def main() -> int:
         where = {"host": options.host, "port": options.port, "header_clock": options.played}
         serve(options.store, loop.name, loop.features, **where)
     except HomeostatError as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     return 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,7 +12,7 @@ from homeostat.core.events import Trigger
 from homeostat.ct.when import AnyPolicy, History
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from homeostat.core.ledger import Recorded
 
@@ -169,7 +169,7 @@ def _decided(state: State, recorded: Recorded, event: ev.Decided) -> dict[str, o
     return {"inflight": train.trigger, "history": msgspec.structs.replace(state.history, fires=fires)}
 
 
-_CHANGES = {
+_CHANGES: dict[type[ev.Event], Callable[[State, Recorded, Any], dict[str, object]]] = {
     ev.LoopStarted: _started,
     ev.LoopStopped: _stopped,
     ev.Observed: _observed,

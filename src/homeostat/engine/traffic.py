@@ -122,7 +122,9 @@ class Traffic:
     def answered(self, since: datetime) -> Counter[int]:
         """How many rows each version answered at or after a time."""
         arms = self._arms[: len(self)][self._times[: len(self)] >= microsecond(since)]
-        return Counter({int(version): int(count) for version, count in zip(*np.unique(arms, return_counts=True), strict=True)})
+        return Counter(
+            {int(version): int(count) for version, count in zip(*np.unique(arms, return_counts=True), strict=True)}
+        )
 
     def _take_predictions(self, record: PredictionRecord, arrived: Arrived) -> None:
         moment = microsecond(record.time)
@@ -209,9 +211,7 @@ class Traffic:
         self._scores = {version: known[cut:] for version, known in self._scores.items() if version in self._asked}
 
 
-def training_rows(
-    labelled: list[Labelled], signature: Signature, spec: TableSpec, dtype: pl.DataType
-) -> pl.DataFrame:
+def training_rows(labelled: list[Labelled], signature: Signature, spec: TableSpec, dtype: pl.DataType) -> pl.DataFrame:
     """Labelled rows in the types of the training table."""
     rows = signature.decode(features for features, _, _ in labelled)
     assert spec.target is not None

@@ -1,4 +1,4 @@
-"""The trainer as the engine sees it: runs are carried out in a child process, or in this one, until they are recorded."""
+"""The trainer as the engine sees it: runs happen in a child process, or in this one, until they are recorded."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ class Trainer:
             end_training(self._store, self._feed, self._clock, key, "failed", str(error))
 
     def _busy(self) -> bool:
-        return self._child.running if isinstance(self._place, Process) else bool(self._thread and self._thread.is_alive())
+        return (
+            self._child.running if isinstance(self._place, Process) else bool(self._thread and self._thread.is_alive())
+        )
 
     def _again(self, key: str, lease: Lease | None) -> None:
         """The process died, or ended the run without a record of it."""

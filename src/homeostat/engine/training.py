@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from homeostat.core.store import Store
     from homeostat.loop import Loop
 
+
 def carry_out(
     store: Store,
     loop: Loop,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from homeostat.cd import guardrails
+from homeostat.cd.deploy import Canary
 from homeostat.cd.judge import JudgeConfig
 from homeostat.cd.monitor import Champion, MonitorConfig, ServiceCounts, observe
 from homeostat.cd.pairs import judge_trial
@@ -15,7 +16,6 @@ from homeostat.engine.traffic import Labelled, Traffic, training_rows
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from homeostat.cd.deploy import Canary
     from homeostat.core.ledger import Ledger
     from homeostat.core.store import Store
     from homeostat.engine.state import State
@@ -45,8 +45,9 @@ class Watch:
 
     def resume(self, ledger: Ledger) -> None:
         """Go on after the last recorded observation."""
-        seen = [one.event.now for one in ledger.events(loop=self._loop.name, kinds=(ev.Observed,))]
-        self.since = seen[-1] if seen else None
+        for recorded in ledger.events(loop=self._loop.name, kinds=(ev.Observed,)):
+            if isinstance(recorded.event, ev.Observed):
+                self.since = recorded.event.now
 
     def take(self) -> int:
         """Read the log on; gives the number of records."""
@@ -92,7 +93,7 @@ class Watch:
 
     def _judgement(self, state: State, champion: Champion, now: datetime) -> ev.Judgement | None:
         trial, plan = state.trial, state.rules.deploy
-        if trial is None or trial.started is None:
+        if trial is None or trial.started is None or not isinstance(plan, Canary):
             return None
         outcomes = self.traffic.outcomes(since=trial.started)
         scores = [outcomes.predictions.get(version) for version in (trial.champion, trial.challenger)]

@@ -24,9 +24,9 @@ def main() -> int:
         for line in sys.stdin:
             carry_out(store, loop, line.strip(), played=options.played)
     except HomeostatError as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         return error.exit_code
-    except Exception:  # the engine reads the end of this log
+    except Exception:  # noqa: BLE001 - the engine reads the end of this log
         traceback.print_exc()
         return 1
     return 0

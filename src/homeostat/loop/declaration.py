@@ -43,7 +43,7 @@ class Loop:
             training and in serving; None uses the raw columns.
         model: Any scikit-learn estimator; None picks a sensible one for the schema.
         metric: What counts, for example `roc_auc`, `log_loss`, `mae`; None picks one for the task.
-        gates: What a candidate has to pass. The checks of the promises (NaN, tied, under-sampled, changed schema) always
+        gates: What a candidate has to pass. The checks of the promises (NaN, tied, too few rows, changed schema) always
             run as well.
         deploy: How a candidate becomes the champion.
         when: When to retrain.

@@ -55,7 +55,7 @@ def split(rows: pl.DataFrame, validation: Validation, *, test: str | float = 0.2
     return {"train": parts.train, "test": parts.test, "info": parts.info}
 
 
-def model(  # noqa: PLR0913 - everything that a model depends on
+def model(
     split: dict[str, Any],
     validation: Validation,
     *,
@@ -88,7 +88,7 @@ def model(  # noqa: PLR0913 - everything that a model depends on
     )
 
 
-def online_model(  # noqa: PLR0913 - everything that a model depends on
+def online_model(
     split: dict[str, Any],
     validation: Validation,
     champion: Bundle | None,
@@ -117,7 +117,7 @@ def online_model(  # noqa: PLR0913 - everything that a model depends on
     return learned.bundle
 
 
-def evaluation(  # noqa: PLR0913 - everything that an evaluation depends on
+def evaluation(
     model: Bundle,
     split: dict[str, Any],
     champion: Bundle | None,

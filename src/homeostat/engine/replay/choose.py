@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from numpy.typing import NDArray
+
 _CHOSEN_ON = 0.6
 _DRAWS = 2_000
 _NEVER = "never"
@@ -37,8 +39,7 @@ def compare(results: Sequence[PolicyResult]) -> Comparison:
     chosen = min(results, key=lambda result: (_loss(result.blocks[:cut]), result.retrains))
     if chosen is baseline:
         verdict = "do not retrain: no policy did better than the first model on the first 60 % of the history"
-        numbers = {"difference": 0.0, "low": 0.0, "high": 0.0, "evidence": False}
-        return Comparison(chosen=chosen.name, verdict=f"{verdict}. {_humbling(chosen)}".rstrip(), **numbers)
+        return _comparison(chosen, verdict, 0.0, 0.0, 0.0, evidence=False)
     rows = np.array([block.rows for block in chosen.blocks[cut:]], dtype=np.float64)
     gaps = np.array([a.loss - b.loss for a, b in zip(chosen.blocks[cut:], baseline.blocks[cut:], strict=True)])
     difference = float((gaps * rows).sum() / rows.sum())
@@ -51,8 +52,16 @@ def compare(results: Sequence[PolicyResult]) -> Comparison:
         verdict = f"do not retrain: {chosen.name!r} was best at first and did harm later ({share})"
     else:
         verdict = f"no evidence that {chosen.name!r} pays: {share}"
-    numbers = {"difference": difference, "low": low, "high": high, "evidence": evidence}
-    return Comparison(chosen=chosen.name, verdict=f"{verdict}. {_humbling(chosen)}".rstrip(), **numbers)
+    return _comparison(chosen, verdict, difference, low, high, evidence=evidence)
+
+
+def _comparison(
+    chosen: PolicyResult, verdict: str, difference: float, low: float, high: float, *, evidence: bool
+) -> Comparison:
+    told = f"{verdict}. {_humbling(chosen)}".rstrip()
+    return Comparison(
+        chosen=chosen.name, difference=difference, low=low, high=high, evidence=evidence, verdict=told
+    )
 
 
 def _humbling(chosen: PolicyResult) -> str:
@@ -65,7 +74,7 @@ def _loss(blocks: Sequence[Block]) -> float:
     return sum(block.loss * block.rows for block in blocks) / max(1, sum(block.rows for block in blocks))
 
 
-def _interval(gaps: np.ndarray, rows: np.ndarray) -> tuple[float, float]:  # type: ignore[type-arg]
+def _interval(gaps: NDArray[np.float64], rows: NDArray[np.float64]) -> tuple[float, float]:
     count = len(gaps)
     length = max(1, round(count ** (1 / 3)))
     random = np.random.default_rng(0)

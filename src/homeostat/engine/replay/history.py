@@ -54,7 +54,7 @@ class History:
     def __init__(self, loop: Loop, rows: pl.DataFrame) -> None:
         spec = loop.source.spec
         assert spec.target is not None
-        self.loop, self.spec = loop, spec
+        self.loop, self.spec, self.target = loop, spec, spec.target
         self.rows = rows.drop_nulls(spec.target).sort(spec.time, *spec.key, maintain_order=True)
         if not self.rows.height:
             raise DataError("there is no labelled history to replay", hint="`homeostat run` collects some")
@@ -98,12 +98,10 @@ class History:
         parts = split(loop.how.select(heard, self.spec.time, now), self.spec, test=loop.test)
         settings: dict[str, Any] = {"schema": self.schema, "now": now, "loop": loop.name, "seed": loop.seed}
         weights = loop.how.weights(parts.train, self.spec.time, now)
-        bundle = train(
-            parts.train, parts.test, model=loop.model, features=loop.features, weights=weights, **settings
-        )
+        bundle = train(parts.train, parts.test, model=loop.model, features=loop.features, weights=weights, **settings)
         model = bundle.model(loop.features)
         metric = loop.metric_for(model.signature)
-        target = parts.test[self.spec.target].to_numpy()
+        target = parts.test[self.target].to_numpy()
         return Trained(
             model=model,
             reference=score(metric, target, model.predict(parts.test), model.signature.classes),

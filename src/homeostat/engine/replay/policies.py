@@ -31,7 +31,7 @@ def standard_policies(
         "every 7d": when.every("7d"),
         f"rows {volume:,}": when.rows(volume),
         "drift psi 0.2": when.drift(psi=0.2).cooldown("7d"),
-        f"degraded {metric} {drop:g}": when.degraded(**{metric: drop}).cooldown("7d"),
+        f"degraded {metric} {drop:g}": when.Degraded(metric=metric, drop=drop).cooldown("7d"),
     }
     if declared is not None and declared not in policies.values():
         policies["this loop's"] = declared

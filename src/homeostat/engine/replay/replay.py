@@ -101,7 +101,9 @@ def _cuts(history: History, warmup: str | float, block: str) -> list[datetime]:
     step = duration(block)
     count = int((end - start - lead) / step) + 1
     if count < _FEWEST_BLOCKS:
-        what = f"{count} blocks of {block} fit between {start + lead:%Y-%m-%d} and {end:%Y-%m-%d}, too few to compare on"
+        what = (
+            f"{count} blocks of {block} fit between {start + lead:%Y-%m-%d} and {end:%Y-%m-%d}, too few to compare on"
+        )
         raise DataError(what, hint="choose a shorter block or warm-up, or collect more history")
     return [start + lead + step * place for place in range(count + 1)]
 
@@ -127,8 +129,7 @@ class _Player:
         self.feed.give(start, time=self.cuts[0])
         self._train(self.cuts[0])
         spans = list(zip(self.cuts, self.cuts[1:], strict=False))
-        blocks = [self._block(*span) for span in spans]
-        blocks = [block for block in blocks if block is not None]
+        blocks = [block for span in spans if (block := self._block(*span)) is not None]
         said = self._said(self.begin)
         cut = self.history.between(held_back_from(blocks), self.cuts[-1])[0]
         rows = sum(block.rows for block in blocks)
@@ -269,4 +270,3 @@ class _Player:
 
 def _column(mask: NDArray[np.bool_], like: NDArray[np.float64]) -> NDArray[np.bool_]:
     return mask if like.ndim == 1 else mask[:, None]
-
