@@ -7,15 +7,17 @@ alarms, and neither does a change in the number of rows: only shares are compare
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
+from homeostat.core.errors import DataError
 from homeostat.core.events import Signal, SignalKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -109,6 +111,49 @@ def compare(
             )
         )
     return signals
+
+
+def calibrate(blocks: Sequence[Profile], *, between: int = 30, floor: float = 0.1) -> dict[str, float]:
+    """Thresholds for `DriftConfig.thresholds` that history itself passes about once in so many blocks.
+
+    Each block is compared with all the others together; columns that move by nature, with the time of day or the
+    weather, get a higher threshold, all in proportion, so that any column alarms in about one block of `between`.
+
+    Args:
+        blocks: Profiles of stretches of the reference period as long as those to be watched, in the same bins; at
+            least three, better `between` or more. With fewer the largest distance seen is the threshold.
+        between: Blocks between two false alarms.
+        floor: No threshold is below this.
+
+    Returns:
+        Column name to PSI above noise (nats).
+
+    Raises:
+        DataError: There are fewer than three blocks.
+    """
+    if len(blocks) < 3:
+        raise DataError(f"{len(blocks)} blocks are too few to calibrate on", hint="cut the history into more blocks")
+    names = [name for name, column in blocks[0].columns.items() if column.kind in ("number", "category")]
+    excess = np.array(
+        [[_excess(one.columns[name], rest.columns[name]) for name in names] for one, rest in _others(blocks)]
+    )
+    typical = np.maximum(np.quantile(excess, 0.5, axis=0), floor / 10)
+    scale = float(np.quantile((excess / typical).max(axis=1, initial=0.0), 1 - 1 / between, method="higher"))
+    return {name: max(floor, float(scale * size)) for name, size in zip(names, typical, strict=True)}
+
+
+def _others(blocks: Sequence[Profile]) -> Iterator[tuple[Profile, Profile]]:
+    """Each block with the merge of all others, in two passes."""
+    after = list(accumulate(reversed(blocks)))[::-1]
+    before = list(accumulate(blocks))
+    for place, block in enumerate(blocks):
+        sides = ([before[place - 1]] if place else []) + ([after[place + 1]] if place + 1 < len(blocks) else [])
+        yield block, sum(sides[1:], sides[0])
+
+
+def _excess(block: ColumnProfile, rest: ColumnProfile) -> float:
+    measured = distance(rest, block)
+    return measured.psi - measured.noise
 
 
 def distance(before: ColumnProfile, after: ColumnProfile) -> Distance:
