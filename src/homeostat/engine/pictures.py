@@ -129,7 +129,7 @@ def policies(costs: Sequence[PolicyCost], *, title: str, unit: str = "mean loss 
         colours = [PALETTE[0] if one.chosen else "#a9bccb" for one in costs]
         losses = [one.loss for one in costs]
         reach = [value for one in costs for value in (one.loss, one.low, one.high) if value is not None]
-        floor, top = min(reach), max(reach)
+        floor, top = min(reach, default=0.0), max(reach, default=1.0)
         span = (top - floor) or max(abs(top), 1e-9)
         left.hlines(places, floor - 0.15 * span, losses, color=colours, linewidth=1.5, alpha=0.6)
         left.scatter(losses, places, color=colours, s=64, zorder=3)
@@ -191,9 +191,8 @@ def shares(
 def _stretches(
     changes: Sequence[tuple[datetime, Mapping[int, float]]], end: datetime
 ) -> Iterator[tuple[datetime, datetime, Mapping[int, float]]]:
-    ends = [*(time for time, _ in changes[1:]), end]
-    for (start, division), stop in zip(changes, ends, strict=True):
-        yield start, stop, division
+    for place, (start, division) in enumerate(changes):
+        yield start, changes[place + 1][0] if place + 1 < len(changes) else end, division
 
 
 def _reigns(
