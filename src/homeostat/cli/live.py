@@ -57,7 +57,8 @@ def up(
         _tell(recorded, as_json=as_json)
 
     live = Live(Store.open(store), declared, host=host, port=port, on_decision=tell)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, _interrupt)
     try:
         with live:
             if not as_json:

@@ -68,6 +68,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show where the loop stands."""
+    from homeostat.cd.serve import read_endpoint
     from homeostat.core import events as ev
     from homeostat.engine.why.events import one_line
 
@@ -77,10 +78,13 @@ def status(
     newest = {kind: list(ledger.events(loop=name, kinds=(kind,)))[-1:] for kind in (ev.Decided, ev.Observed)}
     decided, observed = newest[ev.Decided], newest[ev.Observed]
     found_runs = ledger.runs(name)
+    holder = in_charge(ledger, name)
+    endpoint = read_endpoint(store, name) if holder else None
     facts: dict[str, Any] = {
         "loop": name,
+        "url": endpoint.url if endpoint else None,
         "events": ledger.newest(),
-        "in_charge": in_charge(ledger, name),
+        "in_charge": holder,
         "champion": champion,
         "arms": arms.event.arms if arms and isinstance(arms.event, ev.ArmsSet) else (),
         "versions": len(ledger.versions(name)),
@@ -95,6 +99,7 @@ def status(
     shown = {
         "loop": name,
         "in charge": facts["in_charge"] or "nobody (`homeostat up` takes charge)",
+        "serving at": facts["url"] or "nowhere",
         "champion": f"version {champion.version} since {champion.since:%Y-%m-%d %H:%M}" if champion else "none yet",
         "traffic": ", ".join(f"version {arm.version} {arm.role} {arm.share:.0%}" for arm in facts["arms"]) or "none",
         "versions, runs": f"{facts['versions']}, {facts['runs']}",
