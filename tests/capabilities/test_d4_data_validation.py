@@ -1,13 +1,23 @@
-"""D4: a corrupt batch gets zero predictions and an anomaly record."""
+"""D4: corrupt rows are stopped before retraining and before batch prediction, with an anomaly record."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
 import polars as pl
 import pytest
+from sklearn.linear_model import LogisticRegression
 
+from homeostat import FrameSource, Loop, where
 from homeostat.cd.infer import infer_recorded
+from homeostat.core import events as ev
+from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import SchemaError
 from homeostat.core.events import Decided
+from homeostat.engine.feed import Feed
+from homeostat.engine.state import Rules
+from homeostat.engine.training import carry_out
 from tests.cd.serving import LOOP, NOON, bundle, flights, promote, register
 
 
@@ -42,3 +52,54 @@ def test_a_good_batch_is_predicted_and_leaves_no_such_record(store, tmp_path):
     assert done.rows == 200
     assert pl.read_parquet(tmp_path / "out.parquet").height == 200
     assert list(store.ledger.events(loop=LOOP, kinds=(Decided,))) == []
+
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def history(count: int = 2_000) -> pl.DataFrame:
+    random = np.random.default_rng(0)
+    x = random.normal(size=count)
+    frame = pl.DataFrame({"id": range(count), "x": x, "y": (x + random.normal(size=count) > 0).astype(int)})
+    at = pl.lit(START) + pl.duration(minutes=pl.col("id"))
+    return frame.with_columns(at.alias("at"), (at + pl.duration(minutes=5)).alias("known"))
+
+
+def retrain(store, rows, day):
+    """Ask for a run on these rows beside what the table holds already."""
+    now = START + timedelta(days=day)
+    source = FrameSource(rows, time="at", key="id", target="y", label_time="known")
+    loop = Loop(name="world", source=source, model=LogisticRegression(), where=where.Local())
+    feed = Feed(store.ledger, Rules(loop="world", when=loop.when, deploy=loop.deploy))
+    feed.give(ev.RetrainRequested(loop="world", user="ada", reason="new rows", request=f"request-{day}"), time=now)
+    return carry_out(store, loop, feed.catch_up().inflight.key, clock=VirtualClock(now))
+
+
+def later(rows):
+    """The same rows as they would come three days on."""
+    moved = rows.with_columns(id=pl.col("id") + 10_000, at=pl.col("at") + timedelta(days=3))
+    return moved.with_columns(known=pl.col("at") + timedelta(minutes=5))
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "named"),
+    [
+        (lambda rows: rows.with_columns(x=pl.lit(None, pl.Float64)), "column 'x' is null, and never was"),
+        (lambda rows: rows.with_columns(x=pl.lit(float("inf"))), "column 'x' holds inf in row 1"),
+        (lambda rows: rows.with_columns(x=pl.lit("high")), "column 'x' holds Float64 in the table and String"),
+        (lambda rows: rows.drop("x"), "column 'x' is missing"),
+    ],
+    ids=["null where never null", "infinite", "mistyped", "missing"],
+)
+def test_corrupt_rows_stop_a_retraining_and_leave_a_record(store, corrupt, named):
+    assert retrain(store, history(), day=3) == 1
+    assert retrain(store, later(history()).pipe(corrupt), day=6) is None
+    assert [one.version for one in store.ledger.versions("world")] == [1]
+    (ended,) = (one.event for one in store.ledger.events(loop="world", kinds=(ev.TrainingEnded,)))
+    assert ended.status == "stopped"
+    assert named in ended.error
+
+
+def test_good_rows_are_retrained_on(store):
+    assert retrain(store, history(), day=3) == 1
+    assert retrain(store, later(history()), day=6) == 2
