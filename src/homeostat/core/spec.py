@@ -61,6 +61,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     spec: TableSpec
 
+    def __fingerprint__(self) -> tuple[str, TableSpec]:
+        """What stands for a snapshot in cache keys: its rows and their meaning, not where and how they are stored."""
+        return self.digest, self.spec
+
 
 def table_spec(
     time: str,

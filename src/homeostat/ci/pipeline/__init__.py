@@ -4,6 +4,7 @@ from homeostat.ci.pipeline.environment import current_environment
 from homeostat.ci.pipeline.explain import Explanation, StepWhy, explain
 from homeostat.ci.pipeline.graph import Step, step
 from homeostat.ci.pipeline.pipeline import Pipeline, Run
+from homeostat.ci.pipeline.progress import progress_bar
 from homeostat.ci.pipeline.record import mark_interrupted
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "current_environment",
     "explain",
     "mark_interrupted",
+    "progress_bar",
     "step",
 ]

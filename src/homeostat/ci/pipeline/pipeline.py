@@ -178,9 +178,9 @@ class Pipeline:
             flights=flights,
             recorder=recorder,
             codes={name: name_code(each) for name, each in self._graph.steps.items()},
-            inputs={name: name_value(value) for name, value in all_inputs.items()},
+            inputs={name: name_value(value, store.artifacts) for name, value in all_inputs.items()},
             settings={
-                name: {setting: name_value(value) for setting, value in values.items()}
+                name: {setting: name_value(value, store.artifacts) for setting, value in values.items()}
                 for name, values in resolved.items()
             },
             resumed=before.steps,

@@ -12,7 +12,7 @@ from homeostat.ci.pipeline.explain import NOT_CACHED, why_it_ran
 from homeostat.ci.pipeline.values import Value, check_declared, step_error
 from homeostat.core import codecs, faults
 from homeostat.core import events as ev
-from homeostat.core.errors import DataError, HomeostatError
+from homeostat.core.errors import CodecError, DataError, HomeostatError
 from homeostat.core.fingerprint import FingerprintError, code_fingerprint, fingerprint_parts, printable
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from homeostat.ci.pipeline.flights import Flights
     from homeostat.ci.pipeline.graph import Graph, Step
     from homeostat.ci.pipeline.record import Recorder
+    from homeostat.core.artifacts import Blobs
     from homeostat.core.clock import Clock
     from homeostat.core.store import Store
 
@@ -61,12 +62,16 @@ class Done:
     error: BaseException | None = None
 
 
-def name_value(value: Any) -> Named:
-    """Name an input or a setting; one that cannot be named says why."""
+def name_value(value: Any, blobs: Blobs) -> Named:
+    """Name an input or a setting, by what it holds or by its stored form; one that has neither says why."""
     try:
         total, parts = fingerprint_parts(value)
     except FingerprintError as error:
-        return Named(value, "", "unnamed", problem=error.what)
+        try:
+            stored = hashlib.sha256(codecs.encode(value, blobs)).hexdigest()
+        except CodecError:
+            return Named(value, "", "unnamed", problem=error.what)
+        return Named(value, stored, stored)
     return Named(value, total, printable(value) or total, parts)
 
 
