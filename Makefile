@@ -47,7 +47,7 @@ bench-startup: $(READY) ## import and --help in milliseconds, beside a bare Pyth
 bench-pipeline: $(READY) $(PEERS)/.ready ## the pipeline engine beside plain functions, Kedro and Dagster
 	$(PY) benchmarks/pipeline.py --peers $(PEERS)/bin/python
 
-bench-judge: $(READY) ## 1,000 simulated canaries of every kind: errors, power and labels of the judge (3 minutes)
+bench-judge: $(READY) ## 1,000 simulated canaries of every kind: errors, power and labels of the judge (minutes)
 	$(PY) benchmarks/judge.py
 
 bench-drift: $(READY) ## false alarms, detected shifts and milliseconds of drift

@@ -99,8 +99,7 @@ def observe(
         champion: What is known of the champion; None while there is none.
         rows: Raw inputs of the block's requests.
         predictions: The champion's output on `rows`: scores (n, classes) or values (n,).
-        outcomes: The recent requests with their labels, the block's among them; enough of them for
-            `config.window.rows` matured ones.
+        outcomes: The recent requests with their labels, enough for `config.window.rows` matured ones.
         service: What the server counted.
         since: Time of the last observation, for the number of labels that arrived after it.
         newest: Newest event time seen.
@@ -110,26 +109,23 @@ def observe(
         config: Thresholds.
 
     Returns:
-        One signal for everything that was looked at, alarmed or not, and one `Performance` for each version with
-        matured labels, the champion's first.
+        A signal for all that was looked at, alarmed or not, and a `Performance` per version, the champion's first.
     """
     rule = config or MonitorConfig()
+    counts = _counts(rows, outcomes, since, now)
     performance = [] if champion is None or outcomes is None else measure(champion, outcomes, now, rule.window)
     signals = [
         *_input_signals(champion, rows, predictions, rule),
         *_performance_signals(champion, performance, rule),
         *_age_signals(champion, newest, now, rule),
         *_service_signals(service, rule),
+        *_new_data_signals(counts),
     ]
-    count = 0 if rows is None else rows.height
-    labelled = 0 if outcomes is None else labelled_between(outcomes.label_times, since, now)
-    signals.append(Signal(kind="new_data", subject="rows", value=float(count), n=count))
-    signals.append(Signal(kind="new_data", subject="labels", value=float(labelled), n=labelled))
     return Observed(
         loop=loop,
         now=now,
-        rows=count,
-        labelled=labelled,
+        rows=counts["rows"],
+        labelled=counts["labels"],
         trainable=trainable,
         newest=newest,
         signals=tuple(signals),
@@ -137,6 +133,17 @@ def observe(
         judgement=judgement,
         source_version=source_version,
     )
+
+
+def _counts(
+    rows: pl.DataFrame | None, outcomes: Outcomes | None, since: datetime | None, now: datetime
+) -> dict[str, int]:
+    arrived = 0 if outcomes is None else labelled_between(outcomes.label_times, since, now)
+    return {"rows": 0 if rows is None else rows.height, "labels": arrived}
+
+
+def _new_data_signals(counts: dict[str, int]) -> list[Signal]:
+    return [Signal(kind="new_data", subject=name, value=float(count), n=count) for name, count in counts.items()]
 
 
 def _input_signals(
