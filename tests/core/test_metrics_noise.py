@@ -1,0 +1,74 @@
+"""Intervals cover, paired differences are sharper than unpaired ones, and dependence between rows widens them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from homeostat.core.metrics import METRICS, difference, estimate, standard_error
+from homeostat.core.model import Predictions
+
+CLASSES = (False, True)
+
+
+def world(seed: int, rows: int = 400):
+    rng = np.random.default_rng(seed)
+    truth = rng.random(rows) < 0.4
+    one = 1 / (1 + np.exp(-(2.0 * truth - 1 + rng.normal(size=rows))))
+    return truth, Predictions(one > 0.5, np.stack([1 - one, one], axis=1))
+
+
+def test_the_error_of_roc_auc_is_delongs():
+    truth, said = world(0)
+    ones, zeros = said.positive[truth], said.positive[~truth]
+    wins = (ones[:, None] > zeros[None, :]) + 0.5 * (ones[:, None] == zeros[None, :])
+    delong = np.sqrt(wins.mean(axis=1).var() / len(ones) + wins.mean(axis=0).var() / len(zeros))
+    found = estimate("roc_auc", truth, said, CLASSES)
+    assert np.sqrt(np.square(found.influence).sum()) / len(truth) == pytest.approx(delong, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "log_loss", "accuracy", "balanced_accuracy", "f1", "precision"])
+def test_intervals_cover_the_truth_about_as_often_as_they_say(name: str):
+    large = estimate(name, *world(10_000, 200_000), CLASSES).value
+    inside = 0
+    for seed in range(200):
+        low, high = estimate(name, *world(seed), CLASSES).bounds(0.95)
+        inside += low <= large <= high
+    assert 0.92 <= inside / 200 <= 1.0
+
+
+@pytest.mark.parametrize("name", list(METRICS))
+def test_influences_add_up_to_nothing(name: str):
+    truth, said = world(3)
+    classes = CLASSES if METRICS[name].task == "classification" else None
+    found = estimate(name, truth, said if classes else Predictions(said.positive), classes)
+    assert found.influence.mean() == pytest.approx(0, abs=1e-12)
+
+
+def test_a_paired_difference_is_sharper_than_two_intervals():
+    truth, first = world(1)
+    second = Predictions(
+        first.value, np.clip(first.score + 0.01 * np.random.default_rng(0).normal(size=(400, 1)), 0, 1)
+    )
+    a, b = (estimate("roc_auc", truth, said, CLASSES) for said in (first, second))
+    found = difference("roc_auc", a, b)
+    assert found.error < 0.2 * a.error
+    assert found.lower() < found.gain < found.upper()
+
+
+def test_a_gain_is_positive_when_the_loss_is_smaller():
+    truth = np.arange(300.0)
+    near, far = (estimate("mae", truth, Predictions(truth + off), None) for off in (1.0, 3.0))
+    assert difference("mae", near, far).gain == pytest.approx(2.0)
+
+
+def test_neighbours_that_resemble_each_other_widen_the_interval():
+    rng = np.random.default_rng(2)
+    alone = rng.normal(size=5_000)
+    days = np.repeat(rng.normal(size=50), 100)
+    assert standard_error(days - days.mean()) > 5 * standard_error(alone - alone.mean())
+
+
+def test_the_same_rows_give_the_same_interval():
+    first, second = (estimate("roc_auc", *world(4), CLASSES).bounds() for _ in range(2))
+    assert first == second
