@@ -39,7 +39,7 @@ format: $(READY) ## rewrite the sources in the one format, and mend what can be 
 capabilities: $(READY) ## write docs/capabilities.md from the table and the acceptance tests
 	$(PY) tools/capabilities.py
 
-bench: bench-startup bench-pipeline bench-judge bench-drift ## every benchmark
+bench: bench-startup bench-pipeline bench-serve bench-drift bench-judge ## every benchmark
 
 bench-startup: $(READY) ## import and --help in milliseconds, beside a bare Python
 	$(PY) benchmarks/startup.py
@@ -47,11 +47,14 @@ bench-startup: $(READY) ## import and --help in milliseconds, beside a bare Pyth
 bench-pipeline: $(READY) $(PEERS)/.ready ## the pipeline engine beside plain functions, Kedro and Dagster
 	$(PY) benchmarks/pipeline.py --peers $(PEERS)/bin/python
 
-bench-judge: $(READY) ## 1,000 simulated canaries of every kind: errors, power and labels of the judge (minutes)
-	$(PY) benchmarks/judge.py
+bench-serve: $(READY) $(PEERS)/.ready ## the server beside bare uvicorn and FastAPI with ONNX Runtime
+	$(PY) benchmarks/serve.py --peers $(PEERS)/bin/python
 
-bench-drift: $(READY) ## false alarms, detected shifts and milliseconds of drift
+bench-drift: $(READY) ## drift alarms on columns that do not drift, beside the common rules
 	$(PY) benchmarks/drift.py
+
+bench-judge: $(READY) ## right and wrong verdicts of the judge over simulated canaries
+	$(PY) benchmarks/judge.py
 
 install: $(READY) ## create .venv with pinned versions (the other targets do this by themselves)
 
@@ -86,4 +89,5 @@ $(PEERS)/.ready: benchmarks/peers.txt
 	@$(PEERS)/bin/python $(PIP) install -r benchmarks/peers.txt
 	@touch $@
 
-.PHONY: help demo test test-fast check format capabilities bench bench-startup bench-pipeline install constraints hooks clean
+.PHONY: help demo test test-fast check format capabilities bench bench-startup bench-pipeline bench-serve bench-drift bench-judge \
+	install constraints hooks clean
