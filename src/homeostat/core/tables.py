@@ -93,6 +93,7 @@ class Table:
         self._lock = threading.RLock()
         self._index = RowIndex(spec)
         self._delta: DeltaTable | None = None
+        self._types: dict[str, pl.DataType] = {}
         if self._refresh() is not None:
             self._meta()
 
@@ -121,8 +122,7 @@ class Table:
     def columns(self) -> dict[str, pl.DataType]:
         """Stored columns and their types; empty before the first append."""
         with self._lock:
-            delta = self._refresh()
-            return {} if delta is None else stored_types(delta)
+            return dict(self._stored_types(self._refresh()))
 
     def append(self, rows: pl.DataFrame, *, source: str = "") -> Appended:
         """Add rows that are not there yet, all of them or none.
@@ -281,8 +281,14 @@ class Table:
             )
         return meta
 
+    def _stored_types(self, delta: DeltaTable | None) -> dict[str, pl.DataType]:
+        """The first append decides them for ever."""
+        if not self._types and delta is not None:
+            self._types = stored_types(delta)
+        return self._types
+
     def _fitted(self, rows: pl.DataFrame, delta: DeltaTable | None) -> pl.DataFrame:
-        types = {} if delta is None else stored_types(delta)
+        types = self._stored_types(delta)
         lacking = [name for name in self.spec.labels if name in types and name not in rows.columns]
         rows = rows.with_columns(pl.lit(None, dtype=types[name]).alias(name) for name in lacking)
         rows = _rows.prepare(rows, self.spec)
@@ -379,8 +385,11 @@ def _conform(rows: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
         if name not in rows.columns:
             continue
         series = rows[name]
-        cast = series if series.dtype == dtype else series.cast(dtype, strict=False)
-        if series.dtype == dtype or not series.count():
+        if series.dtype == dtype:
+            columns.append(series)
+            continue
+        cast = series.cast(dtype, strict=False)
+        if not series.count():
             columns.append(cast)
             continue
         same_kind = series.dtype.is_numeric() and dtype.is_numeric()
