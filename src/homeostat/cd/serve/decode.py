@@ -105,6 +105,7 @@ class RowDecoder:
     def __init__(self, columns: Sequence[Column], key: Sequence[str] = ()) -> None:
         self.columns = tuple(columns)
         self.names = tuple(column.name for column in columns)
+        self.kinds = {column.name: column.kind for column in columns}
         self._fields = {column.name: (f"c{place}", column) for place, column in enumerate(columns)}
         self._optional = frozenset(key)
         self.row_type: type[Any] = msgspec.defstruct(

@@ -145,7 +145,7 @@ def metadata(name: str, versions: Sequence[int], signature: Signature, platform:
 def _columns(tensors: list[Tensor], decoder: RowDecoder) -> dict[str, list[Any]]:
     if not tensors:
         raise DataError("the request has no inputs", hint="send one tensor per column")
-    kinds = {column.name: column.kind for column in decoder.columns}
+    kinds = decoder.kinds
     columns: dict[str, list[Any]] = {}
     for tensor in tensors:
         if tensor.name in columns:
@@ -165,6 +165,8 @@ def _columns(tensors: list[Tensor], decoder: RowDecoder) -> dict[str, list[Any]]
 
 def _values(tensor: Tensor) -> list[Any]:
     shape, data = tensor.shape, tensor.data
+    if data and shape == [len(data)] and not isinstance(data[0], list):
+        return data
     if not shape or any(size < 0 for size in shape) or len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):
         raise DataError(f"input {tensor.name!r} has the shape {shape[:8]}", hint="a column has the shape [n] or [n, 1]")
     if data and isinstance(data[0], list):
