@@ -52,7 +52,7 @@ def folder() -> Path:
 def flights(data: Path | None = None) -> pl.DataFrame:
     """Every flight of 2013, one row each, sorted by scheduled departure.
 
-    What happened is used only where it was known: the weather is the observation of the hour before the scheduled
+    What happened is used only where it was known: the weather is the last observation from before the scheduled
     hour, and the two lagged delays are means over flights that had *landed* before the scheduled minute. A flight has
     landed at scheduled departure + departure delay + air time + 20 minutes of taxiing. Cancelled and diverted flights
     are kept, because somebody would have asked about them too, but their `late` and `landed` are null for ever.
@@ -174,16 +174,16 @@ def _read_weather(data: Path) -> pl.DataFrame:
 
 
 def _with_weather(table: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
-    """Join the observation of the hour before the scheduled hour, at most three hours old."""
+    """Join the last observation from before the scheduled hour; each gap in it holds the value that was last known."""
     import polars as pl
 
+    known = weather.sort("time_hour").with_columns(pl.col(*_WEATHER_NAMES.values()).forward_fill().over("origin"))
     asked = table.with_columns((pl.col("time_hour") - pl.duration(hours=1)).alias("observed")).sort("observed")
     return asked.join_asof(
-        weather.rename({"time_hour": "observed"}).sort("observed"),
+        known.rename({"time_hour": "observed"}),
         on="observed",
         by="origin",
         strategy="backward",
-        tolerance="2h",
         check_sortedness=False,
     ).drop("observed")
 

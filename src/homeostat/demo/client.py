@@ -1,0 +1,165 @@
+"""A lean HTTP client for played traffic: a few keep-alive connections that are never idle, and the answers in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+import httptools
+import msgspec
+
+from homeostat.core.errors import RetryableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+_CONNECTIONS = 4
+_ATTEMPTS = 200
+_PAUSE_SECONDS = 0.05
+_BUSY = 503
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One POST of a JSON body, at a time on the virtual clock."""
+
+    path: str
+    body: bytes
+    time: datetime
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """Status and body of what came back."""
+
+    status: int
+    body: bytes
+
+
+class Client:
+    """Connections to one server; requests are taken up in order, and several are on their way at once.
+
+    Args:
+        url: Where the server answers, such as `http://127.0.0.1:8000`.
+        connections: How many requests may be on their way.
+
+    Example:
+        >>> with Client("http://127.0.0.1:8000") as client:      # doctest: +SKIP
+        ...     (reply,) = client.send([Request("/predict", b"[{...}]", datetime.now(UTC))])
+    """
+
+    def __init__(self, url: str, *, connections: int = _CONNECTIONS) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        self._lanes = [_Lane() for _ in range(connections)]
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        """Nothing is connected before the first request."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Hang up."""
+        for lane in self._lanes:
+            lane.hang_up()
+        self._runner.close()
+
+    def send(self, requests: Sequence[Request]) -> list[Reply]:
+        """Send all requests and wait for their replies.
+
+        A request whose connection broke, or that was told to come back (503), is sent again: the server logs a
+        repeated row once.
+
+        Returns:
+            One reply per request, in the order of the requests.
+
+        Raises:
+            RetryableError: The server does not answer.
+        """
+        return self._runner.run(self._send(requests))
+
+    async def _send(self, requests: Sequence[Request]) -> list[Reply]:
+        waiting = deque(enumerate(requests))
+        replies: dict[int, Reply] = {}
+
+        async def work(lane: _Lane) -> None:
+            while waiting:
+                place, request = waiting.popleft()
+                replies[place] = await self._persist(lane, request)
+
+        async with asyncio.TaskGroup() as group:
+            for lane in self._lanes:
+                group.create_task(work(lane))
+        return [replies[place] for place in range(len(requests))]
+
+    async def _persist(self, lane: _Lane, request: Request) -> Reply:
+        message = _message(request, self._host, self._port)
+        last: object = None
+        for _ in range(_ATTEMPTS):
+            try:
+                if not lane.connected:
+                    await asyncio.get_running_loop().create_connection(lambda: lane, self._host, self._port)
+                reply = await lane.exchange(message)
+            except OSError as error:
+                last = error
+            else:
+                if reply.status != _BUSY:
+                    return reply
+                last = reply.body.decode(errors="replace")
+            await asyncio.sleep(_PAUSE_SECONDS)
+        what = f"{self._host}:{self._port} does not answer {request.path}: {last}"
+        raise RetryableError(what, hint="the end of the server's log says why")
+
+
+class _Lane(asyncio.Protocol):
+    """One connection with at most one request on its way."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._reply: asyncio.Future[Reply] | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._body: list[bytes] = []
+
+    @property
+    def connected(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def exchange(self, message: bytes) -> Reply:
+        assert self._transport is not None
+        self._reply = asyncio.get_running_loop().create_future()
+        self._transport.write(message)
+        return await self._reply
+
+    def hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport, self._parser, self._body = transport, httptools.HttpResponseParser(self), []
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(exc or ConnectionResetError("the server closed the connection"))
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        reply = Reply(self._parser.get_status_code(), b"".join(self._body))
+        self._body = []
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(reply)
+
+
+def _message(request: Request, host: str, port: int) -> bytes:
+    head = (
+        f"POST {request.path} HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(request.body)}\r\nhomeostat-time: {request.time.isoformat()}\r\n\r\n"
+    )
+    return head.encode("ascii") + request.body

@@ -1,0 +1,187 @@
+"""The figures of a performance: the loop against the model that was never renewed, month by month."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from homeostat.ci.evaluate.baselines import persistence
+from homeostat.core import events as ev
+from homeostat.core.metrics import score
+from homeostat.core.model import Bundle
+from homeostat.core.model.signature import Predictions
+from homeostat.demo.flights import LOCAL_ZONE, TARGET, TIME
+from homeostat.demo.play import STORE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from homeostat.core.ledger import Ledger, Recorded
+    from homeostat.core.store import Store
+    from homeostat.demo.play import Played
+    from homeostat.loop import Loop
+
+_CLASSES = (False, True)
+_CHUNK = 50_000
+_MONTH = timedelta(days=30)
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One stretch of time.
+
+    Attributes:
+        label: Its name, such as `2013-03`.
+        rows: Labelled rows.
+        late: Share of late flights (0..1).
+        versions: Which versions answered.
+        loop, frozen, persistence: ROC AUC; None where it is undefined.
+        loop_loss, frozen_loss: Log loss.
+    """
+
+    label: str
+    rows: int
+    late: float
+    versions: tuple[int, ...]
+    loop: float | None
+    frozen: float | None
+    persistence: float | None
+    loop_loss: float | None
+    frozen_loss: float | None
+
+    @property
+    def gain(self) -> float:
+        """How much higher the loop's ROC AUC is."""
+        return (self.loop or 0.0) - (self.frozen or 0.0)
+
+
+class Broken(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a broken candidate.
+
+    Attributes:
+        version: Its number.
+        user, reason: Who pushed it and why.
+        at: When.
+        test: Its metric on the test rows, as the gates saw it.
+        gates: What the gates said.
+        trial: How its trial ended, if it had one.
+        answered: Rows that it answered.
+        share: Part (0..1) of all rows that were asked about in the month after it was pushed.
+    """
+
+    version: int
+    user: str
+    reason: str
+    at: str
+    test: float | None
+    gates: str
+    trial: str
+    answered: int
+    share: float
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is shown at the end."""
+
+    months: tuple[Line, ...]
+    total: Line
+    broken: tuple[Broken, ...]
+    frozen: NDArray[np.float64]
+
+
+def figures(folder: Path, store: Store, loop: Loop, played: Played) -> Figures:
+    """Compare the loop with its own first model on the same rows.
+
+    Args:
+        folder: The project folder.
+        store: Its store.
+        loop: Its declaration.
+        played: What was answered.
+    """
+    first = next(one.event.version for one in store.ledger.events(loop=loop.name, kinds=(ev.Promoted,)))  # type: ignore[union-attr]
+    model = Bundle.read(store.artifacts, store.ledger.version(loop.name, first).manifest).model(loop.features)
+    inputs = played.table.drop(TARGET, loop.source.spec.label_time or TARGET)
+    frozen = np.concatenate([_late(model.predict(chunk)) for chunk in inputs.iter_slices(_CHUNK)])
+    known = played.table[TARGET].is_not_null().to_numpy()
+    history = pl.read_parquet(folder / "flights" / "history.parquet")
+    repeated = np.full(len(frozen), np.nan)
+    landed = played.table.drop_nulls(TARGET)
+    repeated[known] = _late(persistence(history.drop_nulls(TARGET), landed, loop.source.spec, _CLASSES))
+    month = played.table[TIME].dt.convert_time_zone(LOCAL_ZONE).dt.strftime("%Y-%m").to_numpy()
+    lines = [_line(name, played, frozen, repeated, known & (month == name)) for name in np.unique(month)]
+    return Figures(
+        months=tuple(lines),
+        total=_line("all", played, frozen, repeated, known),
+        broken=tuple(_broken(store.ledger, loop, played)),
+        frozen=frozen,
+    )
+
+
+def _late(predictions: Predictions) -> NDArray[np.float64]:
+    assert predictions.score is not None
+    return predictions.score[:, 1]
+
+
+def _line(
+    label: str,
+    played: Played,
+    frozen: NDArray[np.float64],
+    repeated: NDArray[np.float64],
+    chosen: NDArray[np.bool_],
+) -> Line:
+    truth = played.table[TARGET].fill_null(value=False).to_numpy()[chosen]
+
+    def measure(metric: str, scores: NDArray[np.float64]) -> float | None:
+        late = scores[chosen]
+        predictions = Predictions(late > 0.5, np.column_stack([1 - late, late]))
+        return score(metric, truth, predictions, _CLASSES) if len(truth) else None
+
+    return Line(
+        label=str(label),
+        rows=len(truth),
+        late=float(truth.mean()) if len(truth) else 0.0,
+        versions=tuple(int(one) for one in np.unique(played.version[chosen])),
+        loop=measure("roc_auc", played.score),
+        frozen=measure("roc_auc", frozen),
+        persistence=measure("roc_auc", repeated),
+        loop_loss=measure("log_loss", played.score),
+        frozen_loss=measure("log_loss", frozen),
+    )
+
+
+def _broken(ledger: Ledger, loop: Loop, played: Played) -> list[Broken]:
+    registered = {
+        one.event.version: one.event
+        for one in ledger.events(loop=loop.name, kinds=(ev.VersionRegistered,))
+        if isinstance(one.event, ev.VersionRegistered)
+    }
+    trials = {
+        one.event.challenger: one.event
+        for one in ledger.events(loop=loop.name, kinds=(ev.TrialEnded,))
+        if isinstance(one.event, ev.TrialEnded)
+    }
+    found = []
+    for pushed in played.pushed:
+        version = registered[pushed.version]
+        month = pl.select(pl.lit(played.table[TIME]).is_between(pushed.at, pushed.at + _MONTH)).to_series().to_numpy()
+        mine = played.version == pushed.version
+        trial = trials.get(pushed.version)
+        found.append(
+            Broken(
+                version=pushed.version,
+                user=pushed.push.user,
+                reason=pushed.push.reason,
+                at=f"{pushed.at:%Y-%m-%d}",
+                test=version.test_metrics.get(loop.metric or ""),
+                gates="; ".join(f"{gate.gate}: {gate.reason}" for gate in version.gates if not gate.passed) or "passed",
+                trial="none" if trial is None else f"{trial.outcome.replace('_', ' ')}: {trial.reason}",
+                answered=int(mine.sum()),
+                share=float(mine[month].mean()) if month.any() else 0.0,
+            )
+        )
+    return found
