@@ -237,7 +237,8 @@ class Degraded(Policy, tag="degraded", frozen=True, kw_only=True):
 
     def _compare(self, score: Performance, value: float, reference: float) -> Reading:
         sign = 1.0 if score.greater_is_better else -1.0
-        best = (score.high if sign > 0 else score.low) or value
+        bound = score.high if sign > 0 else score.low
+        best = value if bound is None else bound
         limit = reference - sign * self.drop
         evidence = {
             "metric": self.metric,
