@@ -15,8 +15,7 @@ import msgspec
 
 from homeostat.core.errors import DataError, NotFoundError, SchemaError, StoreError
 from homeostat.core.events import Decided
-from homeostat.core.schema import check
-from homeostat.core.spec import TableSpec
+from homeostat.core.schema import fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,9 +25,11 @@ if TYPE_CHECKING:
 
     from homeostat.core.ledger import Ledger
     from homeostat.core.model import Model, Predictions
+    from homeostat.core.schema import Schema
 
 CHUNK_ROWS = 50_000
 _MOST_PROBLEMS = 20
+_READABLE = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".json", ".json.gz")
 
 
 class Inferred(msgspec.Struct, frozen=True):
@@ -156,7 +157,7 @@ def _chunks(
     """Predict chunk by chunk; once one does not fit, the rest is only checked, so that all problems are known."""
     problems: list[str] = []
     signals: dict[str, None] = {}
-    frame, total = _opened(source)
+    frame, total = _opened(source, model.manifest.schema)
     done = 0
     for number, chunk in enumerate(_slices(frame, total, chunk_rows)):
         where = f"rows {done + 1:,} to {done + chunk.height:,}: " if total > chunk_rows else ""
@@ -183,41 +184,29 @@ def _chunks(
 
 def _checked(model: Model, chunk: pl.DataFrame) -> tuple[pl.DataFrame, list[str], list[str]]:
     """The chunk in stored types, its problems, and what is merely unusual about it."""
-    from homeostat.core.rows import prepare
-
-    schema = model.manifest.schema
-    inputs = chunk.drop([name for name in schema.spec.labels if name in chunk.columns])
-    spec = TableSpec(time=schema.spec.time, key=schema.spec.key)
-    if all(name in inputs.columns for name in spec.declared):
-        try:
-            inputs = prepare(inputs, spec)
-        except DataError as error:
-            return inputs, [line.removeprefix("  - ") for line in error.what.splitlines()[1:]] or [error.what], []
-    findings = check(inputs, schema, target_required=False)
-    return inputs, list(findings.problems), [f"{signal.subject}: {signal.detail}" for signal in findings.signals]
+    rows, findings = fit(chunk, model.manifest.schema, target_required=False)
+    return rows, list(findings.problems), [f"{signal.subject}: {signal.detail}" for signal in findings.signals]
 
 
-def _opened(source: Any) -> tuple[pl.LazyFrame, int]:
+def _opened(source: Any, schema: Schema) -> tuple[pl.LazyFrame, int]:
+    """The table, and how many rows it has; text files are read as they are for training, so that codes stay codes."""
     import polars as pl
+
+    from homeostat.core.reading import Form, read_file
 
     if isinstance(source, pl.DataFrame):
         return source.lazy(), source.height
     path = Path(source)
     if not path.exists():
         raise NotFoundError(f"there is no table {path}", hint="check the path")
-    suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    if not path.name.lower().endswith(_READABLE):
+        raise DataError(f"{path.name} is no table that can be read", hint=f"give a {', '.join(_READABLE)} file")
+    if not path.name.lower().endswith(".parquet"):
+        text = tuple(column.name for column in schema.inputs if column.kind in ("category", "text"))
+        rows = read_file(path, schema.spec, Form(text=text))
+        return rows.lazy(), rows.height
     try:
-        if suffix == ".parquet":
-            frame = pl.scan_parquet(path)
-        elif suffix in {".csv", ".csv.gz"}:
-            frame = pl.read_csv(path, infer_schema_length=10_000, null_values=["", "NA", "null"]).lazy()
-        elif suffix == ".jsonl":
-            frame = pl.scan_ndjson(path, infer_schema_length=10_000)
-        elif suffix == ".json":
-            frame = pl.read_json(path).lazy()
-        else:
-            hint = "give a .parquet, .csv, .csv.gz, .jsonl or .json file"
-            raise DataError(f"{path.name} is no table that can be read", hint=hint)
+        frame = pl.scan_parquet(path)
         return frame, int(frame.select(pl.len()).collect().item())
     except (pl.exceptions.PolarsError, OSError) as error:
         first = str(error).partition("\n")[0]
