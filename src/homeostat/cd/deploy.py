@@ -32,6 +32,8 @@ class Canary(msgspec.Struct, frozen=True, tag_field="deploy", tag="canary", kw_o
         harm: Mean per-row loss by which a challenger must be worse to count as harmful.
         alpha_harm: Bound on the probability of rolling back a challenger that is not harmful.
         alpha_promote: Bound on the probability of promoting one that is worse by more than the margin.
+        dependence: How many neighbouring rows say about as much as one independent row; 1 takes rows as independent
+            (see `homeostat.cd.evidence.design_effect`). Both bounds hold for other days only as far as this is right.
     """
 
     shadow_rows: int = 2_000
@@ -42,6 +44,7 @@ class Canary(msgspec.Struct, frozen=True, tag_field="deploy", tag="canary", kw_o
     harm: float = 0.0
     alpha_harm: float = 0.01
     alpha_promote: float = 0.05
+    dependence: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse a plan that does not hold together."""

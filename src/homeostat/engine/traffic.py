@@ -119,6 +119,14 @@ class Traffic:
         known = self._scores.get(version)
         return None if known is None else _flat(known[max(0, len(self) - last) : len(self)])
 
+    def failures(self, version: int, since: datetime) -> int:
+        """Rows that a version was asked about at or after a time and made nothing of."""
+        if version not in self._asked:
+            return 0
+        recent = self._times[: len(self)] >= microsecond(since)
+        empty = np.isnan(self._scores[version][: len(self)]).any(axis=1)
+        return int((self._asked[version][: len(self)] & empty & recent).sum())
+
     def answered(self, since: datetime) -> Counter[int]:
         """How many rows each version answered at or after a time."""
         arms = self._arms[: len(self)][self._times[: len(self)] >= microsecond(since)]

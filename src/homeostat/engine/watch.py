@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from homeostat.cd import guardrails
+from homeostat.cd.cohorts import learned
 from homeostat.cd.deploy import Canary
 from homeostat.cd.judge import JudgeConfig
 from homeostat.cd.monitor import Champion, MonitorConfig, ServiceCounts, observe
 from homeostat.cd.pairs import judge_trial
+from homeostat.cd.performance import Window
 from homeostat.core import events as ev
 from homeostat.core.model import Bundle, Manifest
+from homeostat.core.rows import known_at
 from homeostat.engine.traffic import Labelled, Traffic, training_rows
 
 if TYPE_CHECKING:
@@ -35,13 +39,25 @@ class Watch:
 
     def __init__(self, store: Store, loop: Loop) -> None:
         self._store, self._loop = store, loop
-        self._config: MonitorConfig = loop.monitor or MonitorConfig()
+        self._declared: MonitorConfig | None = loop.monitor
         self.table = store.table(loop.name, "rows", loop.source.spec)
         self.traffic = Traffic(store.log_folder(loop.name))
         self.since: datetime | None = None
         self._block: list[tuple[datetime, dict[str, Any]]] = []
         self._labelled: list[Labelled] = []
         self._manifests: dict[int, Manifest] = {}
+
+    @cached_property
+    def _config(self) -> MonitorConfig:
+        """The declared thresholds; undeclared, labels are waited for as long as those of the training table took."""
+        if self._declared is not None:
+            return self._declared
+        spec = self._loop.source.spec
+        if spec.label_time is None or spec.target is None:
+            return MonitorConfig()
+        rows = self.table.read().drop_nulls(spec.target)
+        asked = rows[spec.time].dt.timestamp("us").to_numpy()
+        return MonitorConfig(window=Window(maturity=learned(asked, known_at(rows, spec))))
 
     def resume(self, ledger: Ledger) -> None:
         """Go on after the last recorded observation."""
@@ -100,7 +116,9 @@ class Watch:
         checks: tuple[ev.Signal, ...] = ()
         if scores[0] is not None and scores[1] is not None:
             asked = outcomes.asked[trial.champion] & outcomes.asked[trial.challenger]
-            checks = guardrails.check(scores[0][asked], scores[1][asked])
+            failed = self.traffic.failures(trial.challenger, since=trial.started)
+            counts = guardrails.ArmCounts(requests=int(outcomes.asked[trial.challenger].sum()), errors=failed)
+            checks = guardrails.check(scores[0][asked], scores[1][asked], challenger=counts)
         return judge_trial(
             champion,
             trial.challenger,
@@ -142,4 +160,5 @@ def judge_config(plan: Canary) -> JudgeConfig:
         harm=plan.harm,
         margin=plan.margin,
         horizon=plan.horizon,
+        dependence=plan.dependence,
     )
