@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import httpx
 import numpy as np
@@ -60,7 +61,18 @@ def raw(frame):
 
 
 def bundle(rows=None, *, model=None, features=None, seed=0, spec=SPEC):
-    rows = flights(seed=seed) if rows is None else rows
+    """A trained bundle; the plain ones are trained once for all tests."""
+    if rows is None and model is None and features is None and spec is SPEC:
+        return plain(seed)
+    return fresh(flights(seed=seed) if rows is None else rows, model, features, seed, spec)
+
+
+@cache
+def plain(seed):
+    return fresh(flights(seed=seed), None, None, seed, SPEC)
+
+
+def fresh(rows, model, features, seed, spec):
     schema = infer_schema(rows, spec)
     model = LogisticRegression(C=0.1 + seed) if model is None else model
     return train(rows, rows[-100:], schema=schema, now=NOON, loop=LOOP, model=model, features=features)

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+
 from tests.cd.serving import LOOP, Client, bundle, divide, flights, linear, promote, raw, register, serving
 
 ROWS = raw(flights(3, seed=9))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from tests.cd.serving import LOOP, Client, bundle, divide, flights, linear, log_of, promote, raw, register, serving
 
 from homeostat.cd.log import PredictionRecord
 from homeostat.core.model import Bundle
+from tests.cd.serving import LOOP, Client, bundle, divide, flights, linear, log_of, promote, raw, register, serving
 
 ROWS = raw(flights(5, seed=9))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from tests.cd.serving import Client, bundle, flights, log_of, promote, raw, register, serving
 
 ROW = raw(flights(1, seed=9))[0]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.cd.serving import LOOP, Client, bundle, divide, flights, promote, raw, register, serving
 
 from homeostat.core.store import Store
+from tests.cd.serving import LOOP, Client, bundle, divide, flights, promote, raw, register, serving
 
 ROW = raw(flights(1, seed=9))[0]
 
