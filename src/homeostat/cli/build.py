@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,20 +13,14 @@ from homeostat.cli.common import (
     LoopOption,
     StoreOption,
     UserOption,
-    in_charge,
     loop_file,
     print_json,
-    print_table,
     progress,
     who,
 )
-from homeostat.core import events as ev
-from homeostat.core.errors import DataError, StepFailedError
 
 if TYPE_CHECKING:
-    from homeostat.core.store import Store
-    from homeostat.engine.feed import Feed
-    from homeostat.loop import Loop
+    pass
 
 
 def run(
@@ -42,117 +36,24 @@ def run(
     Collect, validate, analyze, train, evaluate, gate, register. What has not changed is taken from the cache; a run
     that was cut off is gone on with.
     """
+    from homeostat.cli.outcome import carry_out, feed_of, finish
     from homeostat.core.clock import SystemClock, new_id
+    from homeostat.core.events import RetrainRequested
     from homeostat.core.store import Store
     from homeostat.loop import load
 
     declared = load(loop_file(loop))
     opened = Store.open(store)
-    feed = _feed(opened, declared)
+    feed = feed_of(opened, declared)
     if resume is not None:
         row = opened.ledger.run(resume)
         finish(opened, declared, row.trigger, as_json=as_json, resume=row.run)
         return
     state = feed.catch_up()
     if state.inflight is None:
-        request = ev.RetrainRequested(loop=declared.name, user=who(user), reason=reason, request=new_id("request-"))
+        request = RetrainRequested(loop=declared.name, user=who(user), reason=reason, request=new_id("request-"))
         feed.give(request, time=SystemClock().now())
     carry_out(opened, declared, feed, as_json=as_json)
-
-
-def carry_out(store: Store, declared: Loop, feed: Feed, *, as_json: bool) -> None:
-    """Do the run in flight here, unless a live loop is up that does it."""
-    state = feed.catch_up()
-    if state.inflight is None:
-        return
-    holder = in_charge(store.ledger, declared.name)
-    if holder is not None:
-        if not as_json:
-            print(f"the loop is up in the hands of {holder}, which does it; `homeostat status` shows how far it is")
-        return
-    finish(store, declared, state.inflight.key, as_json=as_json)
-
-
-def _feed(store: Store, declared: Loop) -> Feed:
-    from homeostat.engine.feed import Feed
-    from homeostat.engine.state import Rules
-
-    return Feed(store.ledger, Rules(loop=declared.name, when=declared.when, deploy=declared.deploy))
-
-
-def finish(store: Store, declared: Loop, trigger: str, *, as_json: bool, resume: str | None = None) -> None:
-    """Carry out the run of a trigger in this process, with a progress bar, and print what came of it.
-
-    Raises:
-        DataError: The data were refused.
-        StepFailedError: The run failed.
-    """
-    from homeostat.engine.training import carry_out as train
-
-    before = store.ledger.newest()
-    with progress("collect", quiet=as_json) as bar:
-        version = train(
-            *(store, declared, trigger),
-            progress=lambda step, done, total, _outcome: bar(done, total, step),
-            resume=resume,
-        )
-    if version is None:
-        for one in store.ledger.events(loop=declared.name, kinds=(ev.TrainingEnded,), after=before):
-            if isinstance(one.event, ev.TrainingEnded):
-                what, _, hint = one.event.error.partition("\n  hint: ")
-                raise (DataError if one.event.status == "stopped" else StepFailedError)(what, hint=hint or None)
-    report(store, declared.name, trigger, as_json=as_json)
-
-
-def report(store: Store, name: str, trigger: str, *, as_json: bool) -> None:
-    """Print a run: its steps, its version with metrics and gates, and what was decided upon it."""
-    ledger = store.ledger
-    row = next(one for one in ledger.runs(name) if one.trigger == trigger)
-    steps = [one.event for one in ledger.steps(row.run) if isinstance(one.event, ev.StepFinished)]
-    version = next((one for one in ledger.versions(name) if one.trigger == trigger), None)
-    decided = [one.event for one in ledger.events(loop=name, kinds=(ev.Decided,), after=version.seq if version else 0)]
-    last = decided[-1] if decided else None
-    if as_json:
-        print_json({"run": row, "steps": steps, "version": version, "decided": last})
-        return
-    print_table(
-        ("step", "outcome", "seconds", "why"),
-        [(s.step, s.outcome, round((s.ended - s.started).total_seconds(), 3), s.why) for s in steps],
-        title=f"run {row.run}: {row.status}",
-    )
-    page = _page(store, row.run, steps)
-    if page is not None:
-        print(f"data report: {page}\n")
-    if version is not None:
-        _print_version(ledger.event(version.seq).event)
-    if isinstance(last, ev.Decided):
-        print(f"{last.action.replace('_', ' ')}: {last.reason}")
-
-
-def _page(store: Store, run: str, steps: list[ev.StepFinished]) -> Path | None:
-    """The run's data report as a file that a browser opens."""
-    from homeostat.core import codecs
-
-    output = next((step.output for step in steps if step.step == "report"), None)
-    if output is None or not store.artifacts.has(output):
-        return None
-    page = getattr(codecs.decode(store.artifacts.get(output), store.artifacts), "html", None)
-    if not isinstance(page, str):
-        return None
-    path = store.path / "reports" / f"{run}.html"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return path
-
-
-def _print_version(event: Any) -> None:
-    both = sorted(event.train_metrics.keys() | event.test_metrics.keys())
-    rows = [(name, event.train_metrics.get(name), event.test_metrics.get(name)) for name in both]
-    print_table(
-        ("metric", "train", "test"), rows, title=f"version {event.version}: {event.trained_rows:,} training rows"
-    )
-    gates = [(gate.gate, "passed" if gate.passed else "REFUSED", gate.reason) for gate in event.gates]
-    print_table(("gate", "", "reason"), gates)
 
 
 def infer(

@@ -20,10 +20,10 @@ from homeostat.cli.common import (
     print_json,
     who,
 )
-from homeostat.core import events as ev
 from homeostat.core.errors import RefusedError
 
 if TYPE_CHECKING:
+    from homeostat.core.events import AnyEvent
     from homeostat.engine.decide import Decision
     from homeostat.engine.feed import Feed
 
@@ -39,17 +39,22 @@ def retrain(
 
     `homeostat up` does it if it is up, otherwise this command does.
     """
-    from homeostat.cli.build import carry_out
+    from homeostat.cli.outcome import carry_out
     from homeostat.core.clock import new_id
+    from homeostat.core.events import RetrainRequested
     from homeostat.core.store import Store
     from homeostat.loop import load
 
-    def request(name: str) -> ev.AnyEvent:
-        return ev.RetrainRequested(loop=name, user=who(user), reason=reason, request=new_id("request-"))
+    def request(name: str) -> AnyEvent:
+        return RetrainRequested(loop=name, user=who(user), reason=reason, request=new_id("request-"))
 
     feed, decisions = _ask(store, loop, request)
-    _tell(decisions, as_json=as_json)
-    carry_out(Store.open(store), load(loop_file(loop)), feed, as_json=as_json)
+    _refuse(decisions)
+    if not as_json:
+        _tell(decisions, as_json=False)
+    done_here = carry_out(Store.open(store), load(loop_file(loop)), feed, as_json=as_json)
+    if as_json and not done_here:
+        _tell(decisions, as_json=True)
 
 
 def promote(
@@ -67,9 +72,10 @@ def promote(
 
     At once, or with --trial through shadow and canary. A version that its gates refused can only be tried.
     """
+    from homeostat.core.events import PromotionRequested
 
-    def request(name: str) -> ev.AnyEvent:
-        return ev.PromotionRequested(loop=name, version=version, user=who(user), reason=reason, direct=not trial)
+    def request(name: str) -> AnyEvent:
+        return PromotionRequested(loop=name, version=version, user=who(user), reason=reason, direct=not trial)
 
     _tell(_ask(store, loop, request)[1], as_json=as_json)
 
@@ -85,9 +91,10 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Go back to an earlier champion at once."""
+    from homeostat.core.events import RollbackRequested
 
-    def request(name: str) -> ev.AnyEvent:
-        return ev.RollbackRequested(loop=name, version=version, user=who(user), reason=reason)
+    def request(name: str) -> AnyEvent:
+        return RollbackRequested(loop=name, version=version, user=who(user), reason=reason)
 
     _tell(_ask(store, loop, request)[1], as_json=as_json)
 
@@ -100,14 +107,15 @@ def cancel(
     as_json: JsonOption = False,
 ) -> None:
     """Stop the trial or the run in flight."""
+    from homeostat.core.events import CancelRequested
 
-    def request(name: str) -> ev.AnyEvent:
-        return ev.CancelRequested(loop=name, user=who(user), reason=reason)
+    def request(name: str) -> AnyEvent:
+        return CancelRequested(loop=name, user=who(user), reason=reason)
 
     _tell(_ask(store, loop, request)[1], as_json=as_json)
 
 
-def _ask(store: Path, loop: str | None, request: Callable[[str], ev.AnyEvent]) -> tuple[Feed, Sequence[Decision]]:
+def _ask(store: Path, loop: str | None, request: Callable[[str], AnyEvent]) -> tuple[Feed, Sequence[Decision]]:
     """Record a person's request with everything that is decided upon it."""
     from homeostat.core.clock import SystemClock
     from homeostat.engine.feed import Feed
@@ -122,17 +130,23 @@ def _ask(store: Path, loop: str | None, request: Callable[[str], ev.AnyEvent]) -
 
 
 def _tell(decisions: Sequence[Decision], *, as_json: bool) -> None:
-    """Print what was decided; a refusal is an error.
-
-    Raises:
-        RefusedError: The answer is no.
-    """
+    """Print what was decided; a refusal is an error."""
     decided = [decision.decided for decision in decisions]
     if as_json:
         print_json(decided)
-    refused = [one.reason for one in decided if one.reason.startswith("refused: ")]
-    if refused:
-        hint = "`homeostat why last` names what it was decided from"
-        raise RefusedError("; ".join(reason.removeprefix("refused: ") for reason in refused), hint=hint)
+    _refuse(decisions)
     for one in [] if as_json else decided:
         print(f"{one.action.replace('_', ' ')}: {one.reason}")
+
+
+def _refuse(decisions: Sequence[Decision]) -> None:
+    """Raise when the answer is no.
+
+    Raises:
+        RefusedError: With the reason.
+    """
+    mark = "refused: "
+    refused = [one.decided.reason for one in decisions if one.decided.reason.startswith(mark)]
+    if refused:
+        hint = "`homeostat why last` names what it was decided from"
+        raise RefusedError("; ".join(reason.removeprefix(mark) for reason in refused), hint=hint)

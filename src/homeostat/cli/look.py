@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -68,7 +69,6 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show where the loop stands."""
-    from homeostat.cd.serve import read_endpoint
     from homeostat.core import events as ev
     from homeostat.engine.why.events import one_line
 
@@ -79,7 +79,7 @@ def status(
     decided, observed = newest[ev.Decided], newest[ev.Observed]
     found_runs = ledger.runs(name)
     holder = in_charge(ledger, name)
-    endpoint = read_endpoint(store, name) if holder else None
+    endpoint = _endpoint(store, name) if holder else None
     facts: dict[str, Any] = {
         "loop": name,
         "url": endpoint.url if endpoint else None,
@@ -110,6 +110,12 @@ def status(
         "last decision": one_line(decided[0]) if decided else "none yet",
     }
     print_facts(shown)
+
+
+def _endpoint(store: Path, name: str) -> Any:
+    from homeostat.cd.serve import read_endpoint
+
+    return read_endpoint(store, name)
 
 
 def verify(
