@@ -1,4 +1,4 @@
-"""W10: policies combine by or, and, vote, warm-up, cool-down and a bound; one run at a time; cancelling has its limits."""
+"""W10: policies combine by or, and, vote, warm-up, cool-down and a bound; one run at a time; cancelling has limits."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ def test_any_past_tick_can_be_explained_with_inputs_and_thresholds() -> None:
     driver.first_champion()
     for psi, auc in ((0.05, 0.75), (0.5, 0.75), (0.05, 0.75)):
         driver.observe(signals=(drifted(psi),), performance=(scored(auc),))
-    ticks = [one for one in driver.ledger.events(kinds=(ev.Observed,))]
+    ticks = list(driver.ledger.events(kinds=(ev.Observed,)))
     decisions = {one.cause: one.event for one in driver.ledger.events(kinds=(ev.Decided,))}
     assert [decisions[tick.seq].action for tick in ticks] == ["keep", "retrain", "keep"]
     for tick in ticks:

@@ -70,9 +70,14 @@ def test_an_event_with_a_taken_key_changes_nothing(tmp_path: Path) -> None:
 
 def test_nothing_of_a_failed_transaction_stays(tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "ledger.sqlite")
-    with pytest.raises(ZeroDivisionError), ledger.transaction() as tx:
-        tx.append(ev.LoopStarted(loop="loop", who="ann", declaration="d"), time=NOW)
-        _ = 1 / 0
+
+    def fail_halfway() -> None:
+        with ledger.transaction() as tx:
+            tx.append(ev.LoopStarted(loop="loop", who="ann", declaration="d"), time=NOW)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
     assert ledger.newest() == 0
 
 

@@ -1,4 +1,4 @@
-"""The scenario of `test_crash_life.py`: a loop's life from its first model to a roll-back, killed anywhere, started again.
+"""The scenario of `test_crash_life.py`: a loop's life from first model to roll-back, killed anywhere, started again.
 
 The life is what the live loop does with its ledger, on values that need no table: take charge, carry out the run in
 flight, register, promote, retrain, promote, roll back. Whoever starts it folds the ledger and goes on.
@@ -105,7 +105,8 @@ def seen(folder: Path) -> dict[str, Any]:
 
 def _status(folder: Path) -> list[Any]:
     with sqlite3.connect(folder / "ledger.sqlite") as connection:
-        return [connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for name in ("champions", "versions")]
+        tables = ("champions", "versions")
+        return [connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for name in tables]
 
 
 def kill_everywhere() -> dict[str, Any]:

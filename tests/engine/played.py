@@ -1,4 +1,4 @@
-"""One live run, played once per test process: eight days of requests with a change of concept, and people stepping in."""
+"""One live run, played once per test process: nine days of requests, a change of concept, people stepping in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loop that is killed while it runs, registers or promotes goes on where it was: one champion, one version a trigger."""
+"""A loop that is killed while it runs, registers or promotes goes on where it was: one champion, one version each."""
 
 from __future__ import annotations
 

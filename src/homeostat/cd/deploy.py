@@ -105,8 +105,10 @@ def advance(plan: Canary, trial: Trial, judgement: Judgement) -> Move:
 
 
 def assign(arms: tuple[Arm, ...], salt: str, unit: str) -> Arm:
-    """The arm that answers for a unit: the same unit gets the same arm while the salt stays, and a unit that was given
-    to a canary stays with it when its share grows.
+    """The arm that answers for a unit.
+
+    The same unit gets the same arm while the salt stays, and a unit that was given to a canary stays with it when its
+    share grows.
 
     Args:
         arms: The arms with their shares; those of the non-champions add up to less than 1.

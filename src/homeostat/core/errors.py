@@ -1,20 +1,20 @@
 """Every error that Homeostat raises on purpose: what happened, to what, and what to do about it.
 
-    HomeostatError
-    ├── UserError                 the caller can mend it (exit code 2)
-    │   ├── LoopError             the declaration in loop.py does not hold together
-    │   ├── DataError             the rows do not hold what was declared
-    │   │   └── SchemaError       columns are missing, unexpected or mistyped: the pipeline stops
-    │   ├── ModelError            the estimator or its bundle cannot be used
-    │   ├── CodecError            a value has no safe encoding
-    │   ├── StoreError            the store cannot be opened, read or written
-    │   ├── NotFoundError         nothing has that name or number
-    │   └── RefusedError          allowed to ask, but the answer is no (a gate, a lease, a state)
-    ├── InternalError             ours to mend (exit code 1)
-    │   ├── StepFailedError       the code of a step raised
-    │   └── IntegrityError        stored bytes are not the bytes that were written
-    └── RetryableError            doing the same again may work (exit code 1)
-        └── ConflictError         somebody else was faster: compare-and-set, lease or fence
+HomeostatError
+├── UserError                 the caller can mend it (exit code 2)
+│   ├── LoopError             the declaration in loop.py does not hold together
+│   ├── DataError             the rows do not hold what was declared
+│   │   └── SchemaError       columns are missing, unexpected or mistyped: the pipeline stops
+│   ├── ModelError            the estimator or its bundle cannot be used
+│   ├── CodecError            a value has no safe encoding
+│   ├── StoreError            the store cannot be opened, read or written
+│   ├── NotFoundError         nothing has that name or number
+│   └── RefusedError          allowed to ask, but the answer is no (a gate, a lease, a state)
+├── InternalError             ours to mend (exit code 1)
+│   ├── StepFailedError       the code of a step raised
+│   └── IntegrityError        stored bytes are not the bytes that were written
+└── RetryableError            doing the same again may work (exit code 1)
+    └── ConflictError         somebody else was faster: compare-and-set, lease or fence
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LONGEST = 2_000
 
 
 class HomeostatError(Exception):
-    """An error with a hint.
+    r"""An error with a hint.
 
     Args:
         what: What happened, to what (run, step, column, row). Cut at 2,000 characters.
@@ -31,7 +31,7 @@ class HomeostatError(Exception):
 
     Example:
         >>> str(HomeostatError("column 'late' is missing", hint="did you mean 'delay'?"))
-        "column 'late' is missing\\n  hint: did you mean 'delay'?"
+        "column 'late' is missing\n  hint: did you mean 'delay'?"
     """
 
     exit_code = 1

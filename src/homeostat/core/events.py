@@ -154,7 +154,6 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     guardrails: tuple[Signal, ...] = ()
 
 
-
 class RunStarted(Event, tag="run_started", frozen=True, kw_only=True):
     """A pipeline began."""
 
@@ -210,7 +209,6 @@ class RunFinished(Event, tag="run_finished", frozen=True, kw_only=True):
     version: int | None = None
 
 
-
 class RowsAppended(Event, tag="rows_appended", frozen=True, kw_only=True):
     """New rows landed in a table."""
 
@@ -230,7 +228,6 @@ class SchemaAccepted(Event, tag="schema_accepted", frozen=True, kw_only=True):
 
     digest: str
     columns: dict[str, str]
-
 
 
 class VersionRegistered(Event, tag="version_registered", frozen=True, kw_only=True):
@@ -264,7 +261,7 @@ class VersionRegistered(Event, tag="version_registered", frozen=True, kw_only=Tr
 
 
 class TrainingEnded(Event, tag="training_ended", frozen=True, kw_only=True):
-    """A training command came to its end without a version: its run failed, was stopped by the data, or was cancelled."""
+    """A training command ended without a version: its run failed, was stopped by the data, or was cancelled."""
 
     trigger: str
     run: str | None
@@ -325,7 +322,6 @@ class RolledBack(Event, tag="rolled_back", frozen=True, kw_only=True):
     epoch: int
     who: str
     reason: str
-
 
 
 class LoopStarted(Event, tag="loop_started", frozen=True, kw_only=True):
@@ -405,7 +401,6 @@ class CancelRequested(Event, tag="cancel_requested", frozen=True, kw_only=True):
 
     user: str
     reason: str
-
 
 
 class Train(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="train"):

@@ -87,7 +87,7 @@ def _on_service(state: State, recorded: Recorded, event: ev.Observed) -> Decisio
     return _decision(state, "notify", "service", reason, evidence, (note,))
 
 
-def _on_trial(state: State, recorded: Recorded, event: ev.Observed) -> Decision | None:
+def _on_trial(state: State, _recorded: Recorded, event: ev.Observed) -> Decision | None:
     trial, plan, judgement = state.trial, state.rules.deploy, event.judgement
     if trial is None or judgement is None or not isinstance(plan, Canary) or judgement.challenger != trial.challenger:
         return None
@@ -140,7 +140,7 @@ def _held(state: State, now: datetime) -> str | None:
     return None
 
 
-def _on_candidate(state: State, recorded: Recorded, event: ev.VersionRegistered) -> Decision | None:
+def _on_candidate(state: State, _recorded: Recorded, event: ev.VersionRegistered) -> Decision | None:
     name = f"version {event.version}"
     evidence = {gate.gate: {"passed": gate.passed, "reason": gate.reason, **gate.numbers} for gate in event.gates}
     if not event.passed:
@@ -191,7 +191,7 @@ def _on_retrain_request(state: State, recorded: Recorded, event: ev.RetrainReque
     return _retrain(state, recorded, "manual", event.reason, evidence, user=event.user)
 
 
-def _on_promotion_request(state: State, recorded: Recorded, event: ev.PromotionRequested) -> Decision | None:
+def _on_promotion_request(state: State, _recorded: Recorded, event: ev.PromotionRequested) -> Decision | None:
     candidate = state.candidates.get(event.version)
     evidence: dict[str, Any] = {"user": event.user, "reason": event.reason, "version": event.version}
     name = f"version {event.version}"
@@ -217,7 +217,7 @@ def _on_promotion_request(state: State, recorded: Recorded, event: ev.PromotionR
     return _decision(state, "promote", "request", reason, evidence, (), *facts)
 
 
-def _on_rollback_request(state: State, recorded: Recorded, event: ev.RollbackRequested) -> Decision | None:
+def _on_rollback_request(state: State, _recorded: Recorded, event: ev.RollbackRequested) -> Decision | None:
     version = state.previous if event.version is None else event.version
     evidence = {"user": event.user, "reason": event.reason, "champion": state.champion, "version": version}
     if state.champion is None or version is None or version not in state.candidates:
@@ -237,7 +237,7 @@ def _on_rollback_request(state: State, recorded: Recorded, event: ev.RollbackReq
     return _decision(state, "roll_back", "request", reason, evidence, (), *facts)
 
 
-def _on_cancel_request(state: State, recorded: Recorded, event: ev.CancelRequested) -> Decision | None:
+def _on_cancel_request(state: State, _recorded: Recorded, event: ev.CancelRequested) -> Decision | None:
     evidence: dict[str, Any] = {"user": event.user, "reason": event.reason}
     if state.replacing is not None:
         reason = "the server is replacing its model right now: ask again when it has confirmed"

@@ -11,7 +11,7 @@ import getpass
 import os
 import socket
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from homeostat.ci.collect import Collected, collect
 from homeostat.core import events as ev
@@ -78,7 +78,7 @@ class Live:
         self._told = 0
         self._stopping = False
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> Self:
         """Take the loop in charge."""
         self.start()
         return self

@@ -59,9 +59,7 @@ def _comparison(
     chosen: PolicyResult, verdict: str, difference: float, low: float, high: float, *, evidence: bool
 ) -> Comparison:
     told = f"{verdict}. {_humbling(chosen)}".rstrip()
-    return Comparison(
-        chosen=chosen.name, difference=difference, low=low, high=high, evidence=evidence, verdict=told
-    )
+    return Comparison(chosen=chosen.name, difference=difference, low=low, high=high, evidence=evidence, verdict=told)
 
 
 def _humbling(chosen: PolicyResult) -> str:
