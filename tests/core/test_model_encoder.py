@@ -44,7 +44,7 @@ def test_free_text_is_ignored_by_name():
 
 
 def test_nothing_but_free_text_is_refused():
-    with pytest.raises(DataError, match="note are free text"):
+    with pytest.raises(DataError, match="note hold free text"):
         fit_encoder(pl.DataFrame({"note": [f"text {place}" for place in range(3_000)]}))
 
 

@@ -60,16 +60,14 @@ def fit(estimator: Any, inputs: NDArray[np.float32] | pl.DataFrame, target: NDAr
     """
     from sklearn.pipeline import Pipeline
 
-    settings = {}
-    if weights is not None:
-        last = f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
-        settings = {f"{last}sample_weight": weights}
+    step, last = estimator.steps[-1] if isinstance(estimator, Pipeline) else ("", estimator)
+    settings = {} if weights is None else {f"{step}__sample_weight" if step else "sample_weight": weights}
     try:
         with limited_threads():
             estimator.fit(inputs, target, **settings)
     except (TypeError, ValueError, ArithmeticError, AttributeError, np.linalg.LinAlgError) as error:
         raise ModelError(
-            f"{type(estimator).__name__} could not be fitted on {len(target):,} rows: {' '.join(str(error).split())}",
+            f"{type(last).__name__} could not be fitted on {len(target):,} rows: {' '.join(str(error).split())}",
             hint="check the estimator's parameters against its features; model=None trains a sensible default",
         ) from error
 

@@ -57,7 +57,8 @@ class Encoder(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         codes: One per column.
-        ignored: Features that are not used because they are free text (nearly every row has a value of its own).
+        ignored: Features that are not used: free text (nearly every row has a value of its own), and columns without
+            any value in the training rows.
     """
 
     codes: tuple[Code, ...]
@@ -92,7 +93,9 @@ def fit_encoder(features: pl.DataFrame, *, exclude: Collection[str] = ()) -> Enc
         if series.name in exclude:
             continue
         dtype = series.dtype
-        if dtype.is_numeric() or dtype in (pl.Boolean, pl.Null):
+        if _never_known(series):
+            ignored.append(series.name)
+        elif dtype.is_numeric() or dtype == pl.Boolean:
             codes.append(Code(series.name, "number"))
         elif dtype in _TEXT:
             vocabulary = _vocabulary(series)
@@ -109,7 +112,8 @@ def fit_encoder(features: pl.DataFrame, *, exclude: Collection[str] = ()) -> Enc
         raise DataError("; ".join(problems[:20]), hint="features are numbers, truth values, text, dates or times")
     if not codes:
         raise DataError(
-            "there is no feature to learn from" + (f": {', '.join(ignored)} are free text" if ignored else ""),
+            "there is no feature to learn from"
+            + (f": {', '.join(ignored[:20])} hold free text or nothing" if ignored else ""),
             hint="add columns to the source, or return some from features()",
         )
     return Encoder(codes=tuple(codes), ignored=tuple(ignored))
@@ -192,6 +196,11 @@ class Coder:
         if not (series.dtype in (pl.Date, pl.Null) or isinstance(series.dtype, pl.Datetime)):
             raise _mistyped(series, "times")
         return _time_part(series, code.kind)
+
+
+def _never_known(series: pl.Series) -> bool:
+    known = series.drop_nulls()
+    return not (known.drop_nans() if series.dtype.is_float() else known).len()
 
 
 def _vocabulary(series: pl.Series) -> tuple[str, ...] | None:
