@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.common import LOOP_FILE, STORE, JsonOption, StoreOption, print_json, print_table
+from homeostat.cli.common import LOOP_FILE, STORE, JsonOption, StoreOption, console, print_json, print_table
 from homeostat.core.errors import DataError, LoopError
 
 if TYPE_CHECKING:
@@ -67,8 +67,10 @@ def init(
 def demo(
     port: Annotated[int, typer.Option(help="The server's port; 0 takes a free one.")] = 0,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="PATH", help="A folder for the results.")
+        Path | None, typer.Option("--output", "-o", metavar="PATH", help="A new folder for store and report.")
     ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Eight weeks of every third flight instead.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Play a year of real flights through the loop.
 
@@ -76,7 +78,9 @@ def demo(
     """
     from homeostat.demo import run_demo
 
-    run_demo(port=port, output=output)
+    found = run_demo(port=port, output=output, fast=fast, out=console(stderr=True) if as_json else None)
+    if as_json:
+        print_json(found)
 
 
 def doctor(
