@@ -187,3 +187,34 @@ def test_real_data_is_collected_whole(shared_data: Path, store: Store) -> None:
     source = FileSource(shared_data / "elec2.csv.gz", time="time", target="price_up")
     done = bring(source, store)
     assert (done.rows, done.late, done.total) == (45_312, 0, 45_312)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["1", "-2", ""], [1, -2, None]),
+        (["1", "2.5", "NA"], [1.0, 2.5, None]),
+        (["0", "0.5", "-0.25"], [0.0, 0.5, -0.25]),
+        ([" 1", "2.5 ", "+3"], [1.0, 2.5, 3.0]),
+        (["1e3", "2", "0"], [1000.0, 2.0, 0.0]),
+        (["007", "12", "3"], ["007", "12", "3"]),
+        (["-05", "12", "3"], ["-05", "12", "3"]),
+        (["00.5", "12", "3"], ["00.5", "12", "3"]),
+        (["12345678901234567890", "1", "2"], ["12345678901234567890", "1", "2"]),
+        (["9223372036854775807", "1", "2"], ["9223372036854775807", "1", "2"]),
+        (["True", "false", "TRUE"], [True, False, True]),
+        (["true", "maybe", "false"], ["true", "maybe", "false"]),
+        (["2013-01-01", "b", "c"], ["2013-01-01", "b", "c"]),
+        (["", "", ""], [None, None, None]),
+    ],
+)
+def test_a_csv_column_is_read_as_what_all_its_cells_are(
+    tmp_path: Path, store: Store, cells: list[str], expected: list[object]
+) -> None:
+    lines = [f"2013-01-0{day},{cell}" for day, cell in enumerate(cells, start=1)]
+    (tmp_path / "a.csv").write_text("\n".join(["at,x", *lines]))
+    source = FileSource(tmp_path / "a.csv", time="at")
+    bring(source, store)
+    found = store.table("flights", "rows", source.spec).read()["x"].to_list()
+    assert found == expected
+    assert [type(one) for one in found] == [type(one) for one in expected]

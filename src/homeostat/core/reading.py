@@ -70,7 +70,7 @@ def decode(data: bytes, name: str, spec: TableSpec, form: Form) -> pl.DataFrame:
     name = name.lower()
     if name.endswith(".gz"):
         data, name = _inflate(data), name.removesuffix(".gz")
-    if not data.strip():
+    if not data[:4_096].strip() and not data.strip():
         raise DataError("the file is empty", hint="delete it, or write a header and rows into it")
     if name.endswith(".parquet"):
         rows = _parquet(data)
@@ -121,7 +121,7 @@ def _csv(data: bytes, spec: TableSpec, form: Form) -> pl.DataFrame:
 
 
 def _header(data: bytes, spec: TableSpec, separator: str) -> list[str]:
-    line = data.split(b"\n", 1)[0].decode()
+    line = data.partition(b"\n")[0].decode()
     names = next(csv.reader([line.strip("\r")], delimiter=separator), [])
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -203,22 +203,31 @@ def _where_broken(data: bytes, said: str, *, lines: bool) -> DataError:
 
 def _number_or_text(series: pl.Series) -> pl.Series:
     """What a column of text holds: truth values, whole numbers, fractions, or text."""
-    present = series.drop_nulls().str.strip_chars()
-    if not present.len():
+    present = series.count()
+    if not present:
         return pl.Series(series.name, [None] * series.len(), dtype=pl.Null)
-    if present.str.to_lowercase().is_in(["true", "false"]).all():
-        return series.str.strip_chars().str.to_lowercase() == "true"
-    bare = series.str.strip_chars()
-    fractions = bare.cast(pl.Float64, strict=False)
-    if fractions.count() < present.len():
+    whole = series.cast(pl.Int64, strict=False)
+    if whole.count() == present:
+        return series if _coded(series) else whole
+    fractions = series.cast(pl.Float64, strict=False)
+    if fractions.count() < present:
+        bare = series.str.strip_chars()
+        if bare.n_unique() <= 3 and bare.drop_nulls().str.to_lowercase().is_in(["true", "false"]).all():
+            return bare.str.to_lowercase() == "true"
+        fractions = bare.cast(pl.Float64, strict=False)
+    if fractions.count() < present:
         return _unmixed(series, fractions)
-    # 007 and digits beyond 64 bits are codes: as numbers they would lose what tells them apart.
-    if present.str.contains(r"^[+-]?0\d").any():
-        return series
-    if not present.str.contains(r"^[+-]?\d+$").all():
-        return fractions
-    whole = bare.cast(pl.Int64, strict=False)
-    return whole if whole.count() == present.len() else series
+    return series if _coded(series) else fractions
+
+
+def _coded(numbers: pl.Series) -> bool:
+    """Whether text that reads as numbers is a code: 007, or digits beyond 64 bits, would lose what tells them apart."""
+    bare = numbers.str.strip_chars_start(" +-")
+    zero = bare.str.starts_with("0") & (bare.str.len_bytes() > 1) & (bare.str.slice(1, 1) != ".")
+    if zero.any() and bare.str.contains(r"^0\d").any():
+        return True
+    long = bare.filter(bare.str.len_bytes() > 18)
+    return bool(long.str.contains(r"^\d+$").any())
 
 
 def _unmixed(series: pl.Series, numbers: pl.Series) -> pl.Series:
