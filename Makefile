@@ -70,7 +70,7 @@ hooks: $(READY) ## run the quick checks before every commit (installs pre-commit
 	$(PY) $(PIP) install -c constraints.txt -e '.[hooks]'
 	$(VENV)/bin/pre-commit install
 
-clean: ## remove the environments, the caches , the default store and demos
+clean: ## remove the environments, the caches, the default store and demos
 	rm -rf $(VENV) $(PEERS) .venv-resolve .homeostat homeostat-demo* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
