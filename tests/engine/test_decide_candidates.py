@@ -103,6 +103,34 @@ def test_without_a_trial_a_candidate_takes_over_at_once() -> None:
     assert driver.arms() == {2: 1.0}
 
 
+def test_without_a_trial_a_refused_version_cannot_be_pushed() -> None:
+    driver = Driver(plan=Immediately())
+    driver.first_champion()
+    driver.register(gates=REFUSED)
+    (decided,) = driver.give(ev.PromotionRequested(loop="loop", version=2, user="ann", reason="r", direct=False))
+    assert not decided.fired
+    assert driver.arms() == {1: 1.0}
+
+
+def test_rolling_back_twice_goes_back_twice_and_not_to_what_was_rolled_back() -> None:
+    driver = Driver(plan=Immediately())
+    driver.first_champion()
+    driver.register()
+    driver.register()
+    for expected in (2, 1, 1):
+        driver.give(ev.RollbackRequested(loop="loop", version=None, user="ann", reason="r"))
+        assert driver.arms() == {expected: 1.0}
+
+
+def test_nobody_rolls_back_to_a_version_that_never_was_champion() -> None:
+    driver = Driver()
+    driver.first_champion()
+    driver.register(gates=REFUSED)
+    (decided,) = driver.give(ev.RollbackRequested(loop="loop", version=2, user="ann", reason="r"))
+    assert not decided.fired
+    assert driver.arms() == {1: 1.0}
+
+
 def test_a_trigger_registers_one_version_however_often_it_reports() -> None:
     driver = Driver()
     driver.first_champion()

@@ -201,7 +201,7 @@ def _on_promotion_request(state: State, _recorded: Recorded, event: ev.Promotion
         return _refusal(state, f"{name} is the champion already", evidence)
     evidence["refused_by"] = list(candidate.refused_by)
     by = ", ".join(candidate.refused_by)
-    if not event.direct and state.champion is not None:
+    if not event.direct and state.champion is not None and isinstance(state.rules.deploy, Canary):
         if state.trial is not None:
             return _refusal(state, f"version {state.trial.challenger} is on trial; cancel that first", evidence)
         veto = f"{', '.join(candidate.vetoes)} refused it for good" if candidate.vetoes else None
@@ -218,21 +218,29 @@ def _on_promotion_request(state: State, _recorded: Recorded, event: ev.Promotion
 
 
 def _on_rollback_request(state: State, _recorded: Recorded, event: ev.RollbackRequested) -> Decision | None:
-    version = state.previous if event.version is None else event.version
+    earlier = state.reigned[:-1]
+    version = earlier[-1] if event.version is None and earlier else event.version
     evidence = {"user": event.user, "reason": event.reason, "champion": state.champion, "version": version}
-    if state.champion is None or version is None or version not in state.candidates:
-        return _refusal(state, "there is no earlier champion to go back to", evidence)
     if version == state.champion:
         return _refusal(state, f"version {version} is the champion already", evidence)
-    if state.candidates[version].vetoes:
-        by = ", ".join(state.candidates[version].vetoes)
-        return _refusal(state, f"version {version} was refused for good by {by}", evidence)
+    if version is None or version not in earlier:
+        known = f"; there are {', '.join(map(str, earlier))}" if earlier else ""
+        return _refusal(state, f"there is no such earlier champion to go back to{known}", evidence)
     reason = f"{event.user} rolled back to version {version}: {event.reason}"
     facts: list[ev.AnyEvent] = []
     if state.trial is not None:
         facts.append(_ended(state, state.trial, "cancelled", reason, None))
-    change = {"version": version, "previous": state.champion, "epoch": state.epoch + 1}
-    facts.append(ev.RolledBack(loop=event.loop, who=event.user, reason=event.reason, **change))
+    assert state.champion is not None
+    facts.append(
+        ev.RolledBack(
+            loop=event.loop,
+            version=version,
+            previous=state.champion,
+            epoch=state.epoch + 1,
+            who=event.user,
+            reason=event.reason,
+        )
+    )
     facts.append(_alone(state, version, reason))
     return _decision(state, "roll_back", "request", reason, evidence, (), *facts)
 

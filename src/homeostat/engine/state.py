@@ -41,7 +41,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         seq: Ledger number of the newest event folded in.
         served: Whether a server is up (between `LoopStarted` and `LoopStopped`).
-        champion, previous, epoch: The champion, the one before it, and how often it changed.
+        champion, epoch: The champion, and how often it changed.
+        reigned: Versions that were champion and may be so again, oldest first; a roll-back forgets the later ones.
         inflight: The trigger that a run is working for.
         cancelling: Whether that run is to be ended.
         trial: The challenger on its way, if any.
@@ -54,7 +55,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     seq: int = 0
     served: bool = False
     champion: int | None = None
-    previous: int | None = None
+    reigned: tuple[int, ...] = ()
     epoch: int = 0
     candidates: dict[int, Candidate] = {}
     inflight: Trigger | None = None
@@ -156,8 +157,14 @@ def _trial_ended(state: State, recorded: Recorded, _event: ev.TrialEnded) -> dic
     return {"trial": None, "history": msgspec.structs.replace(state.history, busy_until=recorded.time)}
 
 
-def _champion(_state: State, _recorded: Recorded, event: ev.Promoted | ev.RolledBack) -> dict[str, object]:
-    return {"champion": event.version, "previous": event.previous, "epoch": event.epoch}
+def _promoted(state: State, _recorded: Recorded, event: ev.Promoted) -> dict[str, object]:
+    before = tuple(version for version in state.reigned if version != event.version)
+    return {"champion": event.version, "epoch": event.epoch, "reigned": (*before, event.version)}
+
+
+def _rolled_back(state: State, _recorded: Recorded, event: ev.RolledBack) -> dict[str, object]:
+    kept = state.reigned[: state.reigned.index(event.version) + 1]
+    return {"champion": event.version, "epoch": event.epoch, "reigned": kept}
 
 
 def _decided(state: State, recorded: Recorded, event: ev.Decided) -> dict[str, object]:
@@ -179,7 +186,7 @@ _CHANGES: dict[type[ev.Event], Callable[[State, Recorded, Any], dict[str, object
     ev.ArmsSet: _arms,
     ev.RoutingApplied: _applied,
     ev.TrialEnded: _trial_ended,
-    ev.Promoted: _champion,
-    ev.RolledBack: _champion,
+    ev.Promoted: _promoted,
+    ev.RolledBack: _rolled_back,
     ev.Decided: _decided,
 }
