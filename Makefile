@@ -20,10 +20,10 @@ demo: $(READY) ## a year of flights through the whole closed loop, on this machi
 	$(PY) -m homeostat demo
 
 test: $(READY) ## every test, on WORKERS processes (default 2)
-	$(PY) -m pytest -n $(WORKERS) --dist=worksteal tests
+	$(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder tests
 
 test-fast: $(READY) ## the tests without the slow and the crash ones
-	$(PY) -m pytest -n $(WORKERS) --dist=worksteal -m "not slow and not crash" tests
+	$(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not slow and not crash" tests
 
 check: $(READY) ## style, types, floors, structure and documents
 	$(VENV)/bin/ruff check .

@@ -141,7 +141,11 @@ def _fact(ledger: Ledger, recorded: Recorded) -> Why:
     if isinstance(event, ev.TrialEnded) and event.judgement is not None:
         because.append(f"the judge said: {event.judgement.reason}")
     facts = flat({name: value for name, value in msgspec.to_builtins(event).items() if name not in ("kind", "loop")})
-    said = getattr(event, "reason", None) or f"{name_of(event)} was recorded at {at(recorded.time)}"
+    said = (
+        getattr(event, "reason", None)
+        or getattr(event, "error", None)
+        or f"{name_of(event)} was recorded at {at(recorded.time)}"
+    )
     about = f" (version {event.version})" if isinstance(event, ev.Promoted | ev.RolledBack) else ""
     see = [f"@{decision.seq}"] if decision is not None else []
     see += [str(event.version)] if isinstance(event, ev.Promoted | ev.RolledBack) else []
