@@ -9,8 +9,11 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from homeostat.cd.deploy import Canary
@@ -109,14 +112,44 @@ def _status(folder: Path) -> list[Any]:
         return [connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for name in tables]
 
 
-def kill_everywhere() -> dict[str, Any]:
-    """Kill the life at every passage of every point, and its recovery at every point.
-
-    A killed process loses nothing that it wrote, synced or not, so the stores may lie in memory.
-    """
+@contextmanager
+def _in_memory() -> Iterator[Path]:
+    """A folder for stores: a killed process loses nothing that it wrote, synced or not, so they may lie in memory."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        return _kill_everywhere(Path(folder))
+        yield Path(folder)
+
+
+def kill_everywhere() -> dict[str, Any]:
+    """Kill the life at every passage of every point, and its recovery at every point."""
+    with _in_memory() as root:
+        return _kill_everywhere(root)
+
+
+def chaos(seeds: int) -> list[dict[str, Any]]:
+    """Kill a life at points drawn from a seed; twice for every seed, so that the two can be compared."""
+    with _in_memory() as root:
+        return [{"seed": seed, "first": _draw(root, seed), "again": _draw(root, seed)} for seed in range(int(seeds))]
+
+
+def _draw(root: Path, seed: int) -> dict[str, Any]:
+    random = Random(seed)
+    folder = root / "store"
+    shutil.rmtree(folder, ignore_errors=True)
+    kills, problems = [], []
+    for _ in range(4):
+        at = f"{random.choice(POINTS)}:{random.randint(1, 3)}"
+        if in_child(lambda at=at: live(folder), at).killed:
+            kills.append(at)
+            problems += in_child(lambda: seen(folder)).value["problems"]
+    end = in_child(lambda: live(folder)).value
+    return {"kills": kills, "problems": problems + end["problems"], "end": end, "trace": _trace(folder)}
+
+
+def _trace(folder: Path) -> list[list[Any]]:
+    """What happened, without the names of runs, which are drawn anew each time."""
+    with sqlite3.connect(folder / "ledger.sqlite") as connection:
+        return [list(row) for row in connection.execute("SELECT seq, kind, cause FROM events ORDER BY seq")]
 
 
 def _kill_everywhere(root: Path) -> dict[str, Any]:

@@ -30,5 +30,12 @@ def test_the_points_of_run_register_and_promote_were_all_passed(report, point):
     assert report["kills"][point] >= 2
 
 
+def test_a_failure_is_replayed_from_its_seed():
+    for drawn in isolated("tests.engine.crash_life", "chaos", "3"):
+        assert drawn["first"]["problems"] == [], drawn["seed"]
+        assert drawn["first"]["kills"], drawn["seed"]
+        assert drawn["first"] == drawn["again"], drawn["seed"]
+
+
 def test_at_least_a_hundred_processes_were_killed(report):
     assert sum(report["kills"].values()) >= 100
