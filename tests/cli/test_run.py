@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -103,7 +104,20 @@ def test_the_store_is_whole(homeostat):
     answer = homeostat("verify", "--json")
     assert answer.code == 0, answer.err
     assert answer.json["artifacts"] > 3
+    assert answer.json["versions"] >= 1
     assert homeostat("doctor").code == 0
+
+
+def test_a_flipped_byte_is_found(folder: Path, tmp_path: Path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    largest = max((copy / ".homeostat" / "artifacts").rglob("*"), key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.chmod(0o644)
+    largest.write_bytes(data)
+    answer = in_a_process("verify", cwd=copy)
+    assert answer.code == 1
+    assert answer.err.startswith("error: the store is not what was written")
 
 
 def test_infer_answers_a_table_and_refuses_a_bad_one_whole(homeostat, folder: Path):
@@ -129,7 +143,7 @@ def test_promoting_the_champion_again_is_refused_with_its_reason(homeostat):
 def test_going_back_without_an_earlier_champion_is_refused(homeostat):
     answer = homeostat("rollback", "--reason", "try")
     assert answer.code == 2
-    assert "no earlier champion" in answer.err
+    assert "earlier champion to go back to" in answer.err
 
 
 def test_cancelling_nothing_is_refused(homeostat):

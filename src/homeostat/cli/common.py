@@ -80,6 +80,7 @@ def loop_file(wanted: str | None) -> Path:
         LoopError: It is not there.
     """
     file = Path(wanted or LOOP_FILE)
+    file = file / LOOP_FILE if file.is_dir() else file
     if not file.is_file():
         raise LoopError(
             f"there is no file {file}", hint="`homeostat init TABLE --target COLUMN` writes one; or --loop PATH"

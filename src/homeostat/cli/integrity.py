@@ -1,4 +1,4 @@
-"""Checks that a store still holds what was written to it: the ledger's chain, and every artifact's bytes."""
+"""Checks that a store still holds what was written to it: the ledger's chain, every artifact's bytes, every model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeostat.cli.common import open_ledger
-from homeostat.core import events as ev
 from homeostat.core.errors import HomeostatError, IntegrityError
 
 if TYPE_CHECKING:
+    from homeostat.core.artifacts import ArtifactStore
     from homeostat.core.ledger import Ledger
 
 _SHOWN = 10
@@ -22,19 +22,21 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         events: Events of the chain.
+        versions: Versions whose model is there, whole.
         artifacts: Artifacts whose bytes were read and hashed.
         bytes: Their total size.
-        cleared: Step results that the ledger names and that were cleared; they are made again when needed.
     """
 
     events: int
+    versions: int
     artifacts: int
     bytes: int
-    cleared: int
 
 
 def verify_store(store: Path) -> Verified:
-    """Recompute the chain and every artifact's hash.
+    """Recompute the chain and every artifact's hash, and read every version's model.
+
+    The result of a step may be missing: it is made again when it is needed. A version's model may not.
 
     Args:
         store: The store's folder.
@@ -47,32 +49,32 @@ def verify_store(store: Path) -> Verified:
     ledger = open_ledger(store)
     events = ledger.verify()
     artifacts = ArtifactStore(store / "artifacts")
-    problems, checked, size, cleared = [], 0, 0, 0
-    for name, needed_by in _named(ledger).items():
+    problems, checked, size = [], 0, 0
+    for name in artifacts.names():
         try:
-            if artifacts.has(name):
-                size += len(artifacts.get(name))
-                checked += 1
-            elif needed_by:
-                problems.append(f"artifact {name[:16]} is missing, and {needed_by} needs it")
-            else:
-                cleared += 1
+            size += len(artifacts.get(name))
+            checked += 1
         except HomeostatError as error:
-            problems.append(f"{error.what} ({needed_by or 'a step result'})")
+            problems.append(error.what)
+    versions, missing = _versions(ledger, artifacts)
+    problems += missing
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        what = f"{len(problems)} artifacts are not what was written: {'; '.join(problems[:_SHOWN])}{more}"
-        raise IntegrityError(what, hint="restore them from a backup, or roll back to a version that is whole")
-    return Verified(events=events, artifacts=checked, bytes=size, cleared=cleared)
+        what = f"the store is not what was written: {'; '.join(problems[:_SHOWN])}{more}"
+        raise IntegrityError(what, hint="restore it from a backup, or roll back to a version that is whole")
+    return Verified(events=events, versions=versions, artifacts=checked, bytes=size)
 
 
-def _named(ledger: Ledger) -> dict[str, str]:
-    """Every artifact that the ledger names, and the version that cannot do without it."""
-    found: dict[str, str] = {}
-    for record in ledger.events(kinds=(ev.StepFinished, ev.VersionRegistered)):
-        match record.event:
-            case ev.StepFinished(output=str() as output):
-                found.setdefault(output, "")
-            case ev.VersionRegistered() as version:
-                found[version.manifest] = f"version {version.version} of {version.loop}"
-    return found
+def _versions(ledger: Ledger, artifacts: ArtifactStore) -> tuple[int, list[str]]:
+    """How many versions are whole, and what is wrong with the others."""
+    from homeostat.core.model import Bundle
+
+    whole, problems = 0, []
+    for loop in ledger.loops():
+        for row in ledger.versions(loop):
+            try:
+                Bundle.read(artifacts, row.manifest)
+                whole += 1
+            except HomeostatError as error:
+                problems.append(f"version {row.version} of {loop} cannot be loaded: {error.what}")
+    return whole, problems

@@ -133,7 +133,7 @@ def verify(
         print_json(found)
     else:
         size = f"{found.artifacts:,} artifacts ({found.bytes / 1e6:,.1f} MB)"
-        print(f"ok: {found.events:,} events follow from one another and {size} are what was written")
+        print(f"ok: {found.events:,} events follow from one another; {size} and {found.versions} versions are whole")
 
 
 def print_facts(facts: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from homeostat.cli.common import in_charge, print_json, print_table, progress
 from homeostat.core import events as ev
-from homeostat.core.errors import DataError, StepFailedError
 
 if TYPE_CHECKING:
     from homeostat.core.store import Store
@@ -41,23 +40,17 @@ def finish(store: Store, declared: Loop, trigger: str, *, as_json: bool, resume:
     """Carry out the run of a trigger in this process, with a progress bar, and print what came of it.
 
     Raises:
-        DataError: The data were refused.
-        StepFailedError: The run failed.
+        HomeostatError: What ended the run without a version; it is recorded too.
     """
     from homeostat.engine.training import carry_out as train
 
-    before = store.ledger.newest()
     with progress("collect", quiet=as_json) as bar:
-        version = train(
+        train(
             *(store, declared, trigger),
             progress=lambda step, done, total, _outcome: bar(done, total, step),
             resume=resume,
+            raising=True,
         )
-    if version is None:
-        for one in store.ledger.events(loop=declared.name, kinds=(ev.TrainingEnded,), after=before):
-            if isinstance(one.event, ev.TrainingEnded):
-                what, _, hint = one.event.error.partition("\n  hint: ")
-                raise (DataError if one.event.status == "stopped" else StepFailedError)(what, hint=hint or None)
     report(store, declared.name, trigger, as_json=as_json)
 
 
@@ -69,8 +62,9 @@ def report(store: Store, name: str, trigger: str, *, as_json: bool) -> None:
     version = next((one for one in ledger.versions(name) if one.trigger == trigger), None)
     decided = [one.event for one in ledger.events(loop=name, kinds=(ev.Decided,), after=version.seq if version else 0)]
     last = decided[-1] if decided else None
+    warnings = _warnings(store, steps)
     if as_json:
-        print_json({"run": row, "steps": steps, "version": version, "decided": last})
+        print_json({"run": row, "steps": steps, "version": version, "warnings": warnings, "decided": last})
         return
     print_table(
         ("step", "outcome", "seconds", "why"),
@@ -82,18 +76,34 @@ def report(store: Store, name: str, trigger: str, *, as_json: bool) -> None:
         print(f"data report: {page}\n")
     if version is not None:
         _print_version(ledger.event(version.seq).event)
+    for warning in warnings:
+        print(f"warning: {warning}")
     if isinstance(last, ev.Decided):
         print(f"{last.action.replace('_', ' ')}: {last.reason}")
 
 
-def _page(store: Store, run: str, steps: list[ev.StepFinished]) -> Path | None:
-    """The run's data report as a file that a browser opens."""
+def _output(store: Store, steps: list[ev.StepFinished], name: str) -> Any:
+    """What a step gave; None when it did not run, or its result was cleared."""
     from homeostat.core import codecs
 
-    output = next((step.output for step in steps if step.step == "report"), None)
+    output = next((step.output for step in steps if step.step == name), None)
     if output is None or not store.artifacts.has(output):
         return None
-    page = getattr(codecs.decode(store.artifacts.get(output), store.artifacts), "html", None)
+    return codecs.decode(store.artifacts.get(output), store.artifacts)
+
+
+def _warnings(store: Store, steps: list[ev.StepFinished]) -> list[str]:
+    """What a reader should know of the data and the candidate: suspected leaks, values never seen before."""
+    evaluated, validated = _output(store, steps, "evaluation"), _output(store, steps, "validation")
+    told = [leak.detail for leak in getattr(evaluated, "leaks", ())]
+    told += getattr(evaluated, "warnings", ())
+    told += [f"{signal.subject}: {signal.detail}" for signal in getattr(validated, "signals", ())]
+    return told
+
+
+def _page(store: Store, run: str, steps: list[ev.StepFinished]) -> Path | None:
+    """The run's data report as a file that a browser opens."""
+    page = getattr(_output(store, steps, "report"), "html", None)
     if not isinstance(page, str):
         return None
     path = store.path / "reports" / f"{run}.html"
