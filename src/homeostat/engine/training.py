@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from homeostat.loop import Loop
 
 
+_MOST_FILES = 64
+"""Files of a table beyond which it is compacted before it is read."""
+
+
 def carry_out(
     store: Store,
     loop: Loop,
@@ -36,6 +40,7 @@ def carry_out(
     played: bool = False,
     progress: Callable[[str, int, int, str], None] | None = None,
     resume: str | None = None,
+    raising: bool = False,
 ) -> int | None:
     """Collect, train, evaluate, gate and register for a trigger; the loop then decides what becomes of the version.
 
@@ -49,6 +54,7 @@ def carry_out(
         played: Let the time run on from the command's `now` instead.
         progress: Called as `Pipeline.run` says.
         resume: A run of this trigger that did not succeed, to go on with.
+        raising: Raise the error that ended the run, after it was recorded, in place of returning None.
 
     Returns:
         The version, or None when the run ended without one; why is in the ledger.
@@ -58,10 +64,14 @@ def carry_out(
     feed = Feed(store.ledger, Rules(loop=loop.name, when=loop.when, deploy=loop.deploy))
     mark_interrupted(store, clock, loop=loop.name)
     try:
-        collect(loop.source, store.table(loop.name, "rows", loop.source.spec), store.ledger, loop.name, clock)
+        table = store.table(loop.name, "rows", loop.source.spec)
+        collect(loop.source, table, store.ledger, loop.name, clock)
+        table.compact(over=_MOST_FILES)
         entry = run_pipeline(store, loop, command, clock, progress, resume)
     except HomeostatError as error:
         end_training(store, feed, clock, key, "stopped" if isinstance(error, DataError) else "failed", str(error))
+        if raising:
+            raise
         return None
     recorded, _ = feed.register(entry, time=clock.now())
     assert isinstance(recorded.event, ev.VersionRegistered)
