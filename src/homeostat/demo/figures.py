@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from homeostat.cd.deploy import Canary
 from homeostat.ci.evaluate.baselines import persistence
 from homeostat.core import events as ev
 from homeostat.core.metrics import score
@@ -18,6 +19,7 @@ from homeostat.demo.flights import LOCAL_ZONE, TARGET, TIME
 from homeostat.demo.play import STORE
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _CLASSES = (False, True)
 _CHUNK = 50_000
+_FEWEST = 100
 _MONTH = timedelta(days=30)
 
 
@@ -69,9 +72,11 @@ class Broken(msgspec.Struct, frozen=True, kw_only=True):
         at: When.
         test: Its metric on the test rows, as the gates saw it.
         gates: What the gates said.
+        refused_by: The gates that it did not pass.
         trial: How its trial ended, if it had one.
         answered: Rows that it answered.
         share: Part (0..1) of all rows that were asked about in the month after it was pushed.
+        allowed: The first canary step of the plan: the largest share without proof of being harmless on live traffic.
     """
 
     version: int
@@ -80,9 +85,11 @@ class Broken(msgspec.Struct, frozen=True, kw_only=True):
     at: str
     test: float | None
     gates: str
+    refused_by: tuple[str, ...]
     trial: str
     answered: int
     share: float
+    allowed: float
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +129,27 @@ def figures(folder: Path, store: Store, loop: Loop, played: Played) -> Figures:
     )
 
 
+def weekly(figures: Figures, played: Played) -> dict[str, list[tuple[datetime, float | None]]]:
+    """ROC AUC of the loop and of its frozen first model in each week, at the week's middle."""
+    weeks = played.table[TIME].dt.truncate("1w")
+    known = played.table[TARGET].is_not_null().to_numpy()
+    series: dict[str, list[tuple[datetime, float | None]]] = {"the loop": [], "first model, frozen": []}
+    for week in weeks.unique().sort():
+        chosen = known & (weeks == week).to_numpy()
+        if chosen.sum() < _FEWEST:
+            continue
+        for name, scores in (("the loop", played.score), ("first model, frozen", figures.frozen)):
+            series[name].append((week + timedelta(days=3.5), _measure("roc_auc", played, scores, chosen)))
+    return series
+
+
+def _measure(metric: str, played: Played, scores: NDArray[np.float64], chosen: NDArray[np.bool_]) -> float | None:
+    truth = played.table[TARGET].fill_null(value=False).to_numpy()[chosen]
+    late = scores[chosen]
+    predictions = Predictions(late > 0.5, np.column_stack([1 - late, late]))
+    return score(metric, truth, predictions, _CLASSES) if len(truth) else None
+
+
 def _late(predictions: Predictions) -> NDArray[np.float64]:
     assert predictions.score is not None
     return predictions.score[:, 1]
@@ -136,21 +164,16 @@ def _line(
 ) -> Line:
     truth = played.table[TARGET].fill_null(value=False).to_numpy()[chosen]
 
-    def measure(metric: str, scores: NDArray[np.float64]) -> float | None:
-        late = scores[chosen]
-        predictions = Predictions(late > 0.5, np.column_stack([1 - late, late]))
-        return score(metric, truth, predictions, _CLASSES) if len(truth) else None
-
     return Line(
         label=str(label),
         rows=len(truth),
         late=float(truth.mean()) if len(truth) else 0.0,
         versions=tuple(int(one) for one in np.unique(played.version[chosen])),
-        loop=measure("roc_auc", played.score),
-        frozen=measure("roc_auc", frozen),
-        persistence=measure("roc_auc", repeated),
-        loop_loss=measure("log_loss", played.score),
-        frozen_loss=measure("log_loss", frozen),
+        loop=_measure("roc_auc", played, played.score, chosen),
+        frozen=_measure("roc_auc", played, frozen, chosen),
+        persistence=_measure("roc_auc", played, repeated, chosen),
+        loop_loss=_measure("log_loss", played, played.score, chosen),
+        frozen_loss=_measure("log_loss", played, frozen, chosen),
     )
 
 
@@ -179,9 +202,11 @@ def _broken(ledger: Ledger, loop: Loop, played: Played) -> list[Broken]:
                 at=f"{pushed.at:%Y-%m-%d}",
                 test=version.test_metrics.get(loop.metric or ""),
                 gates="; ".join(f"{gate.gate}: {gate.reason}" for gate in version.gates if not gate.passed) or "passed",
+                refused_by=tuple(gate.gate for gate in version.gates if not gate.passed),
                 trial="none" if trial is None else f"{trial.outcome.replace('_', ' ')}: {trial.reason}",
                 answered=int(mine.sum()),
                 share=float(mine[month].mean()) if month.any() else 0.0,
+                allowed=loop.deploy.steps[0] if isinstance(loop.deploy, Canary) and loop.deploy.steps else 0.0,
             )
         )
     return found

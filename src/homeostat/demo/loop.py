@@ -48,7 +48,11 @@ loop = Loop(
     model=HistGradientBoostingClassifier(early_stopping=False),
     metric="roc_auc",
     # The gates keep out what is plainly broken; whether a fresh model is better is judged on live traffic.
-    gates=[gates.at_least(roc_auc=0.6), gates.beats_baseline("majority", "persistence"), gates.not_worse_than_champion(margin=0.02)],
+    gates=[
+        gates.at_least(roc_auc=0.6),
+        gates.beats_baseline("majority", "persistence"),
+        gates.not_worse_than_champion(margin=0.02),
+    ],
     deploy=deploy.Canary(shadow_rows=2_000, steps=(0.05, 0.5), step_rows=500),
     when=when.every("14d") | when.degraded(roc_auc=0.05).cooldown("7d"),
     how=how.Refit(),  # from scratch, on everything so far

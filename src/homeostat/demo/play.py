@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections import Counter, deque
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -25,6 +24,7 @@ from homeostat.loop import load
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -102,7 +102,7 @@ def set_up(folder: Path, story: Story) -> pl.DataFrame:
     if story.every > 1:
         table = table.gather_every(story.every)
     (folder / "flights").mkdir(parents=True)
-    shutil.copyfile(Path(__file__).with_name("loop.py"), folder / "loop.py")
+    shutil.copyfile(story.declaration, folder / "loop.py")
     table.filter(pl.col(TIME) < story.start).write_parquet(folder / "flights" / "history.parquet")
     return table.filter(pl.col(TIME).is_between(story.start, story.end, closed="left"))
 

@@ -50,7 +50,9 @@ class Requests:
         block = _between(self._rows, TIME, start, end).with_columns(
             row=pl.col("row").struct.with_fields(pl.field(TIME).dt.to_string(_UTC)).struct.json_encode()
         )
-        groups = block.group_by("window", maintain_order=True).agg(pl.col(TIME).last(), "place", pl.col("row").str.join(","))
+        groups = block.group_by("window", maintain_order=True).agg(
+            pl.col(TIME).last(), "place", pl.col("row").str.join(",")
+        )
         return [
             Asked(Request("/predict", f"[{rows}]".encode(), moment), places)
             for _, moment, places, rows in groups.iter_rows()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -38,6 +39,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
         block: So much traffic is sent before the loop looks again.
         window: Departures that are asked about in one request.
         pushes: The broken candidates, in order.
+        declaration: The file that declares the loop.
     """
 
     start: datetime
@@ -46,6 +48,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     block: timedelta = timedelta(hours=12)
     window: timedelta = timedelta(minutes=15)
     pushes: tuple[Push, ...] = ()
+    declaration: Path = Path(__file__).with_name("loop.py")
 
 
 # Midnight in New York; its summer begins later and changes nothing here.
