@@ -19,6 +19,9 @@ HomeostatError
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+
 _LONGEST = 2_000
 
 
@@ -101,6 +104,33 @@ class RetryableError(HomeostatError):
 
 class ConflictError(RetryableError):
     """Somebody else was faster."""
+
+
+def blamed(error: BaseException) -> str | None:
+    """Where the user's own code raised: the innermost line outside of Homeostat and of installed libraries.
+
+    Returns:
+        For example `loop.py, line 12`; None when no such code took part.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}, line {error.lineno}"
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _is_users(frame.filename)]
+    return f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else None
+
+
+def _is_users(filename: str) -> bool:
+    return not filename.startswith("<") and not any(Path(filename).is_relative_to(folder) for folder in _libraries())
+
+
+@functools.cache
+def _libraries() -> tuple[Path, ...]:
+    import sysconfig
+
+    installed = [Path(sysconfig.get_path(kind)) for kind in ("stdlib", "purelib", "platlib")]
+    return (Path(__file__).parent.parent, *installed)
 
 
 def _bounded(text: str) -> str:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
-from homeostat.core.errors import DataError
+from homeostat.core.errors import DataError, HomeostatError, ModelError, blamed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 Features = Callable[[pl.DataFrame], pl.DataFrame]
 _ALONE = 3
+_SHOWN = 30
 _FEW = 50
 
 
@@ -55,11 +56,12 @@ def apply_features(features: Features | None, rows: pl.DataFrame, *, labels: Col
 
     Raises:
         DataError: It returned something else than that.
+        ModelError: It raised; the message says in which line.
     """
     seen = rows.drop([name for name in labels if name in rows.columns])
     if features is None:
         return seen
-    made: object = features(seen)
+    made = _called(features, seen)
     if not isinstance(made, pl.DataFrame):
         hint = "end it with .collect()" if isinstance(made, pl.LazyFrame) else "return a polars DataFrame"
         raise DataError(f"features() returned a {type(made).__name__}, not a DataFrame", hint=hint)
@@ -69,6 +71,18 @@ def apply_features(features: Features | None, rows: pl.DataFrame, *, labels: Col
             hint="return one row for each row, in their order: filter rows when they are collected",
         )
     return made
+
+
+def _called(features: Features, seen: pl.DataFrame) -> object:
+    try:
+        return features(seen)
+    except HomeostatError:
+        raise
+    except Exception as error:
+        line = blamed(error)
+        what = f"features() raised {type(error).__name__}{f' ({line})' if line else ''}: {' '.join(str(error).split())}"
+        hint = f"it is given the columns {', '.join(seen.columns[:_SHOWN])}{', …' if seen.width > _SHOWN else ''}"
+        raise ModelError(what, hint=hint) from error
 
 
 def check_rowwise(
