@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import traceback
 from importlib import util
 from pathlib import Path
 from typing import Any
 
-from homeostat.core.errors import HomeostatError, LoopError, NotFoundError
+from homeostat.core.errors import HomeostatError, LoopError, NotFoundError, blamed
 from homeostat.loop.declaration import Loop
 
 FILE = "loop.py"
@@ -44,7 +43,7 @@ def _run(file: Path) -> Any:
     name = f"_homeostat_loop_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
     spec = util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise LoopError(f"{file} is not a Python file")
+        raise LoopError(f"{file} is not a Python file", hint="its name ends in .py")
     module = util.module_from_spec(spec)
     folder = str(file.resolve().parent)
     if folder not in sys.path:
@@ -52,14 +51,19 @@ def _run(file: Path) -> Any:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except HomeostatError:
-        raise
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
-        line = getattr(error, "lineno", None) or (own[-1].lineno if own else None)
-        where = f"{file}, line {line}" if line else str(file)
-        what = f"{where}: {type(error).__name__}: {error}"
-        raise LoopError(f"the declaration does not import: {what}", hint="run it with python to see more") from error
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise _told(error, file) from error
     return module
+
+
+def _told(error: BaseException, file: Path) -> HomeostatError:
+    """The error with the line that it comes from."""
+    where = blamed(error) or str(file)
+    if isinstance(error, HomeostatError):
+        return type(error)(f"{where}: {error.what}", hint=error.hint)
+    said = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+    hint = f"mend that line; `python {file}` shows more"
+    if isinstance(error, ModuleNotFoundError):
+        hint = f"install {(error.name or '').partition('.')[0]!r} into this environment, or mend its name"
+    return LoopError(f"{where}: the declaration does not import: {type(error).__name__}: {said}", hint=hint)
