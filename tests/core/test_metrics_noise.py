@@ -72,3 +72,16 @@ def test_neighbours_that_resemble_each_other_widen_the_interval():
 def test_the_same_rows_give_the_same_interval():
     first, second = (estimate("roc_auc", *world(4), CLASSES).bounds() for _ in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "accuracy", "log_loss"])
+def test_models_that_differ_by_chance_seem_better_no_more_often_than_they_may(name: str):
+    passed = 0
+    for seed in range(400):
+        truth, said = world(seed)
+        rng = np.random.default_rng(seed)
+        ones = [np.clip(said.positive + rng.normal(0, 0.2, len(truth)), 0.01, 0.99) for _ in range(2)]
+        found = [Predictions(one > 0.5, np.stack([1 - one, one], axis=1)) for one in ones]
+        first, second = (estimate(name, truth, each, CLASSES) for each in found)
+        passed += difference(name, first, second).lower(0.95) > 0
+    assert passed / 400 <= 0.05 + 0.03

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from homeostat.core.model.signature import Task
     from homeostat.core.schema import Schema
 
-_BIRTH = 1_000
+_BIRTH = 200
 """Rows that a `partial_fit` estimator's scaling is fitted on when it is born; it stays as it is from then on."""
 
 

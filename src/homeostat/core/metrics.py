@@ -53,7 +53,7 @@ class Estimate:
     def bounds(self, confidence: float = 0.95) -> tuple[float, float] | None:
         """Two-sided interval of the value."""
         error = self.error
-        if self.value is None or error is None:
+        if self.value is None or error is None or not np.isfinite(error):
             return None
         reach = NormalDist().inv_cdf(0.5 + confidence / 2) * error
         return self.value - reach, self.value + reach
@@ -67,7 +67,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         rows: Rows that both were scored on.
         value, other: The metric of the first and of the second.
         gain: How much better the first is; positive is better whatever the metric's direction.
-        error: Standard error of the gain.
+        error: Standard error of the gain; None where it is not finite.
     """
 
     metric: str
@@ -184,7 +184,8 @@ def difference(name: str, first: Estimate, second: Estimate) -> Difference:
     if first.value is not None and second.value is not None:
         sign = 1.0 if greater_is_better(name) else -1.0
         gain = sign * (first.value - second.value)
-        error = standard_error(first.influence - second.influence)
+        spread = standard_error(first.influence - second.influence)
+        error = spread if np.isfinite(spread) else None
     return Difference(
         metric=name, rows=len(first.influence), value=first.value, other=second.value, gain=gain, error=error
     )
@@ -195,12 +196,13 @@ def standard_error(influence: Floats) -> float:
     rows = len(influence)
     if rows < 2:
         return float("inf")
-    alone = float(np.sqrt(np.square(influence).sum())) / rows
     blocks = min(BLOCKS, rows // _ROWS_PER_BLOCK)
-    if blocks < FEWEST_BLOCKS:
-        return alone
-    sums = np.add.reduceat(influence, np.linspace(0, rows, blocks, endpoint=False).astype(int))
-    together = float(np.sqrt(blocks / (blocks - 1) * np.square(sums - sums.mean()).sum())) / rows
+    with np.errstate(over="ignore"):
+        alone = float(np.sqrt(np.square(influence).sum())) / rows
+        if blocks < FEWEST_BLOCKS:
+            return alone
+        sums = np.add.reduceat(influence, np.linspace(0, rows, blocks, endpoint=False).astype(int))
+        together = float(np.sqrt(blocks / (blocks - 1) * np.square(sums - sums.mean()).sum())) / rows
     return max(alone, together)
 
 

@@ -123,6 +123,10 @@ def to_onnx(estimator: Any, columns: int) -> bytes:
                 options={"zipmap": False} if is_classifier(estimator) else None,
                 target_opset=_OPSET,
             )
+        # skl2onnx lists the operator sets in the order of a set, which differs from process to process.
+        opsets = sorted(graph.opset_import, key=lambda opset: opset.domain)
+        del graph.opset_import[:]
+        graph.opset_import.extend(opsets)
         return bytes(graph.SerializeToString(deterministic=True))
 
 

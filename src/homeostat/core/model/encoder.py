@@ -28,7 +28,9 @@ VOCABULARY = 254
 """Most frequent values of a text column that get a code of their own; histogram trees have one bin more."""
 
 _FREE_TEXT = 1_000
-_LARGEST = float(np.finfo(np.float32).max)
+_LARGEST = 1e30
+"""Values are clipped here: beyond it, sums over a column leave the range of float32."""
+
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -144,7 +146,7 @@ class Coder:
             features: n rows with at least the encoder's columns.
 
         Returns:
-            Array of shape (n, codes), in row order. Values beyond float32 are clipped to its largest.
+            Array of shape (n, codes), in row order. Values beyond ±1e30 are clipped.
 
         Raises:
             DataError: A column is missing, has another kind of values, or holds infinity.

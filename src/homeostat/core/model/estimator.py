@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from homeostat.core.model.signature import Label, Task
 
 MOST_CLASSES = 100
+LARGEST_TARGET = 1e30
+"""Squares and sums of larger numbers leave the range of floats."""
 
 
 def target_of(rows: pl.DataFrame, name: str, task: Task | None = None) -> tuple[NDArray[Any], Task]:
@@ -44,7 +46,11 @@ def target_of(rows: pl.DataFrame, name: str, task: Task | None = None) -> tuple[
     if kind == "regression":
         if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
             raise DataError(f"target {name!r} has the type {series.dtype}", hint="regression needs numbers")
-        return series.cast(pl.Float64).to_numpy(), kind
+        numbers = series.cast(pl.Float64).to_numpy()
+        largest = float(np.abs(numbers).max())
+        if largest > LARGEST_TARGET:
+            raise DataError(f"target {name!r} reaches {largest:.3g}", hint="choose its unit so that it stays below 1e30")
+        return numbers, kind
     distinct = series.n_unique()
     if distinct < 2:
         raise DataError(
