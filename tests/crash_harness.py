@@ -39,12 +39,27 @@ def isolated(module: str, function: str, *arguments: str, timeout: float = 600) 
         arguments: Texts that it is called with.
         timeout: Seconds after which the process is given up.
     """
-    command = [sys.executable, "-m", "tests.crash_harness", module, function, *arguments]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+    done = _process("", module, function, arguments, timeout)
     if done.returncode != 0:
         raise AssertionError(done.stderr[-4000:])
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def killed_at(point: str, module: str, function: str, *arguments: str, timeout: float = 600) -> bool:
+    """Call a scenario in a process of its own, killed at a point; whether it got there."""
+    done = _process(point, module, function, arguments, timeout)
+    if done.returncode not in (0, -signal.SIGKILL):
+        raise AssertionError(done.stderr[-4000:])
+    return done.returncode != 0
+
+
+def _process(
+    point: str, module: str, function: str, arguments: tuple[str, ...], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.crash_harness", module, function, *arguments]
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": path, "HOMEOSTAT_CRASH_AT": point}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def in_child(action: Callable[[], Any], point: str = "") -> Outcome:

@@ -1,5 +1,6 @@
 """The pipeline engine: steps by parameter names, a content-addressed cache with explainable keys, resume, records."""
 
+from homeostat.ci.pipeline.contract import check_run
 from homeostat.ci.pipeline.environment import current_environment
 from homeostat.ci.pipeline.explain import Explanation, StepWhy, explain
 from homeostat.ci.pipeline.graph import Step, step
@@ -13,6 +14,7 @@ __all__ = [
     "Run",
     "Step",
     "StepWhy",
+    "check_run",
     "current_environment",
     "explain",
     "mark_interrupted",

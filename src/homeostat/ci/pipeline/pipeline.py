@@ -6,10 +6,11 @@ import getpass
 import math
 from typing import TYPE_CHECKING, Any
 
+from homeostat.ci.pipeline.contract import refuse_blanks
 from homeostat.ci.pipeline.environment import current_environment
 from homeostat.ci.pipeline.flights import flights_of
 from homeostat.ci.pipeline.graph import Graph, Step, build, step
-from homeostat.ci.pipeline.record import Recorder, alive_name, mark_interrupted, refuse_nulls
+from homeostat.ci.pipeline.record import Recorder, alive_name, mark_interrupted
 from homeostat.ci.pipeline.runner import Execution, Named, name_code, name_value
 from homeostat.core import codecs
 from homeostat.core import events as ev
@@ -89,6 +90,16 @@ class Pipeline:
     def inputs(self) -> tuple[str, ...]:
         """Names that a run must be given."""
         return self._graph.inputs
+
+    def step(self, name: str) -> Step:
+        """A step by its name.
+
+        Raises:
+            NotFoundError: there is no such step.
+        """
+        if name not in self._graph.steps:
+            raise NotFoundError(f"the pipeline has no step `{name}`", hint=f"its steps are {', '.join(self.steps)}")
+        return self._graph.steps[name]
 
     @property
     def digest(self) -> str:
@@ -212,7 +223,7 @@ def _conduct(execution: Execution, started: ev.RunStarted) -> Run:
         status: ev.RunStatus = "interrupted"
         error: BaseException | None = None
         try:
-            refuse_nulls(started.environment, f"the environment of run {execution.run}")
+            refuse_blanks(started.environment, f"the environment of run {execution.run}")
             execution.execute()
             status = execution.status()
             error = execution.failed.error if execution.failed else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,7 +18,7 @@ from homeostat.ci.pipeline.flights import flights_of
 from homeostat.core import events as ev
 from homeostat.core import faults
 from homeostat.core.clock import stopwatch
-from homeostat.core.errors import InternalError, StoreError
+from homeostat.core.errors import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,16 +186,3 @@ def _journaled(place: Path) -> list[ev.StepFinished]:
 
 def _end_key(run: str) -> str:
     return f"finished:{run}"
-
-
-def refuse_nulls(event: Any, what: str) -> None:
-    """Refuse a record of which a field is empty: a run that cannot say what it ran on is no record.
-
-    Raises:
-        InternalError: naming every empty field.
-    """
-    empty = [name for name in event.__struct_fields__ if getattr(event, name) in (None, "")]
-    if empty:
-        shown = ", ".join(f"`{name}`" for name in empty)
-        hint = "`homeostat doctor` shows the environment that is recorded with every run"
-        raise InternalError(f"{what} has no {shown}", hint=hint)

@@ -8,8 +8,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from homeostat.ci.pipeline.contract import check_declared
 from homeostat.ci.pipeline.explain import NOT_CACHED, why_it_ran
-from homeostat.ci.pipeline.values import Value, check_declared, step_error
+from homeostat.ci.pipeline.values import Value, step_error
 from homeostat.core import codecs, faults
 from homeostat.core import events as ev
 from homeostat.core.errors import CodecError, DataError, HomeostatError

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import traceback
-import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeostat.core import codecs
-from homeostat.core.errors import HomeostatError, IntegrityError, LoopError, NotFoundError, StepFailedError
+from homeostat.core.errors import HomeostatError, IntegrityError, NotFoundError, StepFailedError
 
 if TYPE_CHECKING:
     from homeostat.ci.pipeline.graph import Step
@@ -73,43 +71,6 @@ def _own(value: Any) -> Any:
         view.flags.writeable = False
         return view
     return value
-
-
-def check_declared(step: Step, value: Any) -> None:
-    """Hold a step's output against its return annotation.
-
-    Raises:
-        LoopError: it is of another type.
-    """
-    declared = _declared(step.function)
-    if declared is None or isinstance(value, declared) or (declared is float and isinstance(value, int)):
-        return
-    what = f"step `{step.name}` declares that it returns {_type_name(declared)} but returned {_type_name(type(value))}"
-    hint = "does it end in `return`?" if value is None else "mend the annotation or the return value"
-    raise LoopError(what, hint=hint)
-
-
-def _declared(function: Any) -> Any:
-    """The declared return type as something `isinstance` takes; None when there is none, or it cannot be resolved."""
-    function = inspect.unwrap(getattr(function, "func", function))
-    declared = getattr(function, "__annotations__", {}).get("return", Any)
-    if isinstance(declared, str):
-        try:
-            declared = eval(declared, getattr(function, "__globals__", {}))  # noqa: S307 - the user's own annotation
-        except Exception:  # noqa: BLE001 - a name that only type checkers import
-            return None
-    if declared is None:
-        return type(None)
-    declared = typing.get_origin(declared) or declared
-    try:
-        isinstance(None, declared)
-    except TypeError:  # Any, a protocol, a type variable
-        return None
-    return declared
-
-
-def _type_name(kind: Any) -> str:
-    return kind.__qualname__ if isinstance(kind, type) else str(kind)
 
 
 def step_error(error: Exception, run: str, step: Step) -> HomeostatError:
