@@ -35,13 +35,13 @@ def progress_bar(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=console, transient=True)
     task = bar.add_task("", total=None)
-    running: list[str] = []
+    running: dict[str, None] = {}
 
     def tell(step: str, done: int, total: int, outcome: str) -> None:
         if outcome == "started":
-            running.append(step)
-        elif step in running:
-            running.remove(step)
+            running[step] = None
+        else:
+            running.pop(step, None)
         bar.update(task, completed=done, total=total, description=", ".join(running))
 
     timer = threading.Timer(after, bar.start)
@@ -52,4 +52,5 @@ def progress_bar(
         yield tell
     finally:
         timer.cancel()
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
