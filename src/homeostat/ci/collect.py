@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from homeostat.core.clock import Clock
     from homeostat.core.ledger import Ledger
+    from homeostat.core.reading import Form
     from homeostat.core.tables import Table
 
 SUFFIXES = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz")
@@ -93,6 +95,7 @@ class FileSource:
         label_time: When the target became known; without it, at the event time.
         separator: What separates the columns of CSV files.
         text: Columns that stay text although they look like numbers, such as postcodes.
+        ignore: Columns that are not taken in, such as consequences of the target; requests need not have them.
 
     Raises:
         DataError: The declaration does not hold together.
@@ -112,11 +115,13 @@ class FileSource:
         label_time: str | None = None,
         separator: str = ",",
         text: str | Sequence[str] = (),
+        ignore: str | Sequence[str] = (),
     ) -> None:
         self.patterns = tuple(str(one) for one in ([pattern] if isinstance(pattern, str | Path) else pattern))
         self.separator = separator
         self.text = (text,) if isinstance(text, str) else tuple(text)
         self._spec = table_spec(time, key, target, label_time)
+        self.ignore = _ignored(ignore, self._spec)
         self._digests: dict[Path, tuple[tuple[int, int, int], str]] = {}
         if len(separator) != 1 or not separator.isascii():
             raise DataError(f"separator is {separator!r}, not one character", hint="separator=';'")
@@ -139,11 +144,16 @@ class FileSource:
 
     def parts(self) -> Iterator[Part]:
         """One part per file."""
-        from homeostat.core.reading import Form, read_file
+        from homeostat.core.reading import Form
 
         form = Form(self.separator, self.text)
         for path in self.files():
-            yield Part(path.as_posix(), self._digest(path), lambda path=path: read_file(path, self.spec, form))  # type: ignore[misc]
+            yield Part(path.as_posix(), self._digest(path), partial(self._read, path, form))
+
+    def _read(self, path: Path, form: Form) -> pl.DataFrame:
+        from homeostat.core.reading import read_file
+
+        return _without(read_file(path, self.spec, form), self.ignore, path.as_posix())
 
     def _digest(self, path: Path) -> str:
         """The content's digest, from memory while the file's size, time and identity stay as they were."""
@@ -173,6 +183,7 @@ class FrameSource:
         target: The column to predict.
         label_time: When the target became known; without it, at the event time.
         name: What to call it in the ledger.
+        ignore: Columns that are not taken in.
 
     Example:
         >>> import polars as pl
@@ -189,10 +200,12 @@ class FrameSource:
         target: str | None = None,
         label_time: str | None = None,
         name: str = "frame",
+        ignore: str | Sequence[str] = (),
     ) -> None:
         self.frame = frame
         self.name = name
         self._spec = table_spec(time, key, target, label_time)
+        self.ignore = _ignored(ignore, self._spec)
 
     @property
     def spec(self) -> TableSpec:
@@ -208,6 +221,7 @@ class FrameSource:
         frame = self.frame if isinstance(self.frame, pl.DataFrame) else pl.DataFrame(self.frame)
         if not frame.height:
             raise DataError(f"the frame {self.name!r} has no rows", hint="collect it when it has some")
+        frame = _without(frame, self.ignore, f"the frame {self.name!r}")
         yield Part(self.name, fingerprint(frame), lambda: frame)
 
     def __repr__(self) -> str:
@@ -336,6 +350,23 @@ def _read_all(parts: Sequence[Part], table: Table, tell: Callable[[int, int, str
         raise errors[0]
     lines = [f"{error.what}; {error.hint}" if error.hint else error.what for error in errors]
     raise DataError(bulleted(f"{len(errors)} of {len(parts)} files cannot be collected, so none was", lines))
+
+
+def _ignored(columns: str | Sequence[str], spec: TableSpec) -> tuple[str, ...]:
+    names = (columns,) if isinstance(columns, str) else tuple(columns)
+    declared = sorted(set(names) & set(spec.declared))
+    if declared:
+        what = f"columns are both declared and ignored: {', '.join(map(repr, declared))}"
+        raise DataError(what, hint="take them out of ignore=")
+    return names
+
+
+def _without(rows: pl.DataFrame, ignore: Sequence[str], where: str) -> pl.DataFrame:
+    """The rows without the ignored columns, all of which must be there."""
+    for name in ignore:
+        if name not in rows.columns:
+            raise DataError(f"{where} has no column {name!r} to ignore", hint=did_you_mean(name, rows.columns))
+    return rows.drop(ignore)
 
 
 def _matches(pattern: str) -> list[Path]:

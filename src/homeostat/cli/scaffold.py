@@ -19,13 +19,13 @@ def render(guess: Guess, pattern: str, separator: str = ",") -> str:
         separator: What separates the columns of CSV files.
     """
     name = loop_name(pattern, guess.target)
-    drops = ", ".join(_quoted(column) for column in guess.leaks)
     task = guess.task_why
     source = [f"        {_quoted(pattern)},"]
     source += _argument("time", guess.time, single=True)
     source += _argument("key", guess.key, single=len(guess.key.value) == 1)
     source += [f"        target={_quoted(guess.target)},  # {guess.task}: {task}"]
     source += _argument("label_time", guess.label_time, single=True)
+    source += _ignore_lines(guess)
     source += [f"        separator={_quoted(separator)},"] if separator != "," else []
     lines = [
         '"""A loop that `homeostat init` wrote: every guess says why, so that you can correct it."""',
@@ -39,7 +39,7 @@ def render(guess: Guess, pattern: str, separator: str = ",") -> str:
         "",
         "def features(rows: pl.DataFrame) -> pl.DataFrame:",
         '    """From raw columns to features, row by row; the same code runs in training and in serving."""',
-        *_feature_lines(guess, drops),
+        "    return rows",
         "",
         "",
         "loop = Loop(",
@@ -80,14 +80,15 @@ def _argument(name: str, part: Part, *, single: bool) -> list[str]:
     return [f"        {name}={value},  # {part.why}"]
 
 
-def _feature_lines(guess: Guess, drops: str) -> list[str]:
-    if not drops:
-        return ["    return rows"]
+def _ignore_lines(guess: Guess) -> list[str]:
+    if not guess.leaks:
+        return []
     told = ", ".join(f"{column} ({told:.0%})" for column, told in guess.leaks.items())
+    names = ", ".join(_quoted(column) for column in guess.leaks)
     return [
-        f"    # Each of these tells {guess.target!r} almost by itself, so it is probably its consequence: {told}.",
-        "    # Keep them if they are known before the prediction is asked; else leave them out of the source as well.",
-        f"    return rows.drop({drops}, strict=False)",
+        f"        # Each of these tells {guess.target!r} almost by itself, so it is probably its consequence: {told}.",
+        "        # Take them out of this list if they are known before the prediction is asked.",
+        f"        ignore=[{names}],",
     ]
 
 

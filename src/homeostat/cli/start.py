@@ -60,7 +60,7 @@ def init(
     for part, what in ((found.time, "time"), (found.key, "key"), (found.label_time, "label time")):
         print(f"  {what}: {', '.join(part.value) or 'none'} ({part.why})")
     for column, told in found.leaks.items():
-        print(f"  left out of the features: {column}, which tells the target by itself ({told:.0%})")
+        print(f"  left out: {column}, which tells the target by itself ({told:.0%})")
     print("review it, then: homeostat run")
 
 
