@@ -86,23 +86,32 @@ def split(
         raise LoopError(
             f"test={test} is no share of the rows", hint="choose a share such as 0.2, or a time such as '7d'"
         )
+    labelled = _labelled(rows, spec, now)
+    unlabelled = rows.height - labelled.height
+    if seed is not None:
+        return _random(labelled, test, seed, unlabelled)
+    return _by_time(labelled, spec.time, _cutoff(labelled, spec.time, test), unlabelled)
+
+
+def _labelled(rows: pl.DataFrame, spec: TableSpec, now: datetime | None) -> pl.DataFrame:
+    """The rows whose label is known at `now`, in order of time, with the moment in microseconds as `__known`."""
     known = known_at(rows, spec)
     limit = int(NEVER) if now is None else _microseconds(now) + 1
     rows = rows.with_columns(pl.Series("__known", known)).sort(spec.time, *spec.key, maintain_order=True)
     labelled = rows.filter(pl.col("__known") < limit)
-    unlabelled = rows.height - labelled.height
     if labelled.height < 2:
         raise DataError(
             f"{labelled.height} of {rows.height:,} rows have a label that is known"
             + (f" at {now:%Y-%m-%d %H:%M}" if now else ""),
             hint="wait for labels, or check target and label_time in the source",
         )
-    if seed is not None:
-        return _random(labelled, test, seed, unlabelled)
-    cutoff = _cutoff(labelled, spec.time, test)
-    before = labelled.filter(pl.col(spec.time) < cutoff)
+    return labelled
+
+
+def _by_time(labelled: pl.DataFrame, time: str, cutoff: datetime, unlabelled: int) -> Split:
+    before = labelled.filter(pl.col(time) < cutoff)
     train = before.filter(pl.col("__known") <= pl.lit(_microseconds(cutoff)))
-    after = labelled.filter(pl.col(spec.time) >= cutoff)
+    after = labelled.filter(pl.col(time) >= cutoff)
     if not (train.height and after.height):
         raise DataError(
             f"a split at {cutoff:%Y-%m-%d %H:%M} leaves {train.height:,} rows to train and {after.height:,} to test on",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -41,7 +41,11 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from homeostat.core.model.bundle import Trial
+    from homeostat.core.model.convert import Stored
+    from homeostat.core.model.encoder import Encoder
     from homeostat.core.model.features import Features
+    from homeostat.core.model.signature import Label, Signature, Task
     from homeostat.core.schema import Schema
 
 PROOF_ROWS = 10_000
@@ -88,41 +92,69 @@ def train(
         DataError: The rows cannot be trained on.
         ModelError: The estimator cannot be used, fitted or stored.
     """
-    spec = schema.spec
-    task = task_of(model)
-    if spec.target is None:
+    if schema.spec.target is None:
         raise DataError("the table declares no target", hint="name the column to predict with target=")
-    target, task = target_of(rows, spec.target, task)
-    made = apply_features(features, rows, labels=spec.labels)
-    check_rowwise(features, rows, made, labels=spec.labels)
-    estimator = seeded_clone(model, seed) if model is not None else default_estimator(task, seed)
-    table = wants_table(estimator)
-    encoder = None if table else fit_encoder(made, exclude=spec.key)
+    target, task = target_of(rows, schema.spec.target, task_of(model))
     classes = None if task == "regression" else classes_of(target)
+    unfitted = default_estimator(task, seed) if model is None else seeded_clone(model, seed)
+    fitted = _fitted(unfitted, rows, target, classes, schema, features, weights, settings, metric)
+    stored = _proved(fitted, proof, features, schema, classes)
+    manifest = Manifest(
+        loop=loop,
+        created=now,
+        signature=_signature(schema, task, classes, fitted.estimator),
+        schema=schema,
+        encoder=fitted.encoder,
+        features=features_code(features),
+        estimator=describe(fitted.estimator, model, seed, table=fitted.encoder is None),
+        blob=Blob.of(stored),
+        lineage=spanning(lineage, rows, schema.spec.time),
+        trials=fitted.trials,
+    )
+    return with_reference(Bundle(manifest, stored.data), rows, proof, features, trusted_types(fitted.estimator))
+
+
+class _Fitted(NamedTuple):
+    estimator: Any
+    encoder: Encoder | None
+    trials: tuple[Trial, ...]
+
+
+def _fitted(
+    estimator: Any,
+    rows: pl.DataFrame,
+    target: NDArray[Any],
+    classes: Sequence[Any] | None,
+    schema: Schema,
+    features: Features | None,
+    weights: NDArray[np.float64] | None,
+    settings: Sequence[Mapping[str, Any]],
+    metric: str | None,
+) -> _Fitted:
+    made = apply_features(features, rows, labels=schema.spec.labels)
+    check_rowwise(features, rows, made, labels=schema.spec.labels)
+    encoder = None if wants_table(estimator) else fit_encoder(made, exclude=schema.spec.key)
     inputs = inputs_of(made, encoder, schema)
     estimator, trials = choose(estimator, settings, inputs, target, encoder, classes, metric)
     if encoder is not None:
         estimator = prepared(estimator, encoder)
     fit(estimator, inputs, target, weights)
-    proof_made = apply_features(features, proof[spaced(proof.height, PROOF_ROWS)], labels=spec.labels)
+    return _Fitted(estimator, encoder, trials)
+
+
+def _proved(
+    fitted: _Fitted, proof: pl.DataFrame, features: Features | None, schema: Schema, classes: Sequence[Any] | None
+) -> Stored:
+    made = apply_features(features, proof[spaced(proof.height, PROOF_ROWS)], labels=schema.spec.labels)
     with limited_threads():
-        stored = store_estimator(estimator, inputs_of(proof_made, encoder, schema), classes)
+        return store_estimator(fitted.estimator, inputs_of(made, fitted.encoder, schema), classes)
+
+
+def _signature(schema: Schema, task: Task, classes: tuple[Label, ...] | None, estimator: Any) -> Signature:
     signature = signature_of(schema, task, classes)
     if task == "classification" and not hasattr(estimator, "predict_proba"):
-        signature = msgspec.structs.replace(signature, outputs=("label", "score"))
-    manifest = Manifest(
-        loop=loop,
-        created=now,
-        signature=signature,
-        schema=schema,
-        encoder=encoder,
-        features=features_code(features),
-        estimator=describe(estimator, model, seed, table=table),
-        blob=Blob.of(stored),
-        lineage=spanning(lineage, rows, spec.time),
-        trials=trials,
-    )
-    return with_reference(Bundle(manifest, stored.data), rows, proof, features, trusted_types(estimator))
+        return msgspec.structs.replace(signature, outputs=("label", "score"))
+    return signature
 
 
 def with_reference(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from homeostat.core.model.signature import Task
+    from homeostat.core.model.signature import Label, Task
     from homeostat.core.schema import Schema
 
 _BIRTH = 200
@@ -101,9 +101,54 @@ def train_online(
         DataError: The rows cannot be learned from.
         ModelError: The estimator cannot learn online, or the task has more than two classes for `linear`.
     """
+    fresh = _news(rows, schema, how, parent, model, features)
+    begun, classes, spec = fresh.begun, fresh.classes, schema.spec
+    made = apply_features(features, fresh.rows, labels=spec.labels)
+    check_rowwise(features, fresh.rows, made, labels=spec.labels)
+    encoder = fit_encoder(made, exclude=spec.key) if begun is None else begun.manifest.encoder
+    assert encoder is not None
+    teach = _linear if how.learner == "linear" else _estimator
+    taught = teach(begun, encoder, Coder(encoder).frame(made), fresh.labels, classes, how, model, seed)
+    report = stream_report(fresh.labels, taught.said, times=fresh.times, label_times=fresh.known, classes=classes)
+    origin = spanning(lineage, fresh.rows if fresh.rows.height else rows, spec.time)
+    manifest = Manifest(
+        loop=loop,
+        created=now,
+        signature=signature_of(schema, "regression" if classes is None else "classification", classes),
+        schema=schema,
+        encoder=encoder,
+        features=features_code(features),
+        estimator=taught.info,
+        blob=Blob.of(taught.stored),
+        lineage=msgspec.structs.replace(origin, how=_recorded(fresh, how, lineage, report)),
+    )
+    bundle = Bundle(manifest, taught.stored.data)
+    return Learned(with_reference(bundle, rows, proof, features, taught.stored.trusted), report)
+
+
+class _News(NamedTuple):
+    """The rows that the parent has not learned from, in the order in which their labels became known."""
+
+    rows: pl.DataFrame
+    labels: NDArray[Any]
+    times: NDArray[np.int64]
+    known: NDArray[np.int64]
+    classes: tuple[Label, ...] | None
+    begun: Bundle | None
+    anew: str | None
+    after: int
+
+
+def _news(
+    rows: pl.DataFrame,
+    schema: Schema,
+    how: OnlineSettings,
+    parent: Bundle | None,
+    model: Any,
+    features: Features | None,
+) -> _News:
     spec = schema.spec
-    assert spec.target is not None
-    target, task = target_of(rows, spec.target, task_of(model) if how.learner == "estimator" else None)
+    target, task = target_of(rows, str(spec.target), task_of(model) if how.learner == "estimator" else None)
     anew = _why_anew(parent, how, features, target, task)
     begun = None if anew else parent
     known = known_at(rows, spec)
@@ -111,43 +156,23 @@ def train_online(
     times = rows[spec.time].dt.timestamp("us").to_numpy()
     order = np.lexsort((times, known))
     order = order[known[order] > after]
-    new, labels = rows[order], target[order]
-    classes = begun.manifest.signature.classes if begun else (None if task == "regression" else classes_of(target))
-    made = apply_features(features, new, labels=spec.labels)
-    check_rowwise(features, new, made, labels=spec.labels)
-    encoder = begun.manifest.encoder if begun else fit_encoder(made, exclude=spec.key)
-    assert encoder is not None
-    teach = _linear if how.learner == "linear" else _estimator
-    taught = teach(begun, encoder, Coder(encoder).frame(made), labels, classes, how, model, seed)
-    report = stream_report(
-        labels,
-        taught.said,
-        times=times[order],
-        label_times=known[order],
-        classes=classes,
-    )
-    settings = {
+    classes = None if task == "regression" else classes_of(target)
+    if begun is not None:
+        classes = begun.manifest.signature.classes
+    return _News(rows[order], target[order], times[order], known[order], classes, begun, anew, after)
+
+
+def _recorded(fresh: _News, how: OnlineSettings, lineage: Lineage | None, report: StreamReport) -> dict[str, Any]:
+    """What the lineage says of the learning, and what a child needs to go on."""
+    before = 0 if fresh.begun is None else fresh.begun.manifest.lineage.how["learned_rows"]
+    return {
         **(lineage.how if lineage else {}),
         **_settings(how),
-        "learned_until": int(known[order][-1]) if len(order) else after,
-        "learned_rows": len(order) + (begun.manifest.lineage.how["learned_rows"] if begun else 0),
-        "began": anew or "continued",
+        "learned_until": int(fresh.known[-1]) if len(fresh.known) else fresh.after,
+        "learned_rows": before + fresh.rows.height,
+        "began": fresh.anew or "continued",
         "prequential": msgspec.to_builtins(report),
     }
-    origin = spanning(lineage, new if new.height else rows, spec.time)
-    manifest = Manifest(
-        loop=loop,
-        created=now,
-        signature=signature_of(schema, task, classes),
-        schema=schema,
-        encoder=encoder,
-        features=features_code(features),
-        estimator=taught.info,
-        blob=Blob.of(taught.stored),
-        lineage=msgspec.structs.replace(origin, how=settings),
-    )
-    bundle = Bundle(manifest, taught.stored.data)
-    return Learned(with_reference(bundle, rows, proof, features, taught.stored.trusted), report)
 
 
 class _Taught(NamedTuple):

@@ -49,7 +49,7 @@ def target_of(rows: pl.DataFrame, name: str, task: Task | None = None) -> tuple[
         numbers = series.cast(pl.Float64).to_numpy()
         largest = float(np.abs(numbers).max())
         if largest > LARGEST_TARGET:
-            raise DataError(f"target {name!r} reaches {largest:.3g}", hint="choose its unit so that it stays below 1e30")
+            raise DataError(f"target {name!r} reaches {largest:.3g}", hint="choose a unit that keeps it below 1e30")
         return numbers, kind
     distinct = series.n_unique()
     if distinct < 2:
