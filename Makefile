@@ -39,7 +39,7 @@ format: $(READY) ## rewrite the sources in the one format, and mend what can be 
 capabilities: $(READY) ## write docs/capabilities.md from the table and the acceptance tests
 	$(PY) tools/capabilities.py
 
-bench: bench-startup bench-pipeline bench-serve bench-drift bench-judge ## every benchmark
+bench: bench-startup bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online ## every benchmark
 
 bench-startup: $(READY) ## import and --help in milliseconds, beside a bare Python
 	$(PY) benchmarks/startup.py
@@ -55,6 +55,12 @@ bench-drift: $(READY) ## drift alarms on columns that do not drift, beside the c
 
 bench-judge: $(READY) ## right and wrong verdicts of the judge over simulated canaries
 	$(PY) benchmarks/judge.py
+
+bench-train: $(READY) ## training, proving, storing and evaluating a model beside scikit-learn's fit alone
+	$(PY) benchmarks/train.py
+
+bench-online: $(READY) ## exact per-row learning beside scikit-learn's partial_fit and, if installed, River
+	$(PY) benchmarks/online.py
 
 install: $(READY) ## create .venv with pinned versions (the other targets do this by themselves)
 
@@ -89,5 +95,5 @@ $(PEERS)/.ready: benchmarks/peers.txt
 	@$(PEERS)/bin/python $(PIP) install -r benchmarks/peers.txt
 	@touch $@
 
-.PHONY: help demo test test-fast check format capabilities bench bench-startup bench-pipeline bench-serve bench-drift bench-judge \
+.PHONY: help demo test test-fast check format capabilities bench bench-startup bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
 	install constraints hooks clean

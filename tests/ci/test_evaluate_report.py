@@ -11,9 +11,14 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import roc_auc_score
 
 from homeostat.ci.evaluate import Evaluation, directional, evaluate, invariant
+from homeostat.ci.preprocess import split
+from homeostat.ci.train import train
 from homeostat.core.errors import DataError, LoopError, ModelError
 from homeostat.core.model import Model
-from tests.core.model_rows import rows, schema_of, trained
+from homeostat.core.rows import prepare
+from homeostat.core.schema import infer_schema
+from homeostat.core.spec import TableSpec
+from tests.core.model_rows import NOW, rows, schema_of, trained
 
 OLD, TRAIN, TEST = rows(800), rows(1_600), rows(800, seed=5, start=1_600)
 CANDIDATE = trained(TRAIN, model=LogisticRegression()).model()
@@ -188,3 +193,19 @@ def test_persistence_uses_only_labels_that_were_known():
     found = {baseline.name: baseline for baseline in evaluate(model, *late).baselines}
     assert schema_of(late[0]).spec.label_time == "known"
     assert found["persistence"].metrics["roc_auc"] == 0.5
+
+
+@pytest.mark.shared_data
+def test_hourly_rentals_are_predicted_and_repeating_the_last_hour_is_almost_as_good(shared_data):
+    spec = TableSpec(time="time", target="rides")
+    table = prepare(pl.read_csv(shared_data / "bikes.csv.gz"), spec).drop("casual", "registered")
+    parts = split(table, spec, test="60d")
+    bundle = train(parts.train, parts.test, schema=infer_schema(table, spec), now=NOW)
+    assert bundle.manifest.blob.runtime == "onnx"
+    report = evaluate(bundle.model(), parts.train, parts.test, slices=("season",))
+    found = {baseline.name: baseline.gain for baseline in report.baselines}
+    assert report.metric == "mae"
+    assert found["mean"].lower() > 50
+    assert found["persistence"].lower() < 10
+    assert 0 < report.kappa_per < 0.2
+    assert report.test["r2"] > 0.6

@@ -8,6 +8,9 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from homeostat.ci.train_online import train_online
 from homeostat.core.errors import ModelError
+from homeostat.core.rows import prepare
+from homeostat.core.schema import infer_schema
+from homeostat.core.spec import TableSpec
 from homeostat.ct.how import Online
 from tests.core.model_rows import NOW, rows, schema_of
 
@@ -88,3 +91,18 @@ def test_nothing_new_changes_nothing():
     child = taught(TABLE, Online(), parent=parent)
     assert child.bundle.data == parent.data
     assert child.report.rows == 0
+
+
+@pytest.mark.shared_data
+def test_row_by_row_learning_follows_the_electricity_market(shared_data):
+    spec = TableSpec(time="time", target="price_up")
+    table = prepare(pl.read_csv(shared_data / "elec2.csv.gz"), spec)
+    schema = infer_schema(table, spec)
+    found = {}
+    for rate in (0.05, 1.0):
+        how = Online(learning_rate=rate)
+        found[rate] = train_online(table, table.head(50), schema=schema, now=NOW, how=how).report
+    assert found[0.05].kappa_per < 0.1
+    assert found[1.0].value == pytest.approx(0.89, abs=0.01)
+    assert found[1.0].persistence == pytest.approx(0.853, abs=0.003)
+    assert found[1.0].kappa_per > 0.2
