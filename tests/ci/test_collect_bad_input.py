@@ -189,3 +189,19 @@ def test_a_frame_without_rows_is_refused(store: Store) -> None:
 def test_a_declaration_that_cannot_be_is_refused_when_it_is_made(columns: dict[str, str], part: str) -> None:
     with pytest.raises(DataError, match=part):
         FileSource("a.csv", **columns)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [("1", "target 'late' has one value only, 1 in all 2 labelled rows"), ("", "target 'late' is null in all 2 rows")],
+)
+def test_a_table_does_not_begin_with_a_target_that_is_no_use(
+    labels: str, said: str, tmp_path: Path, store: Store
+) -> None:
+    """The first rows stay, with their labels and the target's type, so mended ones would come too late."""
+    (tmp_path / "a.csv").write_text(f"id,at,late\n1,2013-01-01,{labels}\n2,2013-01-02,{labels}\n")
+    source = FileSource(tmp_path / "a.csv", time="at", key="id", target="late")
+    assert said in str(refused(source, store))
+    (tmp_path / "a.csv").write_text("id,at,late\n1,2013-01-01,1\n2,2013-01-02,0\n")
+    table = store.table("demo", "rows", source.spec)
+    assert collect(source, table, store.ledger, "demo", VirtualClock(NOW)).rows == 2

@@ -89,9 +89,9 @@ def test_a_file_that_grew_is_collected_again_and_its_old_rows_are_duplicates(tmp
 
 def test_late_rows_of_a_later_file_are_counted(tmp_path: Path, store: Store) -> None:
     source = FileSource(tmp_path / "in", **COLUMNS)
-    write(flights(1, 5), tmp_path / "in" / "a.csv")
+    write(flights(1, 2, 5), tmp_path / "in" / "a.csv")
     bring(source, store)
-    write(flights(2, 6), tmp_path / "in" / "b.csv")
+    write(flights(3, 6), tmp_path / "in" / "b.csv")
     assert bring(source, store).late == 1
 
 

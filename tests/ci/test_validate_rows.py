@@ -58,7 +58,7 @@ def test_a_leaking_column_is_told_and_does_not_stop() -> None:
     [
         (ROWS.clear(), "there are no rows to train on"),
         (ROWS.with_columns(late=pl.lit(None, pl.Int64)), "target 'late' is null in all 100 rows"),
-        (ROWS.with_columns(late=pl.lit(1)), "target 'late' has one value only: 1 in all 100 labelled rows"),
+        (ROWS.with_columns(late=pl.lit(1)), "target 'late' has one value only, 1 in all 100 labelled rows"),
         (ROWS.with_columns(landed=pl.col("at") - timedelta(hours=1)), "label time 'landed' is before event time 'at'"),
         (ROWS.with_columns(delay=pl.lit(float("nan"))), "column 'delay' holds nan in row 1"),
         (ROWS.drop("late"), "declared column 'late' is missing"),

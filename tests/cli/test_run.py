@@ -199,7 +199,7 @@ FAILING = LOOP.replace('rows.drop("scheduled")', "1 / 0")
     ("rows", "loop", "code", "said"),
     [
         (ONE_CLASS, LOOP, 2, "late"),
-        (NO_LABEL, LOOP, 2, "no rows"),
+        (NO_LABEL, LOOP, 2, "none of the 200 rows has a label"),
         (BACKWARDS, LOOP, 2, "'landed' is before"),
         ("", LOOP, 2, "a.csv"),
         ("flight_id,scheduled,carrier,wind,late,landed\n", LOOP, 2, "no rows"),

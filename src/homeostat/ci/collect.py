@@ -345,6 +345,7 @@ def _read_all(parts: Sequence[Part], table: Table, tell: Callable[[int, int, str
             except DataError as error:
                 errors.append(type(error)(f"{part.name}: {error.what}", hint=error.hint))
         if not errors:
+            _refuse_beginning(rows, frames, table)
             return rows
     if len(errors) == 1:
         raise errors[0]
@@ -367,6 +368,23 @@ def _without(rows: pl.DataFrame, ignore: Sequence[str], where: str) -> pl.DataFr
         if name not in rows.columns:
             raise DataError(f"{where} has no column {name!r} to ignore", hint=did_you_mean(name, rows.columns))
     return rows.drop(ignore)
+
+
+def _refuse_beginning(rows: Sequence[pl.DataFrame], frames: Sequence[tuple[str, pl.DataFrame]], table: Table) -> None:
+    """Refuse first rows with a useless target: they would stay, with their labels and the target's type.
+
+    Rows whose labels are still to come are welcome, as long as their type is known.
+    """
+    import polars as pl
+
+    from homeostat.ci.validate import refuse_unlearnable
+
+    target = table.spec.target
+    if target is None or table.columns or not rows:
+        return
+    labels = pl.concat([one[target] for one in rows])
+    if labels.count() or all(one.schema[target] == pl.Null for _, one in frames):
+        refuse_unlearnable(labels)
 
 
 def _matches(pattern: str) -> list[Path]:

@@ -9,7 +9,7 @@ import msgspec
 from homeostat.core.errors import DataError
 from homeostat.core.events import Signal
 from homeostat.core.leakage import Suspect, suspicious_features
-from homeostat.core.rows import bulleted, prepare, shown
+from homeostat.core.rows import prepare, shown
 from homeostat.core.schema import Findings, Schema, difference, fit, infer_schema, merge
 
 if TYPE_CHECKING:
@@ -72,9 +72,8 @@ def validate(rows: pl.DataFrame, spec: TableSpec, schema: Schema | None = None) 
         rows, findings = fit(rows, schema, target_required=True)
         findings.raise_if_any()
     rows = prepare(rows, spec)
-    problems = _unlearnable(rows, spec)
-    if problems:
-        raise DataError(bulleted("nothing can be learned from these rows", problems))
+    if spec.target is not None:
+        refuse_unlearnable(rows[spec.target])
     found = infer_schema(rows, spec)
     merged = found if schema is None else merge(schema, found)
     suspects: tuple[Suspect, ...] = ()
@@ -90,18 +89,19 @@ def validate(rows: pl.DataFrame, spec: TableSpec, schema: Schema | None = None) 
     )
 
 
-def _unlearnable(rows: pl.DataFrame, spec: TableSpec) -> list[str]:
-    if spec.target is None:
-        return []
-    target = rows[spec.target]
+def refuse_unlearnable(target: pl.Series) -> None:
+    """Refuse labels from which nothing can be learned.
+
+    Args:
+        target: The target column of some rows; null where the label is not known.
+
+    Raises:
+        DataError: It is null everywhere, or has one value only.
+    """
     if not target.count():
-        return [f"target {spec.target!r} is null in all {rows.height:,} rows; wait for labels, or name another target"]
+        what = f"nothing can be learned: target {target.name!r} is null in all {target.len():,} rows"
+        raise DataError(what, hint="wait for labels, or name another target")
     if target.drop_nulls().n_unique() == 1:
-        only = shown(target.drop_nulls()[0])
-        return [
-            (
-                f"target {spec.target!r} has one value only: {only} in all {target.count():,} labelled rows; "
-                "collect rows with another, or widen the training window"
-            )
-        ]
-    return []
+        only = f"one value only, {shown(target.drop_nulls()[0])} in all {target.count():,} labelled rows"
+        hint = "collect rows with another value, or name another target"
+        raise DataError(f"nothing can be learned: target {target.name!r} has {only}", hint=hint)

@@ -277,7 +277,7 @@ class Table:
             raise StoreError(
                 f"the table {self.folder.name!r} was made with {describe(meta.spec)}, and is now declared with "
                 f"{describe(self.spec)}",
-                hint="put the declaration back, or collect into a new table",
+                hint="put the declaration back, or begin a new table: another name for the loop, or another --store",
             )
         return meta
 
@@ -404,7 +404,7 @@ def _conform(rows: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
     if problems:
         raise SchemaError(
             _rows.bulleted("the rows do not fit the table", problems),
-            hint="rename or convert the columns before collecting, or collect into a new table",
+            hint="rename or convert the columns before collecting, or begin a new table: another name for the loop",
         )
     return pl.DataFrame(columns)
 

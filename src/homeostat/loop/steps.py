@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from homeostat.core.errors import DataError
 from homeostat.ct.how import Refit
 
 if TYPE_CHECKING:
@@ -30,7 +31,11 @@ def rows(snapshot: Snapshot, known_by: datetime, *, how: Any = Refit()) -> pl.Da
     """Labelled rows of the training window, labels as they were known at `known_by`."""
     from homeostat.core.tables import read
 
-    return read(snapshot, known_by=known_by, start=how.bounds(known_by)[0])
+    start = how.bounds(known_by)[0]
+    found = read(snapshot, known_by=known_by, start=start)
+    if not found.height:
+        raise _nothing_known(snapshot, known_by, start)
+    return found
 
 
 def validation(rows: pl.DataFrame, snapshot: Snapshot, accepted: Schema | None) -> Validation:
@@ -150,6 +155,31 @@ def verdicts(evaluation: Evaluation, *, gates: tuple[Any, ...] = ()) -> list[Gat
     from homeostat.ci.gates import judge
 
     return list(judge(evaluation, gates))
+
+
+def _nothing_known(snapshot: Snapshot, known_by: datetime, start: datetime | None) -> DataError:
+    """Why no row of a table can be trained on."""
+    from homeostat.core.tables import read
+
+    spec = snapshot.spec
+    if not snapshot.rows:
+        return DataError("the table has no rows to train on", hint="collect some first")
+    labelled = read(snapshot, columns=spec.declared).drop_nulls(spec.labels)
+    if not labelled.height:
+        what = f"none of the {snapshot.rows:,} rows has a label: target {spec.target!r} is null in all of them"
+        return DataError(what, hint="wait for labels, or name another target")
+    known = spec.label_time or spec.time
+    now = labelled.filter(labelled[known] <= known_by)
+    if not now.height:
+        what = f"no label was known by {_minute(known_by)}: the earliest {known!r} is {_minute(labelled[known].min())}"
+        return DataError(what, hint="wait, or mend that column if its times are wrong")
+    what = f"none of the {now.height:,} labelled rows is of the training window, which begins at {_minute(start)}"
+    hint = f"the newest is of {_minute(now[spec.time].max())}: choose a longer how.Refit(window=...), or none"
+    return DataError(what, hint=hint)
+
+
+def _minute(moment: Any) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 STEPS = (rows, validation, report, split, model, evaluation, verdicts)
