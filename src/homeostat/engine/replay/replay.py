@@ -217,10 +217,18 @@ class _Player:
                     self._train(end)
 
     def _train(self, now: datetime) -> None:
-        """Carry out the training command that is outstanding."""
+        """Carry out the training command that is outstanding; data that cannot be learned from end it, as live."""
         trigger = self.feed.state.inflight
         assert trigger is not None
-        trained = self.history.trained(now)
+        try:
+            trained = self.history.trained(now)
+        except DataError as error:
+            if not self.trained_at:
+                raise
+            loop = self.feed.state.rules.loop
+            ended = ev.TrainingEnded(loop=loop, trigger=trigger.key, run=None, status="stopped", error=str(error))
+            self.feed.give(ended, time=now)
+            return
         self.seconds += trained.seconds
         lineage = trained.model.manifest.lineage
         self.trained_at[len(self.trained_at) + 1] = now
