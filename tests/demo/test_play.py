@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,7 @@ STORY = Story(
     start=START,
     end=datetime(2013, 3, 11, 5, tzinfo=UTC),
     every=4,
+    block=timedelta(hours=12),
     declaration=Path(__file__).with_name("small_loop.py"),
     pushes=(msgspec.structs.replace(YEAR.pushes[0], at=datetime(2013, 3, 2, 5, tzinfo=UTC)),),
 )
@@ -95,7 +97,7 @@ def test_its_author_put_it_on_trial_and_it_was_withdrawn(figures, ledger):
 def test_labels_came_when_flights_landed(ledger):
     observed = of(ledger, ev.Observed)
     assert sum(one.labelled for one in observed) > 1_500
-    assert all(later.trainable >= earlier.trainable for earlier, later in zip(observed, observed[1:], strict=False))
+    assert all(later.trainable >= earlier.trainable for earlier, later in pairwise(observed))
 
 
 def test_the_ledger_is_whole_and_its_replay_decides_the_same(ledger, folder):

@@ -16,7 +16,6 @@ from homeostat.core.metrics import score
 from homeostat.core.model import Bundle
 from homeostat.core.model.signature import Predictions
 from homeostat.demo.flights import LOCAL_ZONE, TARGET, TIME
-from homeostat.demo.play import STORE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from homeostat.core.ledger import Ledger, Recorded
+    from homeostat.core.ledger import Ledger
     from homeostat.core.store import Store
     from homeostat.demo.play import Played
     from homeostat.loop import Loop
@@ -110,8 +109,10 @@ def figures(folder: Path, store: Store, loop: Loop, played: Played) -> Figures:
         loop: Its declaration.
         played: What was answered.
     """
-    first = next(one.event.version for one in store.ledger.events(loop=loop.name, kinds=(ev.Promoted,)))  # type: ignore[union-attr]
-    model = Bundle.read(store.artifacts, store.ledger.version(loop.name, first).manifest).model(loop.features)
+    first = next(store.ledger.events(loop=loop.name, kinds=(ev.Promoted,))).event
+    assert isinstance(first, ev.Promoted)
+    manifest = store.ledger.version(loop.name, first.version).manifest
+    model = Bundle.read(store.artifacts, manifest).model(loop.features)
     inputs = played.table.drop(TARGET, loop.source.spec.label_time or TARGET)
     frozen = np.concatenate([_late(model.predict(chunk)) for chunk in inputs.iter_slices(_CHUNK)])
     known = played.table[TARGET].is_not_null().to_numpy()

@@ -6,7 +6,9 @@ setuptools no longer has): its folder is found by name and read as files.
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
+import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +83,39 @@ def flights(data: Path | None = None) -> pl.DataFrame:
     table = with_lagged_delay(table, by="origin", name="origin_delay")
     table = with_lagged_delay(table, by="carrier", name="carrier_delay")
     return table.drop("arr_delay", "time_hour").sort(TIME, KEY)
+
+
+def write_months(target: Path, months: int) -> list[Path]:
+    """Write the first months of the year as one Parquet file each.
+
+    Args:
+        target: The folder; it is made when it is not there.
+        months: How many (1..12).
+
+    Returns:
+        The files, such as `2013-01.parquet`.
+    """
+    import polars as pl
+
+    target.mkdir(parents=True, exist_ok=True)
+    table = flights().with_columns(month=pl.col(TIME).dt.convert_time_zone(LOCAL_ZONE).dt.strftime("%Y-%m"))
+    written = []
+    for name, rows in sorted((str(key[0]), part) for key, part in table.partition_by("month", as_dict=True).items()):
+        written.append(target / f"{name}.parquet")
+        rows.drop("month").write_parquet(written[-1])
+        if len(written) == months:
+            break
+    return written
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """`python -m homeostat.demo.flights FOLDER --months N`."""
+    parser = argparse.ArgumentParser(prog="python -m homeostat.demo.flights", description=write_months.__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--months", type=int, default=12, choices=range(1, 13), metavar="1..12")
+    options = parser.parse_args(arguments)
+    for path in write_months(options.folder, options.months):
+        sys.stdout.write(f"{path}\n")
 
 
 def with_lagged_delay(table: pl.DataFrame, *, by: str, name: str, hours: int = LAG_HOURS) -> pl.DataFrame:
@@ -199,3 +234,7 @@ def _scheduled() -> pl.Expr:
     import polars as pl
 
     return _hour() + pl.duration(minutes=pl.col("minute"))
+
+
+if __name__ == "__main__":
+    main()

@@ -53,11 +53,11 @@ loop = Loop(
         gates.beats_baseline("majority", "persistence"),
         gates.not_worse_than_champion(margin=0.02),
     ],
-    deploy=deploy.Canary(shadow_rows=2_000, steps=(0.05, 0.5), step_rows=500),
-    when=when.every("14d") | when.degraded(roc_auc=0.05).cooldown("7d"),
+    deploy=deploy.Canary(shadow_rows=1_500, steps=(0.05, 0.5), step_rows=500),
+    when=when.every("21d") | when.degraded(roc_auc=0.05).cooldown("7d"),
     how=how.Refit(),  # from scratch, on everything so far
     test="7d",
-    observe="12h",
+    observe="1d",
     # A cancelled flight never lands, so an hour of flights is judged a day later, whatever is still missing then.
     monitor=MonitorConfig(window=Window(maturity=Maturity(wait=timedelta(days=1)))),
 )

@@ -1,9 +1,9 @@
-"""The player: live traffic over HTTP, labels when flights land, and a loop that looks, decides and acts, on one clock."""
+"""The player: live traffic over HTTP, labels when flights land, and a loop that acts, all on one virtual clock."""
 
 from __future__ import annotations
 
 import shutil
-from collections import Counter, deque
+from collections import defaultdict, deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -116,7 +116,7 @@ def play(folder: Path, story: Story, audience: Audience, *, port: int = 0) -> Pl
         audience: Who is told.
         port: Of the server; 0 takes a free one.
     """
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     with _timed(seconds, "reading flights"):
         audience.stage("reading the flights of 2013")
         table = set_up(folder, story)
@@ -149,7 +149,7 @@ class _Player:
         table: pl.DataFrame,
         story: Story,
         audience: Audience,
-        seconds: Counter[str],
+        seconds: defaultdict[str, float],
     ) -> None:
         self.live, self.clock, self.client, self.requests = live, clock, client, requests
         self.story, self.audience, self.seconds, self.table = story, audience, seconds, table
@@ -198,14 +198,14 @@ class _Player:
 
     def _people(self) -> None:
         """Let people push what they have to, one thing at a time, and only when the loop is quiet."""
-        state = self.live.settle() if self.waiting or self.insisting else None
-        if state is None or state.trial is not None:
-            return
         now = self.clock.now()
+        due = self.insisting or (self.waiting and self.waiting[0].at <= now)
+        if not due or self.live.settle().trial is not None:
+            return
         if self.insisting:
             made = self.insisting.popleft()
             insist(self.live, made.version, made.push)
-        elif self.waiting[0].at <= now:
+        else:
             wanted = self.waiting.popleft()
             made = Pushed(push=wanted, version=push(self.live, wanted), at=now)
             self.pushed.append(made)
@@ -220,7 +220,7 @@ def _check(reply: Reply) -> bytes:
 
 
 @contextmanager
-def _timed(seconds: Counter[str], activity: str) -> Iterator[None]:
+def _timed(seconds: defaultdict[str, float], activity: str) -> Iterator[None]:
     begin = stopwatch()
     try:
         yield

@@ -109,8 +109,8 @@ def _lead(figures: Figures) -> str:
         "trained the first model. Then every flight was asked about over HTTP at its scheduled time, and its label was "
         "posted when it landed. Homeostat watched, retrained, judged and promoted; nobody helped it, and two people "
         "stood in its way.</p>"
-        f"<p>On {total.rows:,} labelled flights the loop reached a ROC AUC of <b>{number(total.loop)}</b>; its own first "
-        f"model, never renewed, reached <b>{number(total.frozen)}</b> on the same flights.</p>"
+        f"<p>On {total.rows:,} labelled flights the loop reached a ROC AUC of <b>{number(total.loop)}</b>; its own "
+        f"first model, never renewed, reached <b>{number(total.frozen)}</b> on the same flights.</p>"
     )
 
 
@@ -123,9 +123,10 @@ def _facts(figures: Figures, played: Played, ledger: Ledger, loop: str) -> str:
         (f"{len(played.score):,}", f"answers to {played.requests:,} HTTP requests"),
         (f"{len(states)}", f"versions trained, {promoted} of them promoted"),
         (f"{worst:.1%}", "of the answers came from broken candidates"),
-        (f"{sum(played.seconds.values()):.0f} s", "for the whole year, on this machine"),
+        (f"{sum(played.seconds.values()):.0f} s", "for all of it, on this machine"),
     ]
-    return f"<div class=facts>{''.join(f'<div><b>{value}</b><span>{escape(what)}</span></div>' for value, what in facts)}</div>"
+    cards = "".join(f"<div><b>{value}</b><span>{escape(what)}</span></div>" for value, what in facts)
+    return f"<div class=facts>{cards}</div>"
 
 
 def _quality(figures: Figures, played: Played, decisions: Sequence[Recorded]) -> str:
@@ -140,7 +141,8 @@ def _quality(figures: Figures, played: Played, decisions: Sequence[Recorded]) ->
     )
     return (
         "<h2>What it brought</h2><p>The shaded area is what the loop gained. Below it, what the loop did: every new "
-        f"model first answers in the shadow, then a canary's share, and becomes the champion only when the judge is sure.</p>"
+        "model first answers in the shadow, then a canary's share, and becomes the champion only when the judge is "
+        "sure.</p>"
         f"<figure>{picture}</figure>"
     )
 
@@ -213,10 +215,10 @@ def _broken(figures: Figures) -> str:
         )
         rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     return (
-        "<h2>Broken candidates, pushed by hand</h2><p>The first was trained on inverted labels: the gates refused it, and "
-        "when its author put it on trial all the same, the judge withdrew it. The second looked wonderful, because the "
-        "same leak was in its training and its test rows: every gate let it through, and live traffic gave it away.</p>"
-        + _table(heads, rows)
+        "<h2>Broken candidates, pushed by hand</h2><p>The first was trained on inverted labels: the gates refused it, "
+        "and when its author put it on trial all the same, the judge withdrew it. The second looked wonderful, because "
+        "the same leak was in its training and its test rows: every gate let it through, and live traffic gave it "
+        "away.</p>" + _table(heads, rows)
     )
 
 
@@ -227,13 +229,13 @@ def _decisions(decisions: Iterable[Recorded], kept: int) -> str:
         did = word(event) or ""
         who = f"{event.evidence['user']}: " if did == "asked" else ""
         rows.append(
-            f"<tr><td class=n>{one.seq}</td><td class=t>{one.time:%d %b %H:%M}</td>"
+            f"<tr><td class=n>@{one.seq}</td><td class=t>{one.time:%d %b %H:%M}</td>"
             f"<td><span class='tag {did}'>{did}</span></td><td>{escape(who + event.reason)}</td></tr>"
         )
     return (
         f"<h2>Every decision, with its reason</h2><p class=note>Besides these the loop decided {kept:,} times to keep "
         "everything as it was; those stand in the ledger with their reasons too. Ask about any number with "
-        "<code>homeostat why '#NUMBER'</code>.</p>" + _table(("#", "when (UTC)", "", "why"), rows, numbers=[0])
+        "<code>homeostat why @NUMBER</code>.</p>" + _table(("event", "when (UTC)", "", "why"), rows, numbers=[0])
     )
 
 

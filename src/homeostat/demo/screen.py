@@ -119,7 +119,7 @@ class Screen:
         line.add_column()
         when = Text(f"{recorded.time:%d %b %H:%M}", style="dim")
         did_so = Text(did, style=_LOOKS.get(did, "bold"))
-        line.add_row(when, Text(f"#{recorded.seq}", style="dim"), did_so, Text(who + event.reason))
+        line.add_row(when, Text(f"@{recorded.seq}", style="dim"), did_so, Text(who + event.reason))
         self._out.print(line)
 
 
@@ -128,8 +128,8 @@ def opening(story: Story, out: Console) -> None:
     out.print(Text("Homeostat: a year of real flights through one closed loop", style="bold"))
     out.print(
         "Will a flight out of New York arrive more than 15 minutes late? What was scheduled before "
-        f"{story.start:%d %B %Y} trains the first model;\nuntil {story.end:%d %B %Y} flights are asked about over HTTP, "
-        "and each label is posted when the flight lands.\n"
+        f"{story.start:%d %B %Y} trains the first model;\nuntil {story.end:%d %B %Y} flights are asked about over "
+        "HTTP, and each label is posted when the flight lands.\n"
     )
 
 
@@ -161,7 +161,7 @@ def _commands(figures: Figures, folder: Path) -> list[tuple[str, str]]:
         ("homeostat versions", "every model that was trained, with its gates"),
         (f"homeostat why {last}", f"why version {last} was trained and promoted"),
         *broken,
-        ("homeostat why '#12'", "or any other number above"),
+        ("homeostat why @12", "or any other number above"),
         ("homeostat verify", "check the hash chain of the ledger"),
     ]
 

@@ -45,8 +45,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime
     end: datetime
     every: int = 1
-    block: timedelta = timedelta(hours=12)
-    window: timedelta = timedelta(minutes=15)
+    block: timedelta = timedelta(days=1)
+    window: timedelta = timedelta(minutes=30)
     pushes: tuple[Push, ...] = ()
     declaration: Path = Path(__file__).with_name("loop.py")
 
