@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
-import socket
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +15,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from homeostat.cli.common import in_charge
+from homeostat.core.clock import SystemClock
 from homeostat.core.errors import HomeostatError
+from homeostat.engine.holder import is_dead
 
 if TYPE_CHECKING:
     from homeostat.core.ledger import Ledger
@@ -26,7 +26,6 @@ State = Literal["ok", "warn", "fail"]
 _LOW_BYTES, _NO_BYTES = 2_000_000_000, 200_000_000
 _OLDEST_PYTHON = (3, 11)
 _SUPPORTED_PROTOBUF = 6
-_OWNER = re.compile(r"(?:.*@)?(?P<host>.+) \(process (?P<pid>\d+)\)")
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,29 +119,15 @@ def _store(store: Path) -> Iterator[Check]:
 
 def _leases(ledger: Ledger) -> Iterator[Check]:
     for loop in ledger.loops():
-        owner = in_charge(ledger, loop)
+        owner = ledger.lease_holder(f"engine/{loop}", now=SystemClock().now())
         if owner is None:
             continue
-        dead = _is_dead(owner)
+        dead = is_dead(owner)
         found = (
             f"loop {loop} is in the charge of {owner}, {'which is not running any more' if dead else 'which is alive'}"
         )
-        todo = "wait for its lease to expire (seconds), then start `homeostat up` again" if dead else None
+        todo = "start `homeostat up` again: it takes over from a dead process" if dead else None
         yield Check(name="lock", state="warn" if dead else "ok", found=found, todo=todo)
-
-
-def _is_dead(owner: str) -> bool:
-    """Whether an owner `user@host (process PID)` was a process of this machine that is gone."""
-    parts = _OWNER.fullmatch(owner)
-    if parts is None or parts["host"] != socket.gethostname():
-        return False
-    try:
-        os.kill(int(parts["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 def _orphans(ledger: Ledger) -> Iterator[Check]:

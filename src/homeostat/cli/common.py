@@ -101,10 +101,12 @@ def who(user: str | None) -> str:
 
 
 def in_charge(ledger: Ledger, loop: str) -> str | None:
-    """Which process has the loop in charge now (`homeostat up`), or None."""
+    """Which living process has the loop in charge now (`homeostat up`), or None."""
     from homeostat.core.clock import SystemClock
+    from homeostat.engine.holder import is_dead
 
-    return ledger.lease_holder(f"engine/{loop}", now=SystemClock().now())
+    holder = ledger.lease_holder(f"engine/{loop}", now=SystemClock().now())
+    return None if holder is None or is_dead(holder) else holder
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -36,7 +36,7 @@ def up(
     host: Annotated[
         str, typer.Option(help="The address to listen at; others than loopback are open to the network.")
     ] = ("127.0.0.1"),
-    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8000,
     loop: LoopOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,

@@ -358,8 +358,15 @@ class Ledger:
         rows = self._all(query)
         return _recorded(rows[0]) if rows else None
 
-    def acquire(self, name: str, owner: str, *, ttl: timedelta, now: datetime) -> Lease:
+    def acquire(self, name: str, owner: str, *, ttl: timedelta, now: datetime, dead: str | None = None) -> Lease:
         """Claim a piece of work for `ttl`; the owner may claim it again, another one after it expired.
+
+        Args:
+            name: The piece of work.
+            owner: Who claims it.
+            ttl: For how long.
+            now: What time it is.
+            dead: An owner that is known to be gone: what it holds may be taken at once.
 
         Raises:
             ConflictError: somebody else holds it; the message says who and until when.
@@ -367,7 +374,7 @@ class Ledger:
         with self.transaction() as tx:
             connection = tx._connection  # noqa: SLF001 - leases are not events
             row = connection.execute(sa.select(db.leases).where(db.leases.c.name == name)).first()
-            if row is not None and row.owner != owner and row.expires > db.stamp(now):
+            if row is not None and row.owner not in (owner, dead) and row.expires > db.stamp(now):
                 raise ConflictError(f"{name} is held by {row.owner} until {row.expires}")
             fence = 1 if row is None else row.fence + (row.owner != owner)
             values = {"owner": owner, "fence": fence, "expires": db.stamp(now + ttl)}

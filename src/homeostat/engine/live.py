@@ -7,17 +7,26 @@ on where this one was.
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
+
+import msgspec
 
 from homeostat.ci.collect import Collected, collect
 from homeostat.core import events as ev
 from homeostat.core.clock import Clock, SystemClock, duration, pause, stopwatch
-from homeostat.core.errors import ConflictError, InternalError, RefusedError, RetryableError
+from homeostat.core.errors import (
+    ConflictError,
+    DataError,
+    HomeostatError,
+    InternalError,
+    NotFoundError,
+    RefusedError,
+    RetryableError,
+)
 from homeostat.engine.feed import Feed
+from homeostat.engine.holder import is_dead, this_process
 from homeostat.engine.server import Server
 from homeostat.engine.state import Rules, State
 from homeostat.engine.trainer import Trainer
@@ -76,11 +85,17 @@ class Live:
         self._lease: Lease | None = None
         self._renewed = self._wall.now()
         self._told = 0
+        self._started = False
         self._stopping = False
 
     def __enter__(self) -> Self:
-        """Take the loop in charge."""
-        self.start()
+        """Take the loop in charge; a start that fails leaves no process and no lease behind."""
+        try:
+            self.start()
+        except BaseException:
+            with suppress(HomeostatError):
+                self.stop("its start failed")
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,19 +106,19 @@ class Live:
         """Take the loop in charge: collect, and train the first model or resume what was cut off.
 
         Raises:
-            RefusedError: another process holds the loop.
+            RefusedError: another process holds the loop, or the address is one that may not be served at.
+            StoreError: the address cannot be had.
+            DataError: the source holds no usable rows, and there is no model yet that could serve.
         """
-        owner = f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})"
-        try:
-            lease = self.store.ledger.acquire(self._name, owner, ttl=_LEASE, now=self._wall.now())
-        except ConflictError as error:
-            hint = "stop the other one first, or watch it with `homeostat status`"
-            raise RefusedError(f"loop {self.loop.name!r} is up already: {error.what}", hint=hint) from error
-        self._lease = lease
+        self._lease = lease = self._take_charge()
+        self.server.check()
         self._told = self.store.ledger.newest()
-        self.collect()
-        started = ev.LoopStarted(loop=self.loop.name, who=owner, declaration=self.loop.digest)
+        refused = self.collect_or_tell()
+        if refused is not None and self.feed.catch_up().champion is None:
+            raise refused
+        started = ev.LoopStarted(loop=self.loop.name, who=lease.owner, declaration=self.loop.digest)
         self.feed.give(started, time=self.clock.now(), lease=lease)
+        self._started = True
         self.watch.resume(self.store.ledger)
         self.carry_out()
 
@@ -124,8 +139,10 @@ class Live:
         self.watch.take()
         due = self.watch.since is None or now - self.watch.since >= duration(self.loop.observe)
         if due and self.feed.catch_up().champion is not None:
-            self.collect()
+            refused = self.collect_or_tell()
             observed = self.watch.observe(self.feed.state, now, self.server.counts())
+            if refused is not None:
+                observed = msgspec.structs.replace(observed, signals=(*observed.signals, _skew(refused)))
             self.feed.give(observed, time=now, lease=self._lease)
         return self.carry_out()
 
@@ -161,6 +178,14 @@ class Live:
         table = self.watch.table
         return collect(self.loop.source, table, self.store.ledger, self.loop.name, self.clock)
 
+    def collect_or_tell(self) -> DataError | NotFoundError | None:
+        """Take in what is new at the source, or say why nothing of it could be: the champion serves on."""
+        try:
+            self.collect()
+        except (DataError, NotFoundError) as error:
+            return error
+        return None
+
     def stop(self, reason: str = "asked to stop") -> None:
         """Let the loop go: end the trainer and the server, keep what they were doing for the next start."""
         self._stopping = True
@@ -171,9 +196,21 @@ class Live:
             return
         lease, self._lease = self._lease, None
         if self._holds(lease):
-            stopped = ev.LoopStopped(loop=self.loop.name, who=lease.owner, reason=reason)
-            self.feed.give(stopped, time=self.clock.now(), lease=lease)
+            if self._started:
+                stopped = ev.LoopStopped(loop=self.loop.name, who=lease.owner, reason=reason)
+                self.feed.give(stopped, time=self.clock.now(), lease=lease)
             self.store.ledger.release(lease)
+
+    def _take_charge(self) -> Lease:
+        """The lease of the loop; that of a process which died is taken over at once."""
+        ledger, owner = self.store.ledger, this_process()
+        holder = ledger.lease_holder(self._name, now=self._wall.now())
+        dead = holder if holder is not None and is_dead(holder) else None
+        try:
+            return ledger.acquire(self._name, owner, ttl=_LEASE, now=self._wall.now(), dead=dead)
+        except ConflictError as error:
+            what = f"loop {self.loop.name!r} is up already, in the hands of {holder or 'another process'}"
+            raise RefusedError(what, hint="stop that one first, or watch it with `homeostat status`") from error
 
     @property
     def _name(self) -> str:
@@ -197,3 +234,8 @@ class Live:
         for recorded in self.store.ledger.events(after=self._told, loop=self.loop.name, kinds=(ev.Decided,)):
             self._told = recorded.seq
             self._on_decision(recorded)
+
+
+def _skew(refused: HomeostatError) -> ev.Signal:
+    """Rows that were refused at the door, as the policy sees them."""
+    return ev.Signal(kind="schema_skew", subject="source", value=None, n=0, alarmed=True, detail=refused.what)

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeostat.cd.monitor import ServiceCounts
-from homeostat.cd.serve import RoutingStatus, read_endpoint
+from homeostat.cd.serve import RoutingStatus, listen, read_endpoint
+from homeostat.core.clock import pause, stopwatch
+from homeostat.core.errors import StoreError
 from homeostat.engine.children import Child
+from homeostat.engine.holder import is_running
 
 if TYPE_CHECKING:
     from homeostat.core.store import Store
     from homeostat.loop import Loop
 
 _START_SECONDS = 60.0
+_LEAVE_SECONDS = 12.0
+_POLL_SECONDS = 0.1
 _ASK_SECONDS = 5.0
 _PREDICTING = frozenset({"/predict", "/v2/infer"})
 
@@ -33,6 +38,7 @@ class Server:
 
     def __init__(self, store: Store, loop: Loop, *, host: str, port: int, played: bool) -> None:
         self._store, self._loop = store, loop
+        self._host, self._port = host, port
         arguments = ["--store", str(store.path), "--loop-file", str(loop.file), "--host", host, "--port", str(port)]
         arguments += ["--played"] if played else []
         log = store.path / "logs" / f"{loop.name}-server.log"
@@ -49,6 +55,29 @@ class Server:
     def pid(self) -> int | None:
         """Its process id."""
         return self._child.pid
+
+    def check(self) -> None:
+        """Look whether it could listen there, before anything else is done.
+
+        Raises:
+            RefusedError: the address may not be served at without a token.
+            StoreError: the address cannot be had.
+        """
+        begin = stopwatch()
+        while True:
+            try:
+                listen(self._host, self._port).close()
+            except StoreError:
+                # The server of an engine that was killed leaves within moments.
+                if not self._is_leaving() or stopwatch() - begin > _LEAVE_SECONDS:
+                    raise
+                pause(_POLL_SECONDS)
+            else:
+                return
+
+    def _is_leaving(self) -> bool:
+        endpoint = read_endpoint(self._store.path, self._loop.name)
+        return endpoint is not None and endpoint.port == self._port and is_running(endpoint.pid)
 
     def keep(self) -> None:
         """Start it, or start it again when it died; returns when it answers."""

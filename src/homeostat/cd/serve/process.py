@@ -78,13 +78,9 @@ def serve(
         RefusedError: Not loopback, and no token.
         StoreError: The port or the log cannot be had.
     """
-    token = os.environ.get(TOKEN_VARIABLE) or None
-    if not is_loopback(host) and token is None:
-        what = f"{host} is not loopback, and the server has no token"
-        raise RefusedError(what, hint=f"set {TOKEN_VARIABLE}, or bind to 127.0.0.1 behind a proxy")
     # Threads that score must not keep the event loop waiting for Python's default of 5 ms.
     sys.setswitchinterval(0.000_5)
-    listener = bind(host, port)
+    listener, token = listen(host, port), os.environ.get(TOKEN_VARIABLE) or None
     endpoint = _endpoint(host, listener)
     file = ready_file or endpoint_file(store_path, name)
     base = settings or Settings(name=name)
@@ -141,6 +137,19 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket at an address that may be served at.
+
+    Raises:
+        RefusedError: Not loopback, and no token.
+        StoreError: The address cannot be had.
+    """
+    if not is_loopback(host) and not os.environ.get(TOKEN_VARIABLE):
+        what = f"{host} is not loopback, and the server has no token"
+        raise RefusedError(what, hint=f"set {TOKEN_VARIABLE}, or bind to 127.0.0.1 behind a proxy")
+    return bind(host, port)
 
 
 def bind(host: str, port: int) -> socket.socket:
