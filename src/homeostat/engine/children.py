@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING
 
 from homeostat.core.clock import SystemClock, pause, stopwatch
-from homeostat.core.errors import InternalError
+from homeostat.core.errors import HomeostatError, InternalError, RefusedError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,6 +42,7 @@ class Child:
         self._process: subprocess.Popen[str] | None = None
         self._started: datetime | None = None
         self._failures = 0
+        self._begin = 0
         self._clock = SystemClock()
 
     @property
@@ -64,6 +66,7 @@ class Child:
         """Start it; its standard input is a pipe, so it learns of our end however we end."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
+            self._begin = output.tell()
             self._process = subprocess.Popen(  # noqa: S603 - our own modules with arguments of our own
                 self._command,
                 stdin=subprocess.PIPE,
@@ -104,22 +107,39 @@ class Child:
         """Wait until it says that it is ready.
 
         Raises:
-            InternalError: it ended, or took too long; the end of its log is in the message.
+            HomeostatError: it ended; what it said is in the message.
+            InternalError: it took too long.
         """
         begin = stopwatch()
         while not ready():
             if not self.running:
-                raise InternalError(f"the {self.name} ended at its start: {self.tail()}", hint=f"see {self.log}")
+                raise self.failure()
             if stopwatch() - begin > seconds:
                 raise InternalError(f"the {self.name} was not ready within {seconds:.0f} s", hint=f"see {self.log}")
             pause(0.02)
 
-    def tail(self, lines: int = 5) -> str:
-        """The last lines of its log."""
+    def failure(self) -> HomeostatError:
+        """Why it ended, as it said itself: the user's mistake when its exit code is 2."""
+        what, _, hint = self._said().partition("\n  hint: ")
+        hint = hint.partition("\n")[0] or f"see {self.log}"
+        kind = RefusedError if self.blames_the_user else InternalError
+        return kind(f"the {self.name} ended: {what or 'it said nothing'}", hint=hint)
+
+    @property
+    def blames_the_user(self) -> bool:
+        """Whether it ended for something that the user can mend: to start it again would be in vain."""
+        return self._process is not None and self._process.poll() == UserError.exit_code
+
+    def _said(self) -> str:
+        """Its own error message, or else the last line of its log since it was started."""
         try:
-            return " | ".join(self.log.read_text(errors="replace").strip().splitlines()[-lines:])
+            with self.log.open("rb") as log:
+                log.seek(self._begin)
+                text = log.read().decode(errors="replace").strip()
         except OSError:
-            return "no log"
+            return ""
+        told = re.split(r"^error: ", text, flags=re.MULTILINE)
+        return told[-1] if len(told) > 1 else text.rpartition("\n")[2]
 
     def stop(self) -> None:
         """Ask it to end, and make it end when it does not."""

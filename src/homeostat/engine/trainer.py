@@ -83,8 +83,9 @@ class Trainer:
     def _local(self, key: str) -> None:
         try:
             carry_out(self._store, self._loop, key, clock=self._clock)
-        except HomeostatError as error:
-            end_training(self._store, self._feed, self._clock, key, "failed", str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on and says so
+            said = str(error) if isinstance(error, HomeostatError) else f"{type(error).__name__}: {error}"
+            end_training(self._store, self._feed, self._clock, key, "failed", said)
 
     def _busy(self) -> bool:
         return (
@@ -93,10 +94,11 @@ class Trainer:
 
     def _again(self, key: str, lease: Lease | None) -> None:
         """The process died, or ended the run without a record of it."""
-        if self._attempts < _ATTEMPTS:
+        if self._attempts < _ATTEMPTS and not self._child.blames_the_user:
             self._begin(key)
-        else:
-            self._end(key, "failed", f"the trainer died {self._attempts} times: {self._child.tail()}", lease)
+            return
+        failure = str(self._child.failure())
+        self._end(key, "failed", failure if self._attempts == 1 else f"{self._attempts} times: {failure}", lease)
 
     def _overdue(self) -> bool:
         if self._working is None or self._since is None or not isinstance(self._place, Process):
