@@ -8,8 +8,8 @@ from pathlib import Path
 from homeostat.cd.deploy import Canary
 from homeostat.cd.monitor import Champion
 from homeostat.cd.pairs import judge_trial
+from homeostat.cd.traffic import Traffic
 from homeostat.core import events as ev
-from homeostat.engine.traffic import Traffic
 from homeostat.engine.watch import judge_config
 from tests.engine.driver import Driver
 from tests.engine.stream import Stream

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from homeostat.cd.labels import Join
-from homeostat.cd.log import LogReader, PredictionRecord
+from homeostat.cd.log import PredictionRecord
+from homeostat.cd.traffic import Traffic
 from tests.cd.serving import LOOP, Client, bundle, flights, log_of, promote, raw, register, serving
 
 FRAME = flights(50, seed=9)
@@ -26,34 +26,43 @@ def test_every_response_is_on_record_with_request_version_and_features(store):
         assert row.predictions[row.arm][0] == said["value"]
 
 
-def test_labels_that_come_late_twice_contradicting_or_for_nobody_join_once(store):
+def test_labels_that_come_late_early_twice_contradicting_or_for_nobody_join_once(store):
     promote(store, register(store, bundle()))
-    join, reader = Join(), LogReader(store.log_folder(LOOP))
-    matured, position = [], None
-
-    def look():
-        nonlocal position
-        batch = reader.read(position)
-        position = batch.position
-        matured.extend(join.take(batch.records))
-
+    traffic = Traffic(store.log_folder(LOOP))
+    joined = []
     with serving(store) as app:
         client = Client(app)
         client.predict(ROWS[:25])
-        look()
+        joined += traffic.take().labelled
         client.post("/labels", LABELS[:20])
-        look()
-        client.post("/labels", LABELS[:20])
+        joined += traffic.take().labelled
+        client.post("/labels", LABELS[:20] + LABELS[45:])
         client.predict(ROWS[25:])
-        look()
+        joined += traffic.take().labelled
         client.post("/labels", [{**LABELS[0], "label": not LABELS[0]["label"]}, {"id": "nobody", "label": True}])
         client.post("/labels", LABELS[10:])
         client.post("/labels", LABELS)
-        look()
-    assert {row.id: row.label for row in matured} == {one["id"]: one["label"] for one in LABELS}
-    assert len(matured) == len(LABELS)
-    assert {row.features["flight_id"] for row in matured} == {row["flight_id"] for row in ROWS}
-    counts = join.counts
+        joined += traffic.take().labelled
+    assert len(joined) == len(LABELS)
+    assert {features["flight_id"]: label for features, label, _ in joined} == {
+        one["id"]: one["label"] for one in LABELS
+    }
+    counts = traffic.counts
+    assert (counts.predictions, counts.labels) == (50, 20 + 25 + 2 + 40 + 50)
     assert (counts.joined, counts.conflicting_labels, counts.unknown_labels) == (50, 1, 1)
-    assert counts.repeated_labels == 20 + 10 + 50
-    assert join.waiting == 0
+    assert counts.repeated_labels == 20 + 10 + 5 + 50
+    assert traffic.waiting == 0
+
+
+def test_what_the_monitor_and_the_judge_see_are_these_rows_with_these_labels(store):
+    promote(store, register(store, bundle()))
+    with serving(store) as app:
+        client = Client(app)
+        said = {one["id"]: one for one in client.predict(ROWS)}
+        client.post("/labels", LABELS[:30])
+    traffic = Traffic(store.log_folder(LOOP))
+    ids = [one.features["flight_id"] for one in traffic.take().answered]
+    outcomes = traffic.outcomes()
+    truth = {one["id"]: one["label"] for one in LABELS[:30]}
+    assert outcomes.labels.tolist() == [truth.get(one) for one in ids]
+    assert outcomes.predictions[1].argmax(axis=1).tolist() == [int(said[one]["value"]) for one in ids]

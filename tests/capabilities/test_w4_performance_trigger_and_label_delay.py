@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from homeostat.cd.monitor import Champion, observe
+from homeostat.cd.traffic import Traffic
 from homeostat.core.events import Arm
 from homeostat.ct import when
-from homeostat.engine.traffic import Traffic
 from tests.engine.driver import Driver
 from tests.engine.stream import Stream
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from homeostat.cd.traffic import Traffic
 from homeostat.core import events as ev
-from homeostat.engine.traffic import Traffic
 from tests.engine.played import Played
 
 pytestmark = pytest.mark.slow

@@ -144,7 +144,9 @@ class Live:
             if refused is not None:
                 observed = msgspec.structs.replace(observed, signals=(*observed.signals, _skew(refused)))
             self.feed.give(observed, time=now, lease=self._lease)
-        return self.carry_out()
+        state = self.carry_out()
+        self.watch.archive(now)
+        return state
 
     def carry_out(self) -> State:
         """Bring the world in line with the ledger: processes, runs, traffic. Idempotent."""
@@ -195,7 +197,11 @@ class Live:
         if self._lease is None:
             return
         lease, self._lease = self._lease, None
-        if self._holds(lease):
+        if not self._holds(lease):
+            return
+        try:
+            self.watch.archive(self.clock.now(), at_once=True)
+        finally:
             if self._started:
                 stopped = ev.LoopStopped(loop=self.loop.name, who=lease.owner, reason=reason)
                 self.feed.give(stopped, time=self.clock.now(), lease=lease)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from homeostat.cd import guardrails
 from homeostat.cd.cohorts import learned
 from homeostat.cd.deploy import Canary
+from homeostat.cd.drain import Archive
 from homeostat.cd.judge import JudgeConfig
+from homeostat.cd.log import Position, retire
 from homeostat.cd.monitor import Champion, MonitorConfig, ServiceCounts, observe
 from homeostat.cd.pairs import judge_trial
 from homeostat.cd.performance import Window
+from homeostat.cd.traffic import Answered, Labelled, Traffic, training_rows
 from homeostat.core import events as ev
+from homeostat.core.clock import duration, stopwatch
 from homeostat.core.model import Bundle, Manifest
 from homeostat.core.rows import known_at
-from homeostat.engine.traffic import Labelled, Traffic, training_rows
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 _WINDOWS = 4
 """How many monitor windows of rows are handed over, so that enough of them have matured."""
+_ARCHIVE_RECORDS = 20_000
+_ARCHIVE_SECONDS = 3_600.0
 
 
 class Watch:
@@ -43,7 +48,9 @@ class Watch:
         self.table = store.table(loop.name, "rows", loop.source.spec)
         self.traffic = Traffic(store.log_folder(loop.name))
         self.since: datetime | None = None
-        self._block: list[tuple[datetime, dict[str, Any]]] = []
+        self._archive = Archive(store, loop.name)
+        self._archived, self._unarchived = stopwatch(), 0
+        self._block: list[Answered] = []
         self._labelled: list[Labelled] = []
         self._manifests: dict[int, Manifest] = {}
 
@@ -67,24 +74,55 @@ class Watch:
 
     def take(self) -> int:
         """Read the log on; gives the number of records."""
-        arrived = self.traffic.take()
-        new = arrived.answered
-        self._block.extend(one for one in new if self.since is None or one[0] >= self.since)
-        self._labelled.extend(arrived.labelled)
-        return arrived.records
+        records, more = 0, True
+        while more:
+            arrived = self.traffic.take()
+            self._block.extend(one for one in arrived.answered if self.since is None or one.time >= self.since)
+            self._labelled.extend(arrived.labelled)
+            records, more = records + arrived.records, arrived.more
+        self._unarchived += records
+        return records
+
+    def archive(self, now: datetime, *, at_once: bool = False) -> None:
+        """Copy what is new in the log into tables, and delete what nobody needs of it; mostly there is nothing to do.
+
+        Args:
+            now: On the loop's clock.
+            at_once: Do it, however little came since the last time.
+        """
+        due = self._unarchived >= _ARCHIVE_RECORDS or stopwatch() - self._archived > _ARCHIVE_SECONDS
+        if not (due or at_once):
+            return
+        champion = self._store.ledger.champion(self._loop.name)
+        if champion is None:
+            return
+        self._archived, self._unarchived = stopwatch(), 0
+        spec, columns = self._loop.source.spec, self.table.columns
+        assert spec.target is not None
+        inputs = {name: dtype for name, dtype in columns.items() if name not in spec.labels}
+        kept = self._archive.fill(inputs, columns[spec.target]).segments
+        if self.since is None:
+            return
+        free = self.traffic.released(seen=self.since, before=now - duration(self._loop.retention)).segments
+        both = {name: min(offset, kept[name]) for name, offset in free.items() if name in kept}
+        if both:
+            # What joined lately is only in memory and in the log, until it was learned.
+            self._learn(champion.version)
+            retire(self._store.log_folder(self._loop.name), Position(segments=both))
 
     def observe(self, state: State, now: datetime, service: ServiceCounts | None) -> ev.Observed:
         """Everything since the last observation, as the monitor sees it; labelled rows join the training table."""
         assert state.champion is not None
         champion = self._champion(state)
         self._learn(state.champion)
-        rows = self._manifest(state.champion).signature.decode(features for _, features in self._block)
+        rows = self._manifest(state.champion).signature.decode(one.features for one in self._block)
+        numbers = [one.number for one in self._block]
         observed = observe(
             self._loop.name,
             now,
             champion,
             rows=rows,
-            predictions=self.traffic.scores(state.champion, rows.height) if rows.height else None,
+            predictions=self.traffic.scores(state.champion, numbers) if numbers else None,
             outcomes=self.traffic.outcomes(last=_WINDOWS * self._config.window.rows),
             service=service,
             since=self.since,

@@ -55,6 +55,8 @@ class Loop:
         behaviours: Invariances and directions that a candidate has to show (`homeostat.ci.evaluate.invariant`).
         monitor: Thresholds of the monitor; None takes the defaults.
         observe: How often the monitor looks, as in `"1h"`; every look is followed by a decision.
+        retention: How long the prediction log waits for the labels of its rows before it deletes them. The tables
+            `predictions` and `labels` keep them.
         steps: Functions in place of steps of the standard pipeline (`homeostat.loop.steps`), by name.
 
     Raises:
@@ -84,6 +86,7 @@ class Loop:
         behaviours: Sequence[Behaviour] = (),
         monitor: MonitorConfig | None = None,
         observe: str = "1h",
+        retention: str = "30d",
         steps: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
         self.name = name
@@ -101,6 +104,7 @@ class Loop:
         self.behaviours = tuple(behaviours)
         self.monitor = monitor
         self.observe = observe
+        self.retention = retention
         self.steps = dict(steps or {})
         self.file: Path | None = None
         problems = self._problems()
@@ -130,7 +134,7 @@ class Loop:
         odd = [type(gate).__name__ for gate in self.gates if not callable(getattr(gate, "check", None))]
         if odd:
             found.append(f"gates has {', '.join(odd)}, which have no check()")
-        for part in ("observe", *(("test",) if isinstance(self.test, str) else ())):
+        for part in ("observe", "retention", *(("test",) if isinstance(self.test, str) else ())):
             try:
                 duration(getattr(self, part))
             except LoopError as error:

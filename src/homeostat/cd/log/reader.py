@@ -37,12 +37,14 @@ class Batch(msgspec.Struct, frozen=True):
         position: Where the next read begins.
         damaged: Bytes that were skipped because they are not what was written.
         more: Whether the limit ended the reading and more is there.
+        segments: Segment name to how many of the records are from it, in the order of the records.
     """
 
     records: list[Record]
     position: Position
     damaged: int
     more: bool
+    segments: dict[str, int]
 
 
 class LogReader:
@@ -70,9 +72,10 @@ class LogReader:
         after = after or Position()
         records: list[Record] = []
         offsets: dict[str, int] = {}
+        counts: dict[str, int] = {}
         damaged, more = 0, False
         for path in segments.segments(self._folder):
-            offset = after.segments.get(path.name, 0)
+            offset, before = after.segments.get(path.name, 0), len(records)
             while len(records) < limit:
                 data, begin = segments.read_from(path, offset, _CHUNK)
                 found = segments.scan(data)
@@ -87,7 +90,9 @@ class LogReader:
             else:
                 more = True
             offsets[path.name] = offset
-        return Batch(records, Position(after.records + len(records), offsets), damaged, more)
+            if len(records) > before:
+                counts[path.name] = len(records) - before
+        return Batch(records, Position(after.records + len(records), offsets), damaged, more, counts)
 
     def _record(self, path: Path, payload: bytes) -> Record:
         try:

@@ -1,0 +1,372 @@
+"""What was answered lately and what became of it: predictions and labels of the log, joined by row id in memory.
+
+The log is the truth; this is a view of its newest part. Folding the log again gives the same view, so nothing of it has
+to survive a crash.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from homeostat.cd.cohorts import microsecond
+from homeostat.cd.log import Label, LabelRecord, LogReader, Position, PredictionRecord, Record, Scored, ShadowRecord
+from homeostat.cd.needed import Needed
+from homeostat.cd.performance import Outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from homeostat.core.model import Signature
+    from homeostat.core.spec import TableSpec
+
+_NEVER = np.iinfo(np.int64).min
+_KEEP = 200_000
+_READ = 100_000
+DROPPED = "dropped"
+
+Labelled = tuple[dict[str, Any], Label, datetime]
+"""Raw inputs of a row, its label, and when the label became known."""
+
+
+class Answered(NamedTuple):
+    """A row that was answered: its number in the log, when, and its raw inputs."""
+
+    number: int
+    time: datetime
+    features: dict[str, Any]
+
+
+class Arrived(msgspec.Struct, kw_only=True):
+    """What one look at the log brought.
+
+    Attributes:
+        answered: Newly answered rows, in the order of the log.
+        labelled: Rows whose label came, for the training table; each once.
+        records: How many records were read.
+        more: Whether there is more to read.
+    """
+
+    answered: list[Answered] = []
+    labelled: list[Labelled] = []
+    records: int = 0
+    more: bool = False
+
+
+class Counts(msgspec.Struct):
+    """What happened to the rows and labels of the log.
+
+    Every label is counted once below `labels`, and every row that is not forgotten stands in memory or was joined.
+
+    Attributes:
+        predictions, labels: Rows answered and labels received, all of them.
+        joined: Rows that got their label.
+        repeated_predictions: Rows with an id that was there already; the first one counts.
+        repeated_labels: Labels that said the same again.
+        conflicting_labels: Labels that said something else than the first one, which counts.
+        unknown_labels: Labels that wait for a row with their id.
+        forgotten_rows: Rows that were dropped without a label, because enough newer ones came.
+        forgotten_labels: Unknown labels that were dropped, because too many waited.
+        dropped: Rows that another version was to score and could not, because its queue was full.
+        failed: Rows of which another version made nothing but an error.
+        damaged: Bytes of the log that could not be read.
+    """
+
+    predictions: int = 0
+    labels: int = 0
+    joined: int = 0
+    repeated_predictions: int = 0
+    repeated_labels: int = 0
+    conflicting_labels: int = 0
+    unknown_labels: int = 0
+    forgotten_rows: int = 0
+    forgotten_labels: int = 0
+    dropped: int = 0
+    failed: int = 0
+    damaged: int = 0
+
+
+class Traffic:
+    """Recent rows with their predictions and labels.
+
+    Labels come late, early, twice, contradicting each other and for ids that nobody predicted. Of several labels of a
+    row, and of several rows with one id, the first counts; the others are counted.
+
+    Args:
+        folder: The log.
+        keep: How many of the newest rows stay in memory, at least (and less than twice as many); as many labels wait
+            for a row.
+
+    Example:
+        >>> traffic = Traffic(folder)      # doctest: +SKIP
+        >>> traffic.take().records         # doctest: +SKIP
+        3
+    """
+
+    def __init__(self, folder: Path, *, keep: int = _KEEP) -> None:
+        self._reader = LogReader(folder)
+        self._position = Position()
+        self._keep = keep
+        self._first = 0
+        self._numbers: dict[str, int] = {}
+        self._ids: list[str] = []
+        self._requests: list[str] = []
+        self._holders: list[str] = []
+        self._features: list[dict[str, Any] | None] = []
+        self._labels: list[Any] = []
+        self._times = np.empty(0, dtype=np.int64)
+        self._label_times = np.empty(0, dtype=np.int64)
+        self._arms = np.empty(0, dtype=np.int64)
+        self._scores: dict[int, NDArray[np.float64]] = {}
+        self._asked: dict[int, NDArray[np.bool_]] = {}
+        self._unknown: OrderedDict[str, tuple[Label, datetime, str]] = OrderedDict()
+        self._needed = Needed()
+        self.counts = Counts()
+        self.newest: datetime | None = None
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    @property
+    def waiting(self) -> int:
+        """Rows in memory that have no label."""
+        return int((self._label_times[: len(self)] == _NEVER).sum())
+
+    def take(self, *, limit: int = _READ) -> Arrived:
+        """Read what was appended to the log since the last look, up to about `limit` records, and join it."""
+        batch = self._reader.read(self._position, limit=limit)
+        self._position = batch.position
+        arrived = Arrived(records=len(batch.records), more=batch.more)
+        records = iter(batch.records)
+        for segment, count in batch.segments.items():
+            self.fold(islice(records, count), segment, arrived)
+        self.counts.damaged += batch.damaged
+        return arrived
+
+    def fold(self, records: Iterable[Record], segment: str = "", arrived: Arrived | None = None) -> Arrived:
+        """Join records in the order of the log; however they are cut into calls, the result is the same.
+
+        Args:
+            records: The next records.
+            segment: The segment of the log that holds them.
+            arrived: What is added to; by default a new one.
+        """
+        arrived = arrived or Arrived()
+        for record in records:
+            self._needed.record(segment, record.time)
+            match record:
+                case PredictionRecord():
+                    self._take_predictions(record, segment, arrived)
+                case ShadowRecord():
+                    self._take_shadow(record, segment)
+                case LabelRecord():
+                    self.counts.labels += len(record.labels)
+                    for item in record.labels:
+                        self._take_label(item.id, item.label, item.time, segment, arrived)
+        return arrived
+
+    def outcomes(self, since: datetime | None = None, *, last: int | None = None) -> Outcomes:
+        """Rows with what is known of their labels.
+
+        Args:
+            since: Only rows that were answered at or after this time.
+            last: Only so many of the newest rows.
+        """
+        total = len(self)
+        chosen = np.arange(0 if last is None else max(0, total - last), total)
+        if since is not None:
+            chosen = chosen[self._times[chosen] >= microsecond(since)]
+        asked = {version: mask[chosen] for version, mask in self._asked.items() if mask[chosen].any()}
+        return Outcomes(
+            times=self._times[chosen],
+            label_times=self._label_times[chosen],
+            labels=_objects([self._labels[place] for place in chosen]),
+            predictions={version: _flat(self._scores[version][chosen]) for version in asked},
+            asked=asked,
+        )
+
+    def scores(self, version: int, numbers: ArrayLike) -> NDArray[np.float64] | None:
+        """A version's scores of rows, NaN where it did not predict or the row is forgotten; None when it never did."""
+        known = self._scores.get(version)
+        if known is None:
+            return None
+        places = np.asarray(numbers, dtype=np.int64) - self._first
+        found = known[np.maximum(places, 0)]
+        found[places < 0] = np.nan
+        return _flat(found)
+
+    def failures(self, version: int, since: datetime) -> int:
+        """Rows that a version was asked about at or after a time and made nothing of."""
+        if version not in self._asked:
+            return 0
+        recent = self._times[: len(self)] >= microsecond(since)
+        empty = np.isnan(self._scores[version][: len(self)]).any(axis=1)
+        return int((self._asked[version][: len(self)] & empty & recent).sum())
+
+    def answered(self, since: datetime) -> Counter[int]:
+        """How many rows each version answered at or after a time."""
+        arms = self._arms[: len(self)][self._times[: len(self)] >= microsecond(since)]
+        return Counter(
+            {int(version): int(count) for version, count in zip(*np.unique(arms, return_counts=True), strict=True)}
+        )
+
+    def released(self, *, seen: datetime, before: datetime) -> Position:
+        """How far each segment was read of which no record is needed to build this view again.
+
+        Args:
+            seen: What was recorded at or after this time has not been looked at by everybody.
+            before: Rows that were answered before this time are not waited for any more, should they have no label.
+        """
+        needed = self._needed.names(first=self._first, seen=seen, before=before)
+        free = {name: offset for name, offset in self._position.segments.items() if name not in needed}
+        return Position(self._position.records, free)
+
+    def _take_predictions(self, record: PredictionRecord, segment: str, arrived: Arrived) -> None:
+        moment = microsecond(record.time)
+        self.newest = record.time if self.newest is None else max(self.newest, record.time)
+        self.counts.predictions += len(record.rows)
+        for row in record.rows:
+            if row.id in self._numbers:
+                self.counts.repeated_predictions += 1
+                continue
+            if len(self) >= 2 * self._keep:
+                self._forget(self._keep)
+            place = len(self)
+            number = self._first + place
+            self._make_room(place + 1)
+            self._numbers[row.id] = number
+            self._ids.append(row.id)
+            self._requests.append(record.request)
+            self._holders.append(segment)
+            self._labels.append(None)
+            self._features.append(row.features)
+            self._times[place], self._label_times[place], self._arms[place] = moment, _NEVER, row.arm
+            self._needed.row(segment, number)
+            for version, scored in row.predictions.items():
+                self._score(version, place, scored)
+            arrived.answered.append(Answered(number, record.time, row.features))
+            if row.id in self._unknown:
+                label, known, source = self._unknown.pop(row.id)
+                self.counts.unknown_labels -= 1
+                self._needed.found(source)
+                self._take_label(row.id, label, known, source, arrived)
+
+    def _take_shadow(self, record: ShadowRecord, segment: str) -> None:
+        rows = [
+            (row, number - self._first)
+            for row, (request, one) in enumerate(zip(record.requests, record.ids, strict=True))
+            if (number := self._numbers.get(one)) is not None and self._requests[number - self._first] == request
+        ]
+        for _, place in rows:
+            self._needed.speaks(segment, self._holders[place], self._first + place)
+        if record.error is None:
+            for row, place in rows:
+                self._score(record.version, place, record.predictions[row])
+        elif record.error == DROPPED:
+            self.counts.dropped += len(rows)
+        else:
+            self.counts.failed += len(rows)
+            self._columns(record.version, 1)
+            self._asked[record.version][[place for _, place in rows]] = True
+
+    def _take_label(self, one: str, label: Label, moment: datetime, segment: str, arrived: Arrived) -> None:
+        number = self._numbers.get(one)
+        if number is None:
+            self._take_unknown(one, label, moment, segment)
+            return
+        place = number - self._first
+        if self._label_times[place] != _NEVER:
+            self._count_again(self._labels[place], label)
+            return
+        self._labels[place], self._label_times[place] = label, microsecond(moment)
+        self.counts.joined += 1
+        self._needed.joined(segment, self._holders[place], number)
+        features = self._features[place]
+        assert features is not None
+        arrived.labelled.append((features, label, moment))
+        self._features[place] = None
+
+    def _take_unknown(self, one: str, label: Label, moment: datetime, segment: str) -> None:
+        if one in self._unknown:
+            self._count_again(self._unknown[one][0], label)
+            return
+        self._unknown[one] = (label, moment, segment)
+        self._needed.label(segment)
+        self.counts.unknown_labels += 1
+        if len(self._unknown) > self._keep:
+            self._unknown.popitem(last=False)
+            self.counts.unknown_labels -= 1
+            self.counts.forgotten_labels += 1
+
+    def _count_again(self, first: Label, label: Label) -> None:
+        if first == label:
+            self.counts.repeated_labels += 1
+        else:
+            self.counts.conflicting_labels += 1
+
+    def _score(self, version: int, place: int, scored: Scored) -> None:
+        values = scored[1:] if len(scored) > 1 else scored
+        self._columns(version, len(values))
+        self._scores[version][place] = [np.nan if value is None else value for value in values]
+        self._asked[version][place] = True
+
+    def _columns(self, version: int, width: int) -> None:
+        """Room for a version's scores; one that only ever failed gets its width with its first score."""
+        known = self._scores.get(version)
+        if known is None or known.shape[1] < width:
+            self._scores[version] = np.full((len(self._times), width), np.nan)
+            self._asked.setdefault(version, np.zeros(len(self._times), dtype=bool))
+
+    def _make_room(self, wanted: int) -> None:
+        more = max(wanted, 2 * len(self._times), 1024) - len(self._times)
+        if wanted <= len(self._times):
+            return
+        self._times, self._label_times, self._arms = (
+            np.concatenate([column, np.zeros(more, dtype=np.int64)])
+            for column in (self._times, self._label_times, self._arms)
+        )
+        for version, known in self._scores.items():
+            self._scores[version] = np.concatenate([known, np.full((more, known.shape[1]), np.nan)])
+            self._asked[version] = np.concatenate([self._asked[version], np.zeros(more, dtype=bool)])
+
+    def _forget(self, cut: int) -> None:
+        """Drop the oldest rows."""
+        self.counts.forgotten_rows += int((self._label_times[:cut] == _NEVER).sum())
+        for one in self._ids[:cut]:
+            del self._numbers[one]
+        for column in (self._ids, self._requests, self._holders, self._labels, self._features):
+            del column[:cut]
+        self._first += cut
+        self._times, self._label_times, self._arms = self._times[cut:], self._label_times[cut:], self._arms[cut:]
+        self._asked = {version: mask[cut:] for version, mask in self._asked.items() if mask[cut:].any()}
+        self._scores = {version: known[cut:] for version, known in self._scores.items() if version in self._asked}
+
+
+def training_rows(labelled: list[Labelled], signature: Signature, spec: TableSpec, dtype: pl.DataType) -> pl.DataFrame:
+    """Labelled rows in the types of the training table."""
+    rows = signature.decode(features for features, _, _ in labelled)
+    assert spec.target is not None
+    rows = rows.with_columns(pl.Series(spec.target, [label for _, label, _ in labelled], strict=False).cast(dtype))
+    if spec.label_time is None:
+        return rows
+    moments = pl.Series(spec.label_time, [moment for _, _, moment in labelled], dtype=pl.Datetime("us", "UTC"))
+    return rows.with_columns(moments)
+
+
+def _flat(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    return scores[:, 0] if scores.shape[1] == 1 else scores
+
+
+def _objects(values: list[Any]) -> NDArray[Any]:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
