@@ -18,7 +18,7 @@ from homeostat.core.events import Decided
 from homeostat.core.schema import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     import polars as pl
@@ -52,6 +52,8 @@ def infer(
     source: pl.DataFrame | Path | str,
     out: Path | str,
     *,
+    separator: str = ",",
+    ignore: Sequence[str] = (),
     chunk_rows: int = CHUNK_ROWS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Inferred:
@@ -61,6 +63,8 @@ def infer(
         model: A loaded model.
         source: A table, or a .parquet, .csv, .csv.gz, .jsonl or .json file. Target and label time are not looked at.
         out: The Parquet file to write.
+        separator: What separates the columns of a CSV file.
+        ignore: Columns that are left out where they are there, as the training data's source leaves them out.
         chunk_rows: Rows that are in memory at a time.
         progress: Called with the rows done and the rows in all after each chunk.
 
@@ -78,10 +82,14 @@ def infer(
         1000
     """
     target = Path(out)
+    if not hasattr(source, "columns") and _is_same(Path(source), target):
+        raise DataError(f"{target} is the table itself", hint="choose another --output")
     parts = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         parts.mkdir(parents=True, exist_ok=True)
-        done = _chunks(model, source, parts, chunk_rows, progress)
+        frame, total = _opened(source, model.manifest.schema, separator)
+        frame = frame.drop(ignore, strict=False)
+        done = _chunks(model, frame, total, parts, chunk_rows, progress)
         _publish(parts, target)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -151,13 +159,21 @@ def predictions_table(model: Model, rows: pl.DataFrame, found: Predictions, star
     return pl.DataFrame(columns)
 
 
+def _is_same(source: Path, target: Path) -> bool:
+    return source.exists() and target.exists() and target.samefile(source)
+
+
 def _chunks(
-    model: Model, source: Any, parts: Path, chunk_rows: int, progress: Callable[[int, int], None] | None
+    model: Model,
+    frame: pl.LazyFrame,
+    total: int,
+    parts: Path,
+    chunk_rows: int,
+    progress: Callable[[int, int], None] | None,
 ) -> tuple[int, tuple[str, ...]]:
     """Predict chunk by chunk; once one does not fit, the rest is only checked, so that all problems are known."""
     problems: list[str] = []
     signals: dict[str, None] = {}
-    frame, total = _opened(source, model.manifest.schema)
     done = 0
     for number, chunk in enumerate(_slices(frame, total, chunk_rows)):
         where = f"rows {done + 1:,} to {done + chunk.height:,}: " if total > chunk_rows else ""
@@ -188,7 +204,7 @@ def _checked(model: Model, chunk: pl.DataFrame) -> tuple[pl.DataFrame, list[str]
     return rows, list(findings.problems), [f"{signal.subject}: {signal.detail}" for signal in findings.signals]
 
 
-def _opened(source: Any, schema: Schema) -> tuple[pl.LazyFrame, int]:
+def _opened(source: Any, schema: Schema, separator: str) -> tuple[pl.LazyFrame, int]:
     """The table, and how many rows it has; text files are read as they are for training, so that codes stay codes."""
     import polars as pl
 
@@ -203,7 +219,7 @@ def _opened(source: Any, schema: Schema) -> tuple[pl.LazyFrame, int]:
         raise DataError(f"{path.name} is no table that can be read", hint=f"give a {', '.join(_READABLE)} file")
     if not path.name.lower().endswith(".parquet"):
         text = tuple(column.name for column in schema.inputs if column.kind in ("category", "text"))
-        rows = read_file(path, schema.spec, Form(text=text))
+        rows = read_file(path, schema.spec, Form(separator, text))
         return rows.lazy(), rows.height
     try:
         frame = pl.scan_parquet(path)

@@ -72,11 +72,13 @@ def infer(
     """
     from homeostat.cd.infer import infer_recorded
     from homeostat.core.clock import SystemClock
-    from homeostat.core.errors import NotFoundError
+    from homeostat.core.errors import DataError, NotFoundError
     from homeostat.core.model import Bundle
     from homeostat.core.store import Store
     from homeostat.loop import load
 
+    if output.suffix.lower() != ".parquet":
+        raise DataError(f"{output} is no name for a Parquet file", hint=f"--output {output.with_suffix('.parquet')}")
     declared = load(loop_file(loop))
     opened = Store.open(store, create=False)
     champion = opened.ledger.champion(declared.name)
@@ -92,6 +94,8 @@ def infer(
             loop=declared.name,
             version=row.version,
             now=SystemClock().now(),
+            separator=getattr(declared.source, "separator", ","),
+            ignore=getattr(declared.source, "ignore", ()),
             progress=bar,
         )
     if as_json:
