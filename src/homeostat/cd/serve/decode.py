@@ -119,6 +119,8 @@ class RowDecoder:
         self._many = msgspec.json.Decoder(list[self.row_type])  # type: ignore[name-defined]
         self._times = [field for field, column in self._fields.values() if column.kind == "time"]
         self._keys = [self._fields[name][0] for name in key if name in self._fields]
+        timely = any(self.kinds[name] == "time" for name in key if name in self.kinds)
+        self._id_part: Callable[[Any], str] = _id_part if timely else str
         self._types: dict[str, Any] | None = None
 
     def body(self, data: bytes) -> Rows:
@@ -171,7 +173,7 @@ class RowDecoder:
     def key(self, row: Any) -> str | None:
         """The row's own id: its key's values joined by `/`, or None when it has no key."""
         values = [getattr(row, field) for field in self._keys]
-        return "/".join(map(str, values)) if values and None not in values else None
+        return "/".join(map(self._id_part, values)) if values and None not in values else None
 
     def _field(self, field: str, column: Column) -> tuple[str, Any] | tuple[str, Any, None]:
         kind = _TYPES[column.kind]
@@ -265,6 +267,11 @@ def _value(value: Any, column: Column, *, optional: bool) -> tuple[Any, str | No
         return msgspec.convert(value, kind), None
     except (msgspec.MsgspecError, OverflowError, RecursionError):
         return None, f"should be {_NAMES[column.kind]}; found {_found(value)}"
+
+
+def _id_part(value: Any) -> str:
+    """A key's value in a row's id; a time as it is written in JSON."""
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 
 def _stored(kind: str) -> Any:

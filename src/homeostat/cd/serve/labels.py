@@ -25,6 +25,7 @@ class SentLabel(msgspec.Struct, forbid_unknown_fields=True):
     time: datetime | None = None
 
 
+_FORM = '{"id": "...", "label": ..., "time": "..."}, where the time may be left out'
 _decoder = msgspec.json.Decoder(list[SentLabel])
 
 
@@ -74,11 +75,11 @@ def _slow(content: Any) -> list[SentLabel]:
         try:
             sent.append(msgspec.convert(one, SentLabel))
         except (msgspec.MsgspecError, RecursionError) as error:
-            problems.append(Problem(place, None, str(error)))
+            problems.append(Problem(place, None, f"{error}; a label is {_FORM}"))
             if len(problems) > MOST_PROBLEMS:
                 break
     if problems:
         raise RowsError(problems)
     if not isinstance(content, (list, dict)):
-        raise DataError("the body holds no labels", hint='send [{"id": "...", "label": ..., "time": "..."}]')
+        raise DataError("the body holds no labels", hint=f"send [{_FORM}]")
     return sent
