@@ -48,7 +48,7 @@ def test_a_broken_loop_is_a_failure(homeostat, tmp_path: Path):
     assert "ZeroDivisionError" in answer.out
 
 
-@pytest.mark.parametrize(("pid", "state"), [(os.getpid(), "ok"), (2**22 + 7, "warn")])
+@pytest.mark.parametrize(("pid", "state"), [(os.getpid(), "ok"), (2**22 + 7, "warn")], ids=["alive", "dead"])
 def test_a_lock_held_by_a_dead_process_is_told_from_a_living_one(homeostat, tmp_path: Path, pid: int, state: str):
     Store.open(tmp_path / ".homeostat").close()
     from tests.engine.driver import Driver

@@ -444,7 +444,7 @@ def _gain(segment: Segment) -> float:
 
 
 def _show(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}"
+    return "undefined" if value is None else f"{round(value, 4) + 0.0:.4f}"  # no minus before a zero
 
 
 def _finite(value: float | None) -> bool:

@@ -69,8 +69,9 @@ def _sqlite() -> Iterator[Check]:
     from homeostat.core.ledger import journal_mode
 
     mode = journal_mode(sqlite3.sqlite_version_info)
-    why = "this version can corrupt a WAL file with two writers" if mode != "WAL" else "safe for several writers"
-    yield Check(name="sqlite", state="ok", found=f"{sqlite3.sqlite_version}, journal mode {mode}: {why}")
+    why = "" if mode == "WAL" else " (this version's WAL is not)"
+    found = f"{sqlite3.sqlite_version}, journal mode {mode}, which is safe for several writers{why}"
+    yield Check(name="sqlite", state="ok", found=found)
 
 
 def _packages() -> Iterator[Check]:

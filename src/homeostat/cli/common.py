@@ -32,6 +32,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why; it is recorded.")]
 UserOption = Annotated[str | None, typer.Option("--user", "-u", help="Who asks; your login name by default.")]
 
+_LARGE, _HUGE = 10_000, 1e15
 _WIDTH_OF_A_PIPE = 160
 
 
@@ -153,7 +154,7 @@ def cell(value: Any) -> str:
         case datetime():
             return f"{value:%Y-%m-%d %H:%M:%S}"
         case float():
-            return f"{value:.4g}"
+            return f"{value:,.0f}" if _LARGE <= abs(value) < _HUGE else f"{value:.4g}"
         case int():
             return str(value)
         case list() | tuple():

@@ -50,9 +50,10 @@ def up(
     from homeostat.loop import load
 
     declared = load(loop_file(loop))
-    shown: dict[str, Any] = {"url": None}
+    shown: dict[str, Any] = {"url": None, "greeted": False}
 
     def tell(recorded: Recorded) -> None:
+        _greet(declared.name, shown, as_json=as_json)
         _announce(live, shown, as_json=as_json)
         _tell(recorded, as_json=as_json)
 
@@ -61,8 +62,7 @@ def up(
         signal.signal(ending, _interrupt)
     try:
         with live:
-            if not as_json:
-                print(f"loop {declared.name!r} is up; decisions appear here, Ctrl-C stops it")
+            _greet(declared.name, shown, as_json=as_json)
             _announce(live, shown, as_json=as_json)
             live.run()
     except KeyboardInterrupt:
@@ -149,6 +149,12 @@ def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def _greet(name: str, shown: dict[str, Any], *, as_json: bool) -> None:
+    if not shown["greeted"] and not as_json:
+        print(f"loop {name!r} is up; decisions appear here, Ctrl-C stops it", flush=True)
+    shown["greeted"] = True
+
+
 def _announce(live: Live, shown: dict[str, Any], *, as_json: bool) -> None:
     url = live.server.url
     if url is None or url == shown["url"]:
@@ -157,7 +163,7 @@ def _announce(live: Live, shown: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_line({"serving": url})
     else:
-        print(f"serving at {url}  (POST {url}/predict, POST {url}/labels, GET {url}/metrics)")
+        print(f"serving at {url}  (POST {url}/predict, POST {url}/labels, GET {url}/metrics)", flush=True)
 
 
 def _tell(recorded: Recorded, *, as_json: bool) -> None:
@@ -172,7 +178,8 @@ def _tell(recorded: Recorded, *, as_json: bool) -> None:
     assert isinstance(event, Decided)
     style = _STYLES.get(event.action, "") if event.fired else "dim"
     line = Text(f"{recorded.time:%Y-%m-%d %H:%M:%S} @{recorded.seq} ", style="dim")
-    console().print(line.append(f"{event.action.replace('_', ' ')}: ", style=style).append(event.reason, style=style))
+    line = line.append(f"{event.action.replace('_', ' ')}: ", style=style).append(event.reason, style=style)
+    console().print(line, soft_wrap=True)
 
 
 def print_line(facts: Any) -> None:

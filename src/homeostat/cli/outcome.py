@@ -80,6 +80,8 @@ def report(store: Store, name: str, trigger: str, *, as_json: bool) -> None:
         print(f"warning: {warning}")
     if isinstance(last, ev.Decided):
         print(f"{last.action.replace('_', ' ')}: {last.reason}")
+        if last.action == "promote":
+            print("next: `homeostat up` serves it, watches it and retrains it")
 
 
 def _output(store: Store, steps: list[ev.StepFinished], name: str) -> Any:

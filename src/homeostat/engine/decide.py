@@ -147,7 +147,7 @@ def _on_candidate(state: State, _recorded: Recorded, event: ev.VersionRegistered
         failed = "; ".join(f"{gate.gate}: {gate.reason}" for gate in event.gates if not gate.passed) or "no gates ran"
         return _decision(state, "keep", "candidate", f"{name} is refused by {failed}", evidence, fired=False)
     if state.champion is None:
-        reason = f"{name} passed {len(event.gates)} gates and there is no champion"
+        reason = f"{name} passed {len(event.gates)} gates and is the first champion"
         return _decision(state, "promote", "candidate", reason, evidence, (), *_crown(state, event.version, reason))
     if state.trial is not None:
         reason = f"{name} passed its gates and waits: version {state.trial.challenger} is on trial"

@@ -52,7 +52,7 @@ def flat(value: Any, name: str = "") -> dict[str, str]:
     elif isinstance(value, list | tuple) and any(isinstance(one, dict | list | tuple) for one in value):
         parts = [flat(inner, f"{name}[{_label(inner, place)}]") for place, inner in enumerate(value)]
     else:
-        return {name: text(value)}
+        return {} if value is None else {name: text(value)}
     return {key: shown for part in parts for key, shown in part.items()}
 
 
