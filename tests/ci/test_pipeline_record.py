@@ -42,6 +42,11 @@ def record(step="one", outcome="ran"):
     )
 
 
+def line(event):
+    """A line of a run's journal."""
+    return msgspec.json.encode({"time": NOW, "event": event}) + b"\n"
+
+
 @pytest.fixture
 def recorder(store):
     return Recorder(store, "run-1", VirtualClock(NOW), flights_of(store.path))
@@ -80,11 +85,39 @@ def test_records_that_were_not_committed_are_brought_in_from_the_journal(store):
     journal = store.path / "runs" / "run-1.jsonl"
     store.ledger.append(STARTED, time=NOW)
     journal.parent.mkdir()
-    journal.write_bytes(msgspec.json.encode(record("one")) + b"\n" + msgspec.json.encode(record("two"))[:-9])
+    journal.write_bytes(line(record("one")) + line(record("two"))[:-9])
     assert mark_interrupted(store, SystemClock()) == ["run-1"]
     assert [each.event.step for each in store.ledger.steps("run-1")] == ["one"]
     assert store.ledger.run("run-1").status == "interrupted"
     assert not journal.exists()
+
+
+def test_a_run_of_which_nothing_was_committed_is_brought_in_with_its_beginning(store):
+    journal = store.path / "runs" / "run-1.jsonl"
+    journal.parent.mkdir()
+    journal.write_bytes(line(STARTED) + line(record("one")))
+    assert mark_interrupted(store, SystemClock(), loop="x") == ["run-1"]
+    assert kinds(store) == ["run_started", "step_finished", "run_finished"]
+    row = store.ledger.run("run-1")
+    assert (row.started, row.trigger, row.status) == (NOW, "k", "interrupted")
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"time":"2013'])
+def test_a_journal_without_a_whole_line_changes_nothing(store, torn):
+    journal = store.path / "runs" / "run-1.jsonl"
+    journal.parent.mkdir()
+    journal.write_bytes(torn)
+    assert mark_interrupted(store, SystemClock()) == []
+    assert store.ledger.newest() == 0
+
+
+def test_the_journal_of_a_run_that_has_ended_changes_nothing(store, recorder):
+    recorder.begin(STARTED)
+    recorder.finish(FINISHED)
+    (store.path / "runs" / "run-1.jsonl").write_bytes(line(STARTED) + line(record("one")))
+    assert mark_interrupted(store, SystemClock()) == []
+    assert kinds(store) == ["run_started", "run_finished"]
+    assert not (store.path / "runs" / "run-1.jsonl").exists()
 
 
 def test_records_that_were_committed_are_not_doubled(store):
@@ -92,7 +125,7 @@ def test_records_that_were_committed_are_not_doubled(store):
     store.ledger.append(STARTED, time=NOW)
     store.ledger.append(record("one"), time=NOW)
     journal.parent.mkdir()
-    journal.write_bytes(msgspec.json.encode(record("one")) + b"\n")
+    journal.write_bytes(line(record("one")))
     mark_interrupted(store, SystemClock())
     assert kinds(store) == ["run_started", "step_finished", "run_finished"]
 

@@ -95,3 +95,16 @@ def test_a_value_of_the_declared_type_is_accepted(store, declared, value):
 
 
 CONSTANT: list[object] = []
+
+
+def test_an_array_inside_a_container_is_a_step_s_own(store):
+    def both():
+        return {"n": np.arange(3)}
+
+    def doubled(both):
+        both["n"] *= 2
+        return both["n"].sum()
+
+    pipeline = Pipeline(both, doubled, step(lambda both, doubled: both["n"].sum(), name="untouched"))
+    finished = pipeline.run(store, loop="x", workers=1)
+    assert (finished["doubled"], finished["untouched"]) == (6, 3)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _STALE_SECONDS = 24 * 3600
+_SYNCS_AT_ONCE = 8
 
 
 class Blobs(Protocol):
@@ -36,7 +39,10 @@ class Blobs(Protocol):
 
 
 class ArtifactStore:
-    """Artifacts in a folder: `ab/cdef...`, written aside, synced, then renamed, so a name never holds half a value.
+    """Artifacts in a folder: `ab/cdef...`, written aside and renamed, so that a name never holds half a value.
+
+    After a power cut a name may stand for bytes that never reached the disk; so bytes are verified whenever they are
+    read, and nothing is recorded about an artifact before it was synced.
 
     Args:
         folder: Where they lie; made with the first artifact.
@@ -53,24 +59,56 @@ class ArtifactStore:
         self.folder = Path(folder)
         self._prefix = f"{self.folder}/"  # text, because a Path per reused step would be felt
         self._aside = self.folder / "incoming"
+        self._unsettled: set[str] = set()
+        self._noting = threading.Lock()
+        self._settling = threading.Lock()
 
     def put(self, data: bytes) -> str:
-        """Keep bytes and return their name; the same bytes are kept once, and a damaged copy is mended.
+        """Keep bytes durably and return their name; the same bytes are kept once, and a damaged copy is mended.
 
         Raises:
             StoreError: the disk is full, or the folder cannot be written.
         """
+        name = self.put_soon(data)
+        self.settle()
+        return name
+
+    def put_soon(self, data: bytes) -> str:
+        """Keep bytes as `put` does, safe from the death of the process, and from a power cut after `settle`."""
         name = hashlib.sha256(data).hexdigest()
         place = self._place(name)
         try:
-            if _holds(place, data):
-                return name
-            self._write(Path(place), data)
+            if not _holds(place, data):
+                self._write(Path(place), data)
+                with self._noting:
+                    self._unsettled.add(place)
         except OSError as error:
             what = f"an artifact of {len(data):,} bytes could not be stored in {self.folder}: {error.strerror or error}"
             hint = "free some space or check the folder's permissions, then run again; nothing was half-written"
             raise StoreError(what, hint=hint) from error
         return name
+
+    def settle(self) -> None:
+        """Wait until everything that was put before is durable.
+
+        Raises:
+            StoreError: the disk failed; nothing that names these artifacts may be recorded.
+        """
+        with self._settling:
+            with self._noting:
+                places = sorted(self._unsettled)
+            if not places:
+                return
+            folders = {place.rpartition("/")[0] for place in places}
+            try:
+                # Side by side, because a disk makes many files durable in the time of one.
+                with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+                    list(pool.map(_sync, [*places, *sorted(folders), str(self.folder)]))
+            except OSError as error:
+                what = f"artifacts in {self.folder} could not be made durable: {error.strerror or error}"
+                raise StoreError(what, hint="check the disk, then run again") from error
+            with self._noting:
+                self._unsettled.difference_update(places)
 
     def get(self, name: str) -> bytes:
         """The bytes with this name, verified.
@@ -124,7 +162,6 @@ class ArtifactStore:
         try:
             try:
                 _write_all(file, data)
-                os.fsync(file)
             finally:
                 os.close(file)
             faults.point("artifact.before_rename")
@@ -132,10 +169,8 @@ class ArtifactStore:
                 aside.replace(place)
             except FileNotFoundError:
                 place.parent.mkdir(exist_ok=True)
-                _sync_folder(self.folder)
                 aside.replace(place)
             faults.point("artifact.after_rename")
-            _sync_folder(place.parent)
         except OSError:
             aside.unlink(missing_ok=True)
             raise
@@ -164,11 +199,14 @@ def _read(place: str) -> bytes:
         return file.readall()
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, where the system knows how to."""
-    if os.name != "posix":
+def _sync(place: str) -> None:
+    """Make a file, or the names in a folder, durable."""
+    if os.name != "posix" and Path(place).is_dir():
         return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(place, os.O_RDONLY)
+    except FileNotFoundError:  # somebody removed it on purpose
+        return
     try:
         os.fsync(handle)
     finally:

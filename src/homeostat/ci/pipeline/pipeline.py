@@ -21,7 +21,7 @@ from homeostat.core.fingerprint import fingerprint
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from homeostat.core.artifacts import Blobs
+    from homeostat.core.artifacts import ArtifactStore, Blobs
     from homeostat.core.clock import Clock
     from homeostat.core.store import Store
 
@@ -262,10 +262,10 @@ class _Resumed:
 
     @classmethod
     def read(cls, store: Store, clock: Clock, run: str, loop: str) -> _Resumed:
+        mark_interrupted(store, clock, loop=loop)
         row = store.ledger.run(run)
         if row.loop != loop:
             raise NotFoundError(f"run {row.run} belongs to loop {row.loop!r}, not {loop!r}", hint="resume it there")
-        mark_interrupted(store, clock, loop=loop, run=row.run)
         started = [each.event for each in store.ledger.events(loop=loop, kinds=(ev.RunStarted,))]
         found = next(each for each in started if isinstance(each, ev.RunStarted) and each.run == row.run)
         records = [each.event for each in store.ledger.steps(row.run)]
@@ -314,7 +314,7 @@ def _recorded_settings(settings: Mapping[str, Mapping[str, Named]]) -> dict[str,
     }
 
 
-def _recorded_inputs(inputs: Mapping[str, Named], blobs: Blobs) -> dict[str, dict[str, str]]:
+def _recorded_inputs(inputs: Mapping[str, Named], blobs: ArtifactStore) -> dict[str, dict[str, str]]:
     """Every input's fingerprint, and an artifact of those that are small, so that a resumed run has them."""
     recorded = {}
     for name, given in inputs.items():
@@ -325,7 +325,7 @@ def _recorded_inputs(inputs: Mapping[str, Named], blobs: Blobs) -> dict[str, dic
             except CodecError:
                 continue
             if len(data) <= _KEPT_BYTES:
-                recorded[name]["artifact"] = blobs.put(data)
+                recorded[name]["artifact"] = blobs.put_soon(data)
     return recorded
 
 

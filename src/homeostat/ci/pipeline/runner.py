@@ -280,7 +280,7 @@ class Execution:
         check_declared(step, result)
         data = codecs.encode(result, self.store.artifacts)
         faults.point("step.before_artifact")
-        return Value.made(self.store.artifacts.put(data), result, data, self.store.artifacts)
+        return Value.made(self.store.artifacts.put_soon(data), result, data, self.store.artifacts)
 
     def _before(self, name: str) -> ev.StepFinished | None:
         """The previous record of a step in this loop."""

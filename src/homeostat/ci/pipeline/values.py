@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ class Value:
     """The output of a step: an artifact's name, and its value or bytes while a later step may want them.
 
     A step that changes its argument in place must not change what another step, or a resumed run, is given. So tables
-    are handed over as clones, arrays read-only, and composite values are decoded anew for every step that takes them.
+    are handed over as clones, arrays read-only, containers as copies, and records are decoded anew for every taker.
     """
 
     def __init__(self, name: str, blobs: Blobs, value: Any = _NOTHING, data: bytes | None = None) -> None:
@@ -33,8 +34,7 @@ class Value:
     @classmethod
     def made(cls, name: str, value: Any, data: bytes, blobs: Blobs) -> Value:
         """The value that a step just returned."""
-        codec = codecs.codec_name(data)
-        return cls(name, blobs, data=data) if codec == "json" else cls(name, blobs, value=value)
+        return cls(name, blobs, value, data if codecs.codec_name(data) == "json" else None)
 
     @classmethod
     def stored(cls, name: str, blobs: Blobs) -> Value | None:
@@ -47,30 +47,58 @@ class Value:
 
     def hand(self) -> Any:
         """The value for one step."""
-        if self._value is _NOTHING:
-            data = self._data if self._data is not None else self._blobs.get(self.name)
-            value = codecs.decode(data, self._blobs)
-            if codecs.codec_name(data) == "json":
-                self._data = data
-                return value
-            self._value = value
-        return _own(self._value)
+        if self._value is not _NOTHING:
+            try:
+                return _own(self._value)
+            except _NotOwnedError:
+                pass
+        data = self._data if self._data is not None else self._blobs.get(self.name)
+        value = codecs.decode(data, self._blobs)
+        if codecs.codec_name(data) == "json":
+            self._data = data
+            return value
+        self._value = value
+        return _own(value)
 
     def forget(self) -> None:
         """No further step takes it: let its memory go."""
         self._value, self._data = _NOTHING, None
 
 
-def _own(value: Any) -> Any:
-    """A value that its taker cannot change for others."""
+class _NotOwnedError(Exception):
+    """A value of which no copy is made here; it is decoded anew."""
+
+
+def _own(value: Any, *, inside: bool = False) -> Any:
+    """A value that its taker cannot change for others: a copy where it is cheap.
+
+    Raises:
+        _NotOwnedError: something inside may be changed in place and is no plain container.
+    """
+    kind = type(value)
+    if kind in _UNCHANGEABLE:
+        return value
+    if kind is dict:
+        return {_own(key): _own(item, inside=True) for key, item in value.items()}
+    if kind in (list, tuple):
+        return kind(_own(item, inside=True) for item in value)
     polars, numpy = sys.modules.get("polars"), sys.modules.get("numpy")
     if polars is not None and isinstance(value, (polars.DataFrame, polars.Series)):
         return value.clone()
     if numpy is not None and isinstance(value, numpy.ndarray):
-        view = value.view()
-        view.flags.writeable = False
-        return view
+        return value.copy() if inside else _read_only(value)
+    if codecs.find(value).name == "json":
+        raise _NotOwnedError
     return value
+
+
+def _read_only(array: Any) -> Any:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+_UNCHANGEABLE = frozenset({type(None), bool, int, float, complex, str, bytes, datetime, date, timedelta})
 
 
 def step_error(error: Exception, run: str, step: Step) -> HomeostatError:
