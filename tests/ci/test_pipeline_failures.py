@@ -15,6 +15,7 @@ from homeostat.core.errors import (
     LoopError,
     ModelError,
     NotFoundError,
+    RefusedError,
     SchemaError,
     StepFailedError,
 )
@@ -168,6 +169,21 @@ def test_the_run_of_another_loop_cannot_be_resumed(store):
     finished = PIPELINE.run(store, loop="x", inputs=INPUTS)
     with pytest.raises(NotFoundError, match="belongs to loop 'x'"):
         PIPELINE.run(store, loop="y", inputs=INPUTS, resume=finished.id)
+
+
+def test_a_run_that_is_still_running_cannot_be_resumed(store):
+    refused = []
+
+    def twice(mean):
+        while not store.ledger.runs("x"):  # the beginning of a run is committed a moment after it began
+            pass
+        with pytest.raises(RefusedError, match="still running"):
+            PIPELINE.run(store, loop="x", inputs=INPUTS, resume=store.ledger.runs("x")[0].run)
+        refused.append(1)
+        return 2 * mean
+
+    PIPELINE.replace(twice=twice).run(store, loop="x", inputs=INPUTS)
+    assert refused
 
 
 def test_one_failure_stops_the_rest_but_what_is_running_is_kept(store):

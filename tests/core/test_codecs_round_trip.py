@@ -245,6 +245,11 @@ def test_an_estimator_is_refused_with_a_way_out():
         encode(LinearRegression())
 
 
+def test_a_lazy_table_is_refused_with_a_way_out():
+    with pytest.raises(CodecError, match="collect it"):
+        encode(pl.LazyFrame({"a": [1]}))
+
+
 def test_the_first_line_says_what_the_bytes_are():
     assert encode(FRAME).startswith(b"homeostat/1 table\n")
     assert codec_name(encode({"a": 1})) == "json"

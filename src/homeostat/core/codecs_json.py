@@ -113,6 +113,10 @@ def _tagged(
 def _hint(kind: type) -> str:
     if kind.__module__.startswith("sklearn."):
         return "return it as a bundle (homeostat.core.model), or its learned numbers as arrays"
+    if kind.__module__.startswith("pandas."):
+        return "convert it with polars.from_pandas"
+    if kind.__module__.startswith("polars."):
+        return "collect it into a DataFrame"
     return "return plain values, arrays or tables; or homeostat.core.codecs.register(its class, name, encode, decode)"
 
 

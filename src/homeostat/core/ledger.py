@@ -288,10 +288,12 @@ class Ledger:
         """Names of all loops in the ledger."""
         return [row[0] for row in self._all(sa.select(db.events.c.loop).distinct().order_by(db.events.c.loop))]
 
-    def runs(self, loop: str | None = None) -> list[RunRow]:
-        """Runs, newest first."""
+    def runs(self, loop: str | None = None, *, status: ev.RunStatus | None = None) -> list[RunRow]:
+        """Runs, newest first, optionally of one loop and with one status."""
         query = sa.select(db.runs).order_by(db.runs.c.started.desc(), db.runs.c.run)
-        return [_row(RunRow, row) for row in self._all(query.where(db.runs.c.loop == loop) if loop else query)]
+        query = query.where(db.runs.c.loop == loop) if loop else query
+        query = query.where(db.runs.c.status == status) if status else query
+        return [_row(RunRow, row) for row in self._all(query)]
 
     def run(self, run: str) -> RunRow:
         """The status of one run; a unique beginning of its id is enough."""

@@ -15,7 +15,7 @@ from homeostat.ci.pipeline.runner import Execution, Named, name_code, name_value
 from homeostat.core import codecs
 from homeostat.core import events as ev
 from homeostat.core.clock import SystemClock, new_id
-from homeostat.core.errors import CodecError, HomeostatError, LoopError, NotFoundError
+from homeostat.core.errors import CodecError, HomeostatError, LoopError, NotFoundError, RefusedError
 from homeostat.core.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ class Pipeline:
             LoopError: inputs or settings are missing or unknown; nothing was recorded.
             DataError: a step refused the data; the run is recorded as `stopped`.
             StepFailedError: a step raised; the run is recorded as `failed`. The hint says how to resume.
+            RefusedError: the run to resume is still running.
         """
         clock = clock or SystemClock()
         before = _Resumed.read(store, clock, resume, loop) if resume else _Resumed()
@@ -267,6 +268,8 @@ class _Resumed:
         if row.loop != loop:
             raise NotFoundError(f"run {row.run} belongs to loop {row.loop!r}, not {loop!r}", hint="resume it there")
         started = [each.event for each in store.ledger.events(loop=loop, kinds=(ev.RunStarted,))]
+        if row.status == "running":
+            raise RefusedError(f"run {row.run} is still running", hint="wait for it, or end its process first")
         found = next(each for each in started if isinstance(each, ev.RunStarted) and each.run == row.run)
         records = [each.event for each in store.ledger.steps(row.run)]
         return cls(found, {each.step: each for each in records if isinstance(each, ev.StepFinished)})

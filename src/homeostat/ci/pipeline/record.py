@@ -20,7 +20,7 @@ from homeostat.ci.pipeline.flights import flights_of
 from homeostat.core import events as ev
 from homeostat.core import faults
 from homeostat.core.clock import stopwatch
-from homeostat.core.errors import StoreError
+from homeostat.core.errors import NotFoundError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,7 +183,7 @@ def mark_interrupted(store: Store, clock: Clock, *, loop: str | None = None, run
 
 def _left_behind(store: Store) -> dict[str, str]:
     """Runs without an end, by the ledger or by a journal, with their loops."""
-    left = {row.run: row.loop for row in store.ledger.runs() if row.status == "running"}
+    left = {row.run: row.loop for row in store.ledger.runs(status="running")}
     for place in sorted((store.path / "runs").glob("*.jsonl")):
         for line in _journaled(place)[:1]:
             left.setdefault(line.event.run, line.event.loop)
@@ -192,7 +192,10 @@ def _left_behind(store: Store) -> dict[str, str]:
 
 def _close(store: Store, clock: Clock, run: str) -> bool:
     place = _journal(store, run)
-    row = next((each for each in store.ledger.runs() if each.run == run), None)
+    try:
+        row = store.ledger.run(run)
+    except NotFoundError:
+        row = None
     journaled = _journaled(place)
     begun = [line for line in journaled if isinstance(line.event, ev.RunStarted)]
     whose = next(((each.loop, each.trigger.key) for each in _starts(begun)), None)

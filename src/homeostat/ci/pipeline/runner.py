@@ -220,7 +220,11 @@ class Execution:
                 return Done(step, identity, "hit", _reused(f"run {before.run}"), started, output)
         if not self.flights.try_enter(identity.key):
             return _Order(identity, entered=False)
-        hit = self._hit(step, identity, started)
+        try:
+            hit = self._hit(step, identity, started)
+        except BaseException:
+            self.flights.leave(identity.key)
+            raise
         if hit is None:
             return _Order(identity, entered=True)
         self.flights.leave(identity.key)
