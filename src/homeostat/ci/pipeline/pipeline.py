@@ -177,35 +177,14 @@ class Pipeline:
         before = _Resumed.read(store, clock, resume, loop) if resume else _Resumed()
         all_inputs = {**before.inputs(store, self.inputs), **(inputs or {})}
         stated = {**before.settings(self._graph), **(settings or {})}
-        resolved = self._graph.resolve(all_inputs, stated)
-        run = new_id("run-")
-        flights = flights_of(store.path)
-        recorder = Recorder(store, run, clock, flights)
-        execution = Execution(
-            run=run,
-            loop=loop,
-            graph=self._graph,
-            store=store,
-            clock=clock,
-            flights=flights,
-            recorder=recorder,
-            codes={name: name_code(each) for name, each in self._graph.steps.items()},
-            inputs={name: name_value(value, store.artifacts) for name, value in all_inputs.items()},
-            settings={
-                name: {setting: name_value(value, store.artifacts) for setting, value in values.items()}
-                for name, values in resolved.items()
-            },
-            resumed=before.steps,
-            workers=workers,
-            progress=progress,
-        )
-        trigger = trigger or before.trigger or _manual(loop, run)
+        execution = self._execution(store, loop, clock, all_inputs, stated)
+        execution.resumed, execution.workers, execution.progress = before.steps, workers, progress
         started = ev.RunStarted(
             loop=loop,
-            run=run,
+            run=execution.run,
             pipeline=_digest(self._graph, {name: code[0] for name, code in execution.codes.items()}),
             steps=self.steps,
-            trigger=trigger,
+            trigger=trigger or before.trigger or _manual(loop, execution.run),
             environment=environment or current_environment(),
             settings=_recorded_settings(execution.settings),
             given=tuple(sorted(stated)),
@@ -214,6 +193,29 @@ class Pipeline:
             resumes=before.run,
         )
         return _conduct(execution, started)
+
+    def _execution(
+        self, store: Store, loop: str, clock: Clock, inputs: Mapping[str, Any], settings: Mapping[str, Any]
+    ) -> Execution:
+        """A run that is about to begin, with everything that it depends on checked and named."""
+        resolved = self._graph.resolve(inputs, settings)
+        run = new_id("run-")
+        flights = flights_of(store.path)
+        return Execution(
+            run=run,
+            loop=loop,
+            graph=self._graph,
+            store=store,
+            clock=clock,
+            flights=flights,
+            recorder=Recorder(store, run, clock, flights),
+            codes={name: name_code(each) for name, each in self._graph.steps.items()},
+            inputs={name: name_value(value, store.artifacts) for name, value in inputs.items()},
+            settings={
+                name: {setting: name_value(value, store.artifacts) for setting, value in values.items()}
+                for name, values in resolved.items()
+            },
+        )
 
 
 def _conduct(execution: Execution, started: ev.RunStarted) -> Run:

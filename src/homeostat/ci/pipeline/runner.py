@@ -99,7 +99,7 @@ class Execution:
     codes: dict[str, tuple[str | None, dict[str, str], str | None]]
     inputs: dict[str, Named]
     settings: dict[str, dict[str, Named]]
-    resumed: dict[str, ev.StepFinished]
+    resumed: dict[str, ev.StepFinished] = field(default_factory=dict)
     workers: int | None = None
     progress: Callable[[str, int, int, str], None] | None = None
     outputs: dict[str, Value] = field(default_factory=dict)
