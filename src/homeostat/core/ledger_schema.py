@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from homeostat.core import events as ev
-from homeostat.core.errors import ConflictError
+from homeostat.core.errors import ConflictError, StoreError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -124,9 +124,10 @@ def project(connection: sa.Connection, seq: int, when: datetime, event: ev.Event
             values = {"status": event.status, "ended": stamp(when), "error": event.error, "version": event.version}
             connection.execute(sa.update(runs).where(runs.c.run == event.run).values(**values))
         case ev.VersionRegistered():
-            row = {"loop": event.loop, "version": event.version, "trigger": event.trigger.key, "run": event.run}
-            row |= {"state": "candidate" if event.passed else "refused", "manifest": event.manifest}
-            connection.execute(_add_version, row | {"registered": stamp(when), "seq": seq})
+            place = {"loop": event.loop, "version": event.version, "registered": stamp(when), "seq": seq}
+            row = {"trigger": event.trigger.key, "run": event.run, "manifest": event.manifest}
+            row["state"] = "candidate" if event.passed else "refused"
+            connection.execute(_add_version, place | row)
         case ev.ArmsSet():
             for arm in event.arms:
                 _set_state(connection, event.loop, arm.version, _ARM_STATE[arm.role])
@@ -155,9 +156,10 @@ def _project_steps(connection: sa.Connection, batch: list[tuple[int, ev.StepFini
     connection.execute(_add_step, [dict(zip(columns, row, strict=True)) for row in rows])
     if stored:
         connection.execute(_forget_cache, [{"old_key": key} for key in stored])
-        columns = ("key", "step", "output", "run")
-        kept = [(key, each.step, each.output, each.run) for key, each in stored.items()]
-        connection.execute(_add_cache, [dict(zip(columns, row, strict=True)) for row in kept])
+        kept = [
+            {"key": key, "step": each.step, "output": each.output, "run": each.run} for key, each in stored.items()
+        ]
+        connection.execute(_add_cache, kept)
 
 
 def _project_champion(connection: sa.Connection, when: datetime, event: ev.Promoted | ev.RolledBack) -> None:
@@ -193,5 +195,13 @@ _decoder: msgspec.json.Decoder[ev.AnyEvent] = msgspec.json.Decoder(ev.AnyEvent)
 
 
 def decode(data: str) -> ev.AnyEvent:
-    """The event behind its JSON."""
-    return _decoder.decode(data)
+    """The event behind its JSON.
+
+    Raises:
+        StoreError: it is of a kind that this version does not know.
+    """
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        what = f"the ledger holds an event that this Homeostat does not understand: {error}"
+        raise StoreError(what, hint="if a newer one wrote it: pip install --upgrade homeostat") from error
