@@ -29,7 +29,7 @@ loop = Loop(
     gates=[gates.at_least(roc_auc=0.55)],
     deploy=deploy.Canary(shadow_rows=150, steps=(0.05, 0.5), step_rows=50, margin=0.02),
     when=when.every("3d"),
-    test="7d",
+    test="14d",
     observe="12h",
     monitor=MonitorConfig(window=Window(maturity=Maturity(wait=timedelta(days=1)))),
 )

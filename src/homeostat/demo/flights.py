@@ -22,7 +22,13 @@ TIME, KEY, TARGET, LABEL_TIME = "scheduled", "flight_id", "late", "landed"
 LOCAL_ZONE = "America/New_York"
 LATE_MINUTES = 15
 TAXI_MINUTES = 20
-LAG_HOURS = 3
+LAGGED = {
+    "origin_delay": ("origin", 3),
+    "carrier_delay": ("carrier", 3),
+    "origin_delay_day": ("origin", 24),
+    "carrier_delay_day": ("carrier", 24),
+}
+"""Lagged mean delays: the column by which flights are grouped, and how many hours back it looks."""
 
 _FLIGHTS, _WEATHER = "flights.csv.zip", "weather.csv"
 _INSTALL = "pip install 'homeostat[demo]'"
@@ -55,7 +61,7 @@ def flights(data: Path | None = None) -> pl.DataFrame:
     """Every flight of 2013, one row each, sorted by scheduled departure.
 
     What happened is used only where it was known: the weather is the last observation from before the scheduled
-    hour, and the two lagged delays are means over flights that had *landed* before the scheduled minute. A flight has
+    hour, and the lagged delays are means over flights that had *landed* before the scheduled minute. A flight has
     landed at scheduled departure + departure delay + air time + 20 minutes of taxiing. Cancelled and diverted flights
     are kept, because somebody would have asked about them too, but their `late` and `landed` are null for ever.
 
@@ -65,8 +71,8 @@ def flights(data: Path | None = None) -> pl.DataFrame:
     Returns:
         336,776 rows: `flight_id` (unique), `scheduled` and `landed` (UTC; the source's times are New York's), `late`
         (arrived more than 15 minutes late), `carrier`, `origin`, `dest`, `distance` (miles), `departs` and `arrives`
-        (scheduled local minute of the day), the weather at the origin, `origin_delay` and `carrier_delay` (mean
-        arrival delay in minutes, over the last 3 h).
+        (scheduled local minute of the day), the weather at the origin, and the columns of `LAGGED` (mean arrival
+        delay in minutes).
 
     Raises:
         NotFoundError: The package is not installed.
@@ -80,8 +86,8 @@ def flights(data: Path | None = None) -> pl.DataFrame:
     data = data or folder()
     table = _read_flights(data)
     table = _with_weather(table, _read_weather(data))
-    table = with_lagged_delay(table, by="origin", name="origin_delay")
-    table = with_lagged_delay(table, by="carrier", name="carrier_delay")
+    for name, (by, hours) in LAGGED.items():
+        table = with_lagged_delay(table, by=by, name=name, hours=hours)
     return table.drop("arr_delay", "time_hour").sort(TIME, KEY)
 
 
@@ -118,7 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.write(f"{path}\n")
 
 
-def with_lagged_delay(table: pl.DataFrame, *, by: str, name: str, hours: int = LAG_HOURS) -> pl.DataFrame:
+def with_lagged_delay(table: pl.DataFrame, *, by: str, name: str, hours: int) -> pl.DataFrame:
     """Add the mean arrival delay of the group's flights that landed in the last hours before each scheduled time.
 
     The mean over `[scheduled - hours, scheduled)` is the difference of two cumulative sums, each looked up as of one

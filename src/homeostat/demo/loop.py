@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from homeostat import FileSource, Loop, deploy, gates, how, when
+from homeostat import FileSource, Loop, deploy, gates, how, when, where
 from homeostat.cd.cohorts import Maturity
 from homeostat.cd.monitor import MonitorConfig, Window
 
@@ -36,6 +36,8 @@ def features(rows: pl.DataFrame) -> pl.DataFrame:
         "visibility",
         "origin_delay",
         "carrier_delay",
+        "origin_delay_day",
+        "carrier_delay_day",
     )
 
 
@@ -56,7 +58,8 @@ loop = Loop(
     deploy=deploy.Canary(shadow_rows=1_500, steps=(0.05, 0.5), step_rows=500),
     when=when.every("21d") | when.degraded(roc_auc=0.05).cooldown("7d"),
     how=how.Refit(),  # from scratch, on everything so far
-    test="7d",
+    where=where.Process(niceness=0),  # the virtual clock waits for it, so it need not step back
+    test="14d",
     observe="1d",
     # A cancelled flight never lands, so an hour of flights is judged a day later, whatever is still missing then.
     monitor=MonitorConfig(window=Window(maturity=Maturity(wait=timedelta(days=1)))),

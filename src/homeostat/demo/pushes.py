@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from homeostat.engine.live import Live
 
 
-def inverted_split(rows: pl.DataFrame, validation: Validation, *, test: str = "7d") -> dict[str, Any]:
+def inverted_split(rows: pl.DataFrame, validation: Validation, *, test: str = "14d") -> dict[str, Any]:
     """Training labels say the opposite; the test rows are right, so the gates see it."""
     import polars as pl
 
@@ -38,7 +38,7 @@ def leaky_rows(snapshot: Snapshot, known_by: datetime) -> pl.DataFrame:
     import polars as pl
 
     known = steps.rows(snapshot, known_by)
-    return known.with_columns(carrier_delay=pl.col("carrier_delay") + pl.when("late").then(30.0).otherwise(0.0))
+    return known.with_columns(carrier_delay=pl.col("carrier_delay") + pl.when("late").then(15.0).otherwise(0.0))
 
 
 _FAULTS: dict[Fault, dict[str, Callable[..., Any]]] = {
