@@ -25,16 +25,18 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
         versions: Versions whose model is there, whole.
         artifacts: Artifacts whose bytes were read and hashed.
         bytes: Their total size.
+        rows: Rows of all tables, which were read and hashed.
     """
 
     events: int
     versions: int
     artifacts: int
     bytes: int
+    rows: int
 
 
 def verify_store(store: Path) -> Verified:
-    """Recompute the chain and every artifact's hash, and read every version's model.
+    """Recompute the chain, every artifact's hash and every table's digest, and read every version's model.
 
     The result of a step may be missing: it is made again when it is needed. A version's model may not.
 
@@ -57,12 +59,13 @@ def verify_store(store: Path) -> Verified:
         except HomeostatError as error:
             problems.append(error.what)
     versions, missing = _versions(ledger, artifacts)
-    problems += missing
+    tables, altered = _tables(store)
+    problems += missing + altered
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         what = f"the store is not what was written: {'; '.join(problems[:_SHOWN])}{more}"
         raise IntegrityError(what, hint="restore it from a backup, or roll back to a version that is whole")
-    return Verified(events=events, versions=versions, artifacts=checked, bytes=size)
+    return Verified(events=events, versions=versions, artifacts=checked, bytes=size, rows=tables)
 
 
 def _versions(ledger: Ledger, artifacts: ArtifactStore) -> tuple[int, list[str]]:
@@ -78,3 +81,20 @@ def _versions(ledger: Ledger, artifacts: ArtifactStore) -> tuple[int, list[str]]
             except HomeostatError as error:
                 problems.append(f"version {row.version} of {loop} cannot be loaded: {error.what}")
     return whole, problems
+
+
+def _tables(store: Path) -> tuple[int, list[str]]:
+    """How many rows the tables hold, and which tables do not hold what was committed."""
+    from homeostat.core.delta import open_table, read_meta
+    from homeostat.core.tables import Table
+
+    rows, problems = 0, []
+    for log in sorted(store.glob("tables/*/*/_delta_log")):
+        folder, name = log.parent, f"{log.parent.parent.name}/{log.parent.name}"
+        try:
+            table = Table(folder, read_meta(open_table(folder), name).spec)
+            table.content_digest()
+            rows += table.rows
+        except HomeostatError as error:
+            problems.append(f"table {name}: {error.what}")
+    return rows, problems

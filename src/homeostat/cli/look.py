@@ -124,7 +124,7 @@ def verify(
 ) -> None:
     """Check that the store holds what was written.
 
-    Recomputes the ledger's hash chain and the hash of every artifact that it names.
+    Recomputes the ledger's hash chain, the hash of every artifact and the digest of every table.
     """
     from homeostat.cli.integrity import verify_store
 
@@ -133,7 +133,8 @@ def verify(
         print_json(found)
     else:
         size = f"{found.artifacts:,} artifacts ({found.bytes / 1e6:,.1f} MB)"
-        print(f"ok: {found.events:,} events follow from one another; {size} and {found.versions} versions are whole")
+        whole = f"{size}, {found.versions} versions and {found.rows:,} rows of tables are whole"
+        print(f"ok: {found.events:,} events follow from one another; {whole}")
 
 
 def print_facts(facts: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_WHAT_NOW = "`homeostat verify` says which versions need it: restore it from a backup, or roll back to a whole version"
 _STALE_SECONDS = 24 * 3600
 _SYNCS_AT_ONCE = 8
 
@@ -121,12 +122,12 @@ class ArtifactStore:
             data = _read(self._place(name))
         except FileNotFoundError as error:
             what = f"artifact {name[:12]} is missing from {self.folder}"
-            raise NotFoundError(what, hint="run the step that made it again; the cache will notice") from error
+            raise NotFoundError(what, hint=_WHAT_NOW) from error
         except OSError as error:
             raise StoreError(f"artifact {name[:12]} cannot be read: {error.strerror or error}") from error
         if hashlib.sha256(data).hexdigest() != name:
             what = f"artifact {name[:12]} was damaged: its bytes no longer have the SHA-256 that names it"
-            raise IntegrityError(what, hint="run the step that made it again, and check the disk")
+            raise IntegrityError(what, hint=_WHAT_NOW)
         return data
 
     def has(self, name: str) -> bool:

@@ -47,8 +47,9 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable:
 
 def store_error(folder: Path, error: Exception) -> StoreError:
     """What the disk or the log said, as an error of the store."""
+    said = str(error).partition("\n")[0][:300]
     return StoreError(
-        f"the table {folder.name!r} cannot be read or written: {str(error)[:300]}",
+        f"the table {folder.name!r} cannot be read or written: {said}",
         hint=f"check that {folder} is writable, whole and on a disk with space left",
     )
 
@@ -148,5 +149,5 @@ def _collect(frame: pl.LazyFrame, delta: DeltaTable) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise IntegrityError(
             f"the data files of {delta.table_uri}, version {delta.version()}, are damaged: {str(error)[:200]}",
-            hint="restore the folder from a backup, or collect into a new table",
+            hint="restore the folder from a backup, or begin a new table: another name for the loop",
         ) from error

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from homeostat.core import codecs
-from homeostat.core.errors import CodecError, IntegrityError, ModelError
+from homeostat.core.errors import CodecError, IntegrityError, ModelError, NotFoundError
 from homeostat.core.events import Environment
 from homeostat.core.model.convert import Proof, Stored
 from homeostat.core.model.encoder import Coder, Encoder
@@ -305,14 +305,14 @@ class Bundle:
         """Read both parts back.
 
         Raises:
-            IntegrityError: Bytes were changed.
+            IntegrityError: Bytes were changed, or are not there.
             ModelError: It is no manifest, or from a newer Homeostat.
         """
-        data = blobs.get(key)
+        data = _got(blobs, key)
         if hashlib.sha256(data).hexdigest() != key:
             raise IntegrityError(f"the manifest {key[:12]} was changed", hint="restore it from a copy")
         manifest = Manifest.from_json(data)
-        return Bundle(manifest, blobs.get(manifest.blob.sha256))
+        return Bundle(manifest, _got(blobs, manifest.blob.sha256))
 
     @staticmethod
     def load(
@@ -437,3 +437,10 @@ def _table(features: pl.DataFrame, schema: Schema) -> pl.DataFrame:
 def unlearned(schema: Schema) -> Iterable[str]:
     """Columns that an estimator that takes the table never sees: key, event time and labels."""
     return dict.fromkeys(schema.spec.declared)
+
+
+def _got(blobs: Blobs, key: str) -> bytes:
+    try:
+        return blobs.get(key)
+    except NotFoundError as error:
+        raise IntegrityError(f"a model is not whole: {error.what}", hint=error.hint) from error
