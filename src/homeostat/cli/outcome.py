@@ -23,9 +23,19 @@ def carry_out(store: Store, declared: Loop, feed: Feed, *, as_json: bool) -> boo
     if holder is not None:
         if not as_json:
             print(f"the loop is up in the hands of {holder}, which does it; `homeostat status` shows how far it is")
+            if _declared_then(store, declared.name) != declared.digest:
+                print(
+                    "note: the loop's file is not the one that it runs: it takes a changed one when it is started again"
+                )
         return False
     finish(store, declared, state.inflight.key, as_json=as_json)
     return True
+
+
+def _declared_then(store: Store, name: str) -> str | None:
+    """The digest of the declaration that a live loop started with."""
+    started = [one.event for one in store.ledger.events(loop=name, kinds=(ev.LoopStarted,))][-1:]
+    return next((event.declaration for event in started if isinstance(event, ev.LoopStarted)), None)
 
 
 def feed_of(store: Store, declared: Loop) -> Feed:

@@ -174,7 +174,8 @@ def _put_on_its_way(
 
 def _on_end_of_training(state: State, recorded: Recorded, event: ev.TrainingEnded) -> Decision:
     evidence = {"trigger": event.trigger, "run": event.run, "failures": state.history.failures}
-    reason = f"training for {event.trigger} was {event.status}: {event.error}"
+    became = "failed" if event.status == "failed" else f"was {event.status}"
+    reason = f"training for {event.trigger} {became}: {event.error}"
     if event.status == "cancelled":
         return _decision(state, "keep", "request", reason, evidence, fired=False)
     if event.status == "stopped":
