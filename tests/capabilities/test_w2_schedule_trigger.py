@@ -53,7 +53,9 @@ def test_times_that_fall_into_a_run_are_queued_or_skipped() -> None:
 
 def test_a_cron_expression_follows_its_time_zone_through_summer_time() -> None:
     policy = when.every("0 3 * * *", zone="America/New_York")
-    winter = policy.read(at(datetime(2026, 3, 7, 7, 59, tzinfo=UTC)), History(started=datetime(2026, 3, 6, 9, tzinfo=UTC)))
+    winter = policy.read(
+        at(datetime(2026, 3, 7, 7, 59, tzinfo=UTC)), History(started=datetime(2026, 3, 6, 9, tzinfo=UTC))
+    )
     assert winter.evidence["due"] == datetime(2026, 3, 7, 8, tzinfo=UTC)
     summer = policy.read(at(datetime(2026, 3, 9, 6, tzinfo=UTC)), History(started=datetime(2026, 3, 8, 9, tzinfo=UTC)))
     assert summer.evidence["due"] == datetime(2026, 3, 9, 7, tzinfo=UTC)

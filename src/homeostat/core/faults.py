@@ -28,7 +28,7 @@ _passages = 0
 
 def crash_at(wanted: str) -> None:
     """Arm a point in this process: `name` or `name:passage`; an empty string disarms."""
-    global _wanted, _passages  # noqa: PLW0603 - one switch for the whole process is the purpose
+    global _wanted, _passages
     name = wanted.partition(":")[0]
     if name and name not in POINTS:
         msg = f"no crash point is called {name!r}; there are {', '.join(POINTS)}"
