@@ -40,12 +40,13 @@ def test_every_step_records_start_end_and_duration(store):
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("nothing", ["", None])
 def test_an_empty_version_field_fails_the_run(store, field, nothing):
-    environment = msgspec.structs.replace(current_environment(), **{field: nothing or ""})
+    environment = msgspec.structs.replace(current_environment(), **{field: nothing})
     with pytest.raises(InternalError, match=f"has no `{field}`"):
         small_loop.run(store, environment=environment)
     row = store.ledger.runs("flights")[0]
     assert row.status == "failed"
     assert field in (row.error or "")
+    assert store.ledger.verify() == store.ledger.newest()
 
 
 def test_an_empty_field_in_the_record_of_a_step_is_found(store):

@@ -185,7 +185,7 @@ class Pipeline:
             pipeline=_digest(self._graph, {name: code[0] for name, code in execution.codes.items()}),
             steps=self.steps,
             trigger=trigger or before.trigger or _manual(loop, execution.run),
-            environment=environment or current_environment(),
+            environment=_without_nulls(environment or current_environment()),
             settings=_recorded_settings(execution.settings),
             given=tuple(sorted(stated)),
             inputs=_recorded_inputs(execution.inputs, store.artifacts),
@@ -296,6 +296,11 @@ class _Resumed:
             for name, value in self._started.settings.items()
             if name in self._started.given and name in known and not str(value).startswith(_SHA)
         }
+
+
+def _without_nulls(environment: ev.Environment) -> ev.Environment:
+    """The environment as it can be recorded; a field that is empty is reported once the run is on record."""
+    return ev.Environment(**{name: getattr(environment, name) or "" for name in environment.__struct_fields__})
 
 
 def _manual(loop: str, run: str) -> ev.Trigger:
