@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from homeostat.ci.pipeline import Pipeline, mark_interrupted
-from homeostat.ci.pipeline.flights import flights_of
+from homeostat.ci.pipeline.inflight import inflight_of
 from homeostat.ci.pipeline.record import Recorder, alive_name
 from homeostat.core import events as ev
 from homeostat.core.clock import SystemClock, VirtualClock
@@ -49,7 +49,7 @@ def line(event):
 
 @pytest.fixture
 def recorder(store):
-    return Recorder(store, "run-1", VirtualClock(NOW), flights_of(store.path))
+    return Recorder(store, "run-1", VirtualClock(NOW), inflight_of(store.path))
 
 
 def kinds(store):
@@ -76,7 +76,7 @@ def test_a_finished_run_leaves_no_journal(store, recorder):
 def test_a_run_ends_once(store, recorder):
     recorder.begin(STARTED)
     recorder.finish(FINISHED)
-    late = Recorder(store, "run-1", VirtualClock(NOW), flights_of(store.path))
+    late = Recorder(store, "run-1", VirtualClock(NOW), inflight_of(store.path))
     late.finish(msgspec.structs.replace(FINISHED, status="failed"))
     assert store.ledger.run("run-1").status == "succeeded"
 
@@ -132,10 +132,10 @@ def test_records_that_were_committed_are_not_doubled(store):
 
 def test_a_run_that_is_alive_is_left_alone(store):
     store.ledger.append(STARTED, time=NOW)
-    flights_of(store.path).try_enter(alive_name("run-1"))
+    inflight_of(store.path).try_enter(alive_name("run-1"))
     assert mark_interrupted(store, SystemClock()) == []
     assert store.ledger.run("run-1").status == "running"
-    flights_of(store.path).leave(alive_name("run-1"))
+    inflight_of(store.path).leave(alive_name("run-1"))
 
 
 def test_only_the_runs_of_the_loop_that_was_asked_for_are_closed(store):

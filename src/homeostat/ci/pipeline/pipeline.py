@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeostat.ci.pipeline.contract import refuse_blanks
 from homeostat.ci.pipeline.environment import current_environment
-from homeostat.ci.pipeline.flights import flights_of
+from homeostat.ci.pipeline.inflight import inflight_of
 from homeostat.ci.pipeline.graph import Graph, Step, build, step
 from homeostat.ci.pipeline.record import Recorder, alive_name, mark_interrupted
 from homeostat.ci.pipeline.runner import Execution, Named, name_code, name_value
@@ -200,7 +200,7 @@ class Pipeline:
         """A run that is about to begin, with everything that it depends on checked and named."""
         resolved = self._graph.resolve(inputs, settings)
         run = new_id("run-")
-        flights = flights_of(store.path)
+        flights = inflight_of(store.path)
         return Execution(
             run=run,
             loop=loop,

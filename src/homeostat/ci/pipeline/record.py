@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from homeostat.ci.pipeline.flights import flights_of
+from homeostat.ci.pipeline.inflight import inflight_of
 from homeostat.core import events as ev
 from homeostat.core import faults
 from homeostat.core.clock import stopwatch
@@ -25,7 +25,7 @@ from homeostat.core.errors import NotFoundError, StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from homeostat.ci.pipeline.flights import Flights
+    from homeostat.ci.pipeline.inflight import InFlight
     from homeostat.core.clock import Clock
     from homeostat.core.ledger import Transaction
     from homeostat.core.store import Store
@@ -48,7 +48,7 @@ _decoder = msgspec.json.Decoder(_Line)
 class Recorder:
     """Writes the events of one run, in order, a group at a time. Any thread may record a step."""
 
-    def __init__(self, store: Store, run: str, clock: Clock, flights: Flights) -> None:
+    def __init__(self, store: Store, run: str, clock: Clock, flights: InFlight) -> None:
         self._store = store
         self._clock = clock
         self._flights = flights
@@ -167,7 +167,7 @@ def mark_interrupted(store: Store, clock: Clock, *, loop: str | None = None, run
     Returns:
         The runs that were closed; each can be resumed.
     """
-    flights = flights_of(store.path)
+    flights = inflight_of(store.path)
     left = _left_behind(store)
     closed = []
     for name, loop_of in left.items():

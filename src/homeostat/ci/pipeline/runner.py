@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from homeostat.ci.pipeline.flights import Flights
+    from homeostat.ci.pipeline.inflight import InFlight
     from homeostat.ci.pipeline.graph import Graph, Step
     from homeostat.ci.pipeline.record import Recorder
     from homeostat.core.artifacts import Blobs
@@ -94,7 +94,7 @@ class Execution:
     graph: Graph
     store: Store
     clock: Clock
-    flights: Flights
+    flights: InFlight
     recorder: Recorder
     codes: dict[str, tuple[str | None, dict[str, str], str | None]]
     inputs: dict[str, Named]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from homeostat.ci.pipeline import explain
-from homeostat.ci.pipeline.flights import Flights, flights_of
+from homeostat.ci.pipeline.inflight import InFlight, inflight_of
 from homeostat.core.store import Store
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -110,7 +110,7 @@ def test_the_work_of_a_killed_process_is_taken_over_at_once(program):
 
 
 def test_a_name_is_entered_once(tmp_path):
-    flights = Flights(tmp_path / "locks")
+    flights = InFlight(tmp_path / "locks")
     assert flights.try_enter("a")
     assert not flights.try_enter("a")
     assert flights.try_enter("b")
@@ -119,14 +119,14 @@ def test_a_name_is_entered_once(tmp_path):
 
 
 def test_a_wait_can_be_cancelled(tmp_path):
-    flights = Flights(tmp_path / "locks")
+    flights = InFlight(tmp_path / "locks")
     assert flights.try_enter("a")
     asked = iter([False, True])
     assert not flights.enter("a", lambda: next(asked))
 
 
 def test_a_result_that_is_not_committed_is_seen_in_this_process(tmp_path):
-    flights = Flights(tmp_path / "locks")
+    flights = InFlight(tmp_path / "locks")
     flights.try_enter("a")
     flights.leave("a", landed="hash")
     assert flights.landed("a") == "hash"
@@ -135,7 +135,7 @@ def test_a_result_that_is_not_committed_is_seen_in_this_process(tmp_path):
 
 
 def test_other_processes_wait_until_the_result_is_committed(tmp_path):
-    flights = flights_of(tmp_path)
+    flights = inflight_of(tmp_path)
     flights.try_enter("a")
     flights.leave("a", landed="hash")
     assert not _enters_elsewhere(tmp_path, "a")
@@ -144,7 +144,7 @@ def test_other_processes_wait_until_the_result_is_committed(tmp_path):
 
 
 def _enters_elsewhere(folder, name):
-    program = "import pathlib, sys; from homeostat.ci.pipeline.flights import flights_of;"
-    program += "sys.exit(not flights_of(pathlib.Path(sys.argv[1])).try_enter(sys.argv[2]))"
+    program = "import pathlib, sys; from homeostat.ci.pipeline.inflight import inflight_of;"
+    program += "sys.exit(not inflight_of(pathlib.Path(sys.argv[1])).try_enter(sys.argv[2]))"
     command = [sys.executable, "-c", program, str(folder), name]
     return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(SOURCE)}, check=False).returncode == 0

@@ -30,7 +30,7 @@ _LONGEST_PAUSE = 0.1
 _OFFSETS = 1 << 62
 
 
-class Flights:
+class InFlight:
     """The locks of one store as this process sees them.
 
     Args:
@@ -124,12 +124,12 @@ class Flights:
             self._locked.discard(name)
 
 
-def flights_of(folder: Path) -> Flights:
+def inflight_of(folder: Path) -> InFlight:
     """The flights of a store; one object per store and process, whoever asks."""
     place = os.path.realpath(folder)
     with _guard:
         if place not in _flights:
-            _flights[place] = Flights(folder / "locks")
+            _flights[place] = InFlight(folder / "locks")
         return _flights[place]
 
 
@@ -138,7 +138,7 @@ def _offset(name: str) -> int:
 
 
 _guard = threading.Lock()
-_flights: dict[str, Flights] = {}
+_flights: dict[str, InFlight] = {}
 
 
 def _forget() -> None:
