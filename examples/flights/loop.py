@@ -22,7 +22,7 @@ loop = Loop(
     name="flights",
     source=FileSource("flights/*.parquet", time="scheduled", key="flight_id", target="late", label_time="landed"),
     features=features,
-    model=HistGradientBoostingClassifier(early_stopping=False),
+    model=HistGradientBoostingClassifier(max_iter=60, early_stopping=False),
     metric="roc_auc",
     gates=[gates.at_least(roc_auc=0.6), gates.not_worse_than_champion(), gates.slices("origin", drop=0.05)],
     deploy=deploy.Canary(shadow_rows=2_000, steps=(0.05, 0.5)),

@@ -130,17 +130,17 @@ def figures(folder: Path, store: Store, loop: Loop, played: Played) -> Figures:
     )
 
 
-def weekly(figures: Figures, played: Played) -> dict[str, list[tuple[datetime, float | None]]]:
-    """ROC AUC of the loop and of its frozen first model in each week, at the week's middle."""
-    weeks = played.table[TIME].dt.truncate("1w")
+def fortnightly(figures: Figures, played: Played) -> dict[str, list[tuple[datetime, float | None]]]:
+    """ROC AUC of the loop and of its frozen first model in each fortnight, at its middle."""
+    fortnights = played.table[TIME].dt.truncate("2w")
     known = played.table[TARGET].is_not_null().to_numpy()
     series: dict[str, list[tuple[datetime, float | None]]] = {"the loop": [], "first model, frozen": []}
-    for week in weeks.unique().sort():
-        chosen = known & (weeks == week).to_numpy()
+    for start in fortnights.unique().sort():
+        chosen = known & (fortnights == start).to_numpy()
         if chosen.sum() < _FEWEST:
             continue
         for name, scores in (("the loop", played.score), ("first model, frozen", figures.frozen)):
-            series[name].append((week + timedelta(days=3.5), _measure("roc_auc", played, scores, chosen)))
+            series[name].append((start + timedelta(days=7), _measure("roc_auc", played, scores, chosen)))
     return series
 
 

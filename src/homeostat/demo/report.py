@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
 from homeostat.core import events as ev
-from homeostat.demo.figures import weekly
+from homeostat.demo.figures import fortnightly
 from homeostat.demo.screen import number, word
 from homeostat.engine import pictures
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _MARKS: dict[str, MarkKind] = {
     "retrain": "retrained",
+    "asked": "retrained",
     "promoted": "promoted",
     "rolled back": "rolled_back",
     "refused": "refused",
@@ -48,7 +50,7 @@ th { text-align: left; color: var(--muted); font-weight: 600; border-bottom: 2px
 th, td { padding: 5px 12px 5px 0; vertical-align: top; }
 td { border-bottom: 1px solid var(--faint); }
 td.n, th.n { text-align: right; white-space: nowrap; }
-td.t { white-space: nowrap; }
+td.t, span.t { white-space: nowrap; }
 tr.total td { font-weight: 700; border-top: 2px solid var(--ink); border-bottom: 0; }
 .good { color: var(--good); font-weight: 600; }
 .bad { color: var(--bad); font-weight: 600; }
@@ -130,11 +132,11 @@ def _facts(figures: Figures, played: Played, ledger: Ledger, loop: str) -> str:
 
 
 def _quality(figures: Figures, played: Played, decisions: Sequence[Recorded]) -> str:
-    series = weekly(figures, played)
+    series = fortnightly(figures, played)
     marks = [mark for one in decisions if (mark := _mark(one)) is not None]
     picture = pictures.lines(
         {name: series[name] for name in ("the loop", "first model, frozen")},
-        title="Quality week by week",
+        title="Quality, fortnight by fortnight",
         unit="ROC AUC",
         marks=marks,
         between=("the loop", "first model, frozen"),
@@ -206,7 +208,7 @@ def _broken(figures: Figures) -> str:
         answers = f"{one.answered:,} ({one.share:.1%})<br><span class=note>a canary may give {one.allowed:.0%}</span>"
         cells = (
             f"v{one.version}",
-            f"{escape(one.user)}<br><span class=note>{one.at}</span>",
+            f"{escape(one.user)}<br><span class='note t'>{one.at}</span>",
             escape(one.reason),
             number(one.test),
             escape(one.gates),
@@ -279,10 +281,13 @@ def _table(heads: Sequence[str], rows: Iterable[str], *, numbers: Iterable[int] 
 
 
 def _mark(recorded: Recorded) -> Mark | None:
-    did = word(_decided(recorded)) or ""
-    if did == "asked":
-        return pictures.Mark(recorded.time, "retrained", str(_decided(recorded).evidence["user"]))
-    return pictures.Mark(recorded.time, _MARKS[did]) if did in _MARKS else None
+    """A mark in the picture; what went wrong is named by its version."""
+    event = _decided(recorded)
+    kind = _MARKS.get(word(event) or "")
+    if kind is None:
+        return None
+    version = re.search(r"version (\d+)", event.reason) if kind in {"rolled_back", "refused"} else None
+    return pictures.Mark(recorded.time, kind, f"v{version[1]}" if version else "")
 
 
 def _decided(recorded: Recorded) -> ev.Decided:

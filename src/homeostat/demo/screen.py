@@ -213,10 +213,10 @@ def _cells(line: Line) -> list[Any]:
 def _broken(figures: Figures) -> Table:
     title = "Broken candidates, pushed by hand"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", title_style="bold")
-    for head in ("version", "pushed", "what they said", "test AUC", "gates", "trial", "answers given"):
+    for head in ("version", "pushed", "what they said", "test AUC", "gates", "trial", "answers (of allowed)"):
         table.add_column(head, overflow="fold")
     for one in figures.broken:
-        answers = f"{one.answered:,} ({one.share:.1%}; a canary may give {one.allowed:.0%})"
+        answers = f"{one.answered:,} ({one.share:.1%} of {one.allowed:.0%})"
         trial = one.trial.partition(":")[0]
         gates = "all passed" if one.refused_by == () else f"refused by {', '.join(one.refused_by)}"
         table.add_row(f"v{one.version}", f"{one.at} {one.user}", one.reason, number(one.test), gates, trial, answers)
