@@ -73,7 +73,7 @@ def infer(
     from homeostat.cd.infer import infer_recorded
     from homeostat.core.clock import SystemClock
     from homeostat.core.errors import DataError, NotFoundError
-    from homeostat.core.model import Bundle
+    from homeostat.core.model import Bundle, trusted_types
     from homeostat.core.store import Store
     from homeostat.loop import load
 
@@ -86,7 +86,7 @@ def infer(
         raise NotFoundError(f"loop {declared.name!r} has no champion yet", hint="`homeostat run` trains the first one")
     number = version if version is not None or champion is None else champion.version
     row = opened.ledger.version(declared.name, int(number or 0))
-    model = Bundle.load(opened.artifacts, row.manifest, declared.features)
+    model = Bundle.load(opened.artifacts, row.manifest, declared.features, trusted=trusted_types(declared.model))
     with progress("predict", quiet=as_json) as bar:
         made = infer_recorded(
             *(model, table, output),

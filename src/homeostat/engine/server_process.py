@@ -8,6 +8,7 @@ import threading
 
 from homeostat.cd.serve import serve
 from homeostat.core.errors import HomeostatError
+from homeostat.core.model import trusted_types
 from homeostat.engine.orphans import end_with_parent
 from homeostat.loop import load
 
@@ -25,7 +26,7 @@ def main() -> int:
     try:
         loop = load(options.loop_file)
         where = {"host": options.host, "port": options.port, "header_clock": options.played}
-        serve(options.store, loop.name, loop.features, **where)
+        serve(options.store, loop.name, loop.features, trusted=trusted_types(loop.model), **where)
     except HomeostatError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

@@ -21,6 +21,8 @@ def pipeline_of(loop: Loop) -> Pipeline:
 
 def settings_of(loop: Loop) -> dict[str, Any]:
     """`step.setting` to value, for the steps that are the standard ones."""
+    from homeostat.core.model import trusted_types
+
     slices = tuple(dict.fromkeys(column for gate in loop.gates for column in getattr(gate, "slices", ())))
     settings = {
         "rows.how": loop.how,
@@ -34,6 +36,7 @@ def settings_of(loop: Loop) -> dict[str, Any]:
         "evaluation.metric": loop.metric,
         "evaluation.slices": slices,
         "evaluation.behaviours": loop.behaviours,
+        "evaluation.trusted": trusted_types(loop.model),
         "verdicts.gates": loop.gates,
     }
     return {name: value for name, value in settings.items() if name.partition(".")[0] not in loop.steps}

@@ -132,12 +132,13 @@ def evaluation(
     metric: str | None = None,
     slices: tuple[str, ...] = (),
     behaviours: tuple[Any, ...] = (),
+    trusted: tuple[str, ...] = (),
 ) -> Evaluation:
     """Candidate, champion and baselines on the same new rows."""
     from homeostat.ci.evaluate import evaluate
 
     return evaluate(
-        model.model(features, trusted=model.manifest.blob.trusted),
+        model.model(features, trusted=trusted),
         split["train"],
         split["test"],
         metric=metric,

@@ -15,6 +15,7 @@ from homeostat.ci.train import train
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import DataError
 from homeostat.core.metrics import score
+from homeostat.core.model import trusted_types
 from homeostat.core.rows import known_at
 from homeostat.core.schema import infer_schema
 
@@ -99,7 +100,7 @@ class History:
         settings: dict[str, Any] = {"schema": self.schema, "now": now, "loop": loop.name, "seed": loop.seed}
         weights = loop.how.weights(parts.train, self.spec.time, now)
         bundle = train(parts.train, parts.test, model=loop.model, features=loop.features, weights=weights, **settings)
-        model = bundle.model(loop.features)
+        model = bundle.model(loop.features, trusted=trusted_types(loop.model))
         metric = loop.metric_for(model.signature)
         target = parts.test[self.target].to_numpy()
         return Trained(
