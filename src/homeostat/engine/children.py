@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING
 
@@ -64,6 +65,7 @@ class Child:
 
     def start(self) -> None:
         """Start it; its standard input is a pipe, so it learns of our end however we end."""
+        self._hang_up()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._begin = output.tell()
@@ -153,15 +155,17 @@ class Child:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        if process.stdin is not None:
-            try:
-                process.stdin.close()
-            except BrokenPipeError:
-                process.stdin = None
-        self._process = None
+        self._hang_up()
 
     def kill(self) -> None:
         """End it at once."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+    def _hang_up(self) -> None:
+        """Close our end of the pipe to a process that ended."""
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+        self._process = None
