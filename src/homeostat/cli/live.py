@@ -85,10 +85,12 @@ def replay(
     What would never, periodic, volume, drift and performance policies have gained and cost? The same decisions as live,
     on a virtual clock.
     """
-    from homeostat.cli.picture import draw
+    from homeostat.cli.picture import check, draw
     from homeostat.engine.replay import replay as play
     from homeostat.loop import load
 
+    if picture is not None:
+        check(picture)
     declared = load(loop_file(loop))
     rows = _history(declared, store, quiet=as_json)
     with progress("replay", quiet=as_json) as bar:

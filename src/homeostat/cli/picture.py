@@ -10,7 +10,23 @@ from homeostat.core.errors import StoreError
 if TYPE_CHECKING:
     from homeostat.engine.replay import PolicyResult, Replay
 
+FORMATS = (".svg", ".png", ".pdf")
 _WIDTH, _HEIGHT = 10.0, 6.0
+
+
+def check(path: Path) -> None:
+    """Refuse a picture that could not be written, before the replay that it would show.
+
+    Raises:
+        StoreError: Its format is unknown, or its folder is not there.
+    """
+    if path.suffix.lower() not in FORMATS:
+        what = f"the picture {path} has no format that can be drawn"
+        raise StoreError(what, hint=f"--picture with one of {', '.join(FORMATS)}")
+    if not path.absolute().parent.is_dir():
+        raise StoreError(
+            f"there is no folder {path.parent} for the picture", hint="make it, or choose another --picture"
+        )
 
 
 def draw(found: Replay, path: Path) -> None:

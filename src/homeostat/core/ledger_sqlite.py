@@ -61,10 +61,11 @@ def database_errors() -> Iterator[None]:
         hints = {
             "locked": f"another process kept the ledger locked for {_BUSY_SECONDS} s; `homeostat doctor` names it",
             "full": "the disk is full: free some space and run again; nothing was half-written",
+            "disk I/O": "the disk refused: check its space, its quota and its health, then run again",
             "readonly": "the ledger cannot be written: check the permissions of the store's folder",
             "unable to open": "check that the folder exists and that you may write to it",
         }
-        hint = next((hint for part, hint in hints.items() if part in text), None)
+        hint = next((hint for part, hint in hints.items() if part in text), "`homeostat doctor` checks the store")
         raise StoreError(f"the ledger could not be used: {text}", hint=hint) from error
     except sa.exc.DatabaseError as error:
         if isinstance(error, sa.exc.IntegrityError):

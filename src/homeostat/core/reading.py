@@ -108,6 +108,9 @@ def _csv(data: bytes, spec: TableSpec, form: Form) -> pl.DataFrame:
             f"line {line} holds the byte 0x{data[error.start]:02x}, so the file is not UTF-8 text",
             hint="convert it first, for example: iconv -f latin1 -t utf-8",
         ) from error
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise DataError(f"line {line} holds the byte 0x00, so the file is not text", hint="write it again as UTF-8")
     data = data.removeprefix(b"\xef\xbb\xbf")
     header = _header(data, spec, form.separator)
     _same_width(data, len(header), form.separator)

@@ -14,6 +14,7 @@ from homeostat.core.spec import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from numpy.typing import NDArray
 
@@ -236,9 +237,15 @@ def _broken_rows(rows: pl.DataFrame, spec: TableSpec) -> list[str]:
             row = early.arg_true()[0]
             problems.append(
                 f"label time {spec.label_time!r} is before event time {spec.time!r} in {early.sum():,} of "
-                f"{rows.height:,} rows, first in row {row + 1}: {rows[spec.label_time][row]} < {rows[spec.time][row]}"
+                f"{rows.height:,} rows, first in row {row + 1}: {_moment(rows[spec.label_time][row])} "
+                f"before {_moment(rows[spec.time][row])}; mend "
+                "those rows, or declare the columns the other way round"
             )
     return problems
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat(sep=" ").removesuffix("+00:00")
 
 
 def _column_hash(series: pl.Series) -> NDArray[np.uint64]:

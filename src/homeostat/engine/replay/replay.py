@@ -11,7 +11,7 @@ from homeostat.cd.deploy import Immediately
 from homeostat.cd.monitor import Champion, MonitorConfig, Outcomes, observe
 from homeostat.core import events as ev
 from homeostat.core.clock import duration
-from homeostat.core.errors import DataError
+from homeostat.core.errors import DataError, LoopError
 from homeostat.core.ledger import Ledger
 from homeostat.core.metrics import row_loss, score
 from homeostat.core.model import Predictions
@@ -97,9 +97,11 @@ def _cuts(history: History, warmup: str | float, block: str) -> list[datetime]:
     start, end = column.min(), column.max()
     assert isinstance(start, datetime)
     assert isinstance(end, datetime)
+    if not isinstance(warmup, str) and not 0 < warmup < 1:
+        raise LoopError(f"a warm-up of {warmup:g} is no share of the history", hint="write 0.2, or a time as in '60d'")
     lead = duration(warmup) if isinstance(warmup, str) else (end - start) * warmup
     step = duration(block)
-    count = int((end - start - lead) / step) + 1
+    count = max(0, int((end - start - lead) / step) + 1)
     if count < _FEWEST_BLOCKS:
         what = (
             f"{count} blocks of {block} fit between {start + lead:%Y-%m-%d} and {end:%Y-%m-%d}, too few to compare on"
