@@ -122,6 +122,40 @@ def test_rolling_back_twice_goes_back_twice_and_not_to_what_was_rolled_back() ->
         assert driver.arms() == {expected: 1.0}
 
 
+def refused(driver: Driver) -> list[ev.Decided]:
+    recorded = driver.ledger.arms("loop")
+    assert recorded is not None
+    return driver.give(ev.RoutingRefused(loop="loop", arms_seq=recorded.seq, error="its golden rows differ"))
+
+
+def test_a_challenger_that_the_server_cannot_use_is_withdrawn() -> None:
+    driver = Driver()
+    driver.first_champion()
+    driver.confirm()
+    driver.register()
+    (decided,) = refused(driver)
+    assert (decided.action, decided.about) == ("roll_back", "service")
+    assert driver.arms() == {1: 1.0}
+    assert driver.state_of(2) == "rolled_back"
+
+
+def test_a_champion_that_the_server_cannot_use_gives_way_to_the_one_before() -> None:
+    driver = Driver(plan=Immediately())
+    driver.first_champion()
+    driver.register()
+    refused(driver)
+    assert driver.arms() == {1: 1.0}
+    assert (driver.state_of(1), driver.state_of(2)) == ("champion", "rolled_back")
+
+
+def test_an_only_champion_that_the_server_cannot_use_is_told() -> None:
+    driver = Driver()
+    driver.first_champion()
+    (decided,) = refused(driver)
+    assert (decided.action, decided.fired) == ("notify", True)
+    assert driver.feed.state.replacing is None
+
+
 def test_nobody_rolls_back_to_a_version_that_never_was_champion() -> None:
     driver = Driver()
     driver.first_champion()

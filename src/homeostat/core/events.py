@@ -339,6 +339,13 @@ class LoopStopped(Event, tag="loop_stopped", frozen=True, kw_only=True):
     reason: str
 
 
+class RoutingRefused(Event, tag="routing_refused", frozen=True, kw_only=True):
+    """The server cannot answer with a division of traffic: a version of it does not load, or breaks the contract."""
+
+    arms_seq: int
+    error: str
+
+
 class Observed(Event, tag="observed", frozen=True, kw_only=True):
     """What the monitor saw at `now`: the only thing that policies look at.
 
@@ -460,6 +467,7 @@ AnyEvent = (
     | LoopStarted
     | LoopStopped
     | RoutingApplied
+    | RoutingRefused
     | Observed
     | RetrainRequested
     | PromotionRequested

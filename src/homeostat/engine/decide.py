@@ -172,6 +172,23 @@ def _put_on_its_way(
     return _decision(state, "deploy", "candidate", f"{reason}: it {where}", evidence, (), started, arms)
 
 
+def _on_refused_routing(state: State, recorded: Recorded, event: ev.RoutingRefused) -> Decision:
+    """A version that cannot be served is withdrawn: the challenger, or else a champion that has one before it."""
+    evidence = {"arms_seq": event.arms_seq, "error": event.error}
+    why = f"the server cannot use it: {event.error}"
+    if state.trial is not None:
+        reason = f"version {state.trial.challenger} is withdrawn: {why}"
+        facts = _withdraw(state, state.trial, "rolled_back", why, None)
+        return _decision(state, "roll_back", "service", reason, evidence, (), *facts)
+    earlier = state.reigned[:-1]
+    if earlier:
+        reason = f"back to version {earlier[-1]} from version {state.champion}: {why}"
+        facts = _uncrown(state, earlier[-1], reason)
+        return _decision(state, "roll_back", "service", reason, evidence, (), *facts)
+    note = Notify(key=f"{event.loop}/refused/{recorded.seq}", message=f"version {state.champion}: {why}")
+    return _decision(state, "notify", "service", f"version {state.champion} is not served: {why}", evidence, (note,))
+
+
 def _on_end_of_training(state: State, recorded: Recorded, event: ev.TrainingEnded) -> Decision:
     evidence = {"trigger": event.trigger, "run": event.run, "failures": state.history.failures}
     became = "failed" if event.status == "failed" else f"was {event.status}"
@@ -231,18 +248,7 @@ def _on_rollback_request(state: State, _recorded: Recorded, event: ev.RollbackRe
     facts: list[ev.AnyEvent] = []
     if state.trial is not None:
         facts.append(_ended(state, state.trial, "cancelled", reason, None))
-    assert state.champion is not None
-    facts.append(
-        ev.RolledBack(
-            loop=event.loop,
-            version=version,
-            previous=state.champion,
-            epoch=state.epoch + 1,
-            who=event.user,
-            reason=event.reason,
-        )
-    )
-    facts.append(_alone(state, version, reason))
+    facts.extend(_uncrown(state, version, event.reason, who=event.user))
     return _decision(state, "roll_back", "request", reason, evidence, (), *facts)
 
 
@@ -303,6 +309,13 @@ def _crown(state: State, version: int, reason: str, who: str = LOOP) -> tuple[ev
     return change, _alone(state, version, reason)
 
 
+def _uncrown(state: State, version: int, reason: str, who: str = LOOP) -> tuple[ev.AnyEvent, ...]:
+    assert state.champion is not None
+    loop, epoch = state.rules.loop, state.epoch + 1
+    change = ev.RolledBack(loop=loop, version=version, previous=state.champion, epoch=epoch, who=who, reason=reason)
+    return change, _alone(state, version, reason)
+
+
 def _alone(state: State, version: int, reason: str) -> ev.ArmsSet:
     arms = (Arm(version=version, role="champion", share=1.0),)
     return ev.ArmsSet(loop=state.rules.loop, arms=arms, salt=f"{state.rules.loop}/{version}", reason=reason)
@@ -354,6 +367,7 @@ _CONSIDERATIONS: dict[type[ev.Event], tuple[Callable[[State, Recorded, Any], Dec
     ev.LoopStarted: (_on_start,),
     ev.Observed: (_on_data, _on_service, _on_trial, _on_policy),
     ev.VersionRegistered: (_on_candidate,),
+    ev.RoutingRefused: (_on_refused_routing,),
     ev.TrainingEnded: (_on_end_of_training,),
     ev.RetrainRequested: (_on_retrain_request,),
     ev.PromotionRequested: (_on_promotion_request,),

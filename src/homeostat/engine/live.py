@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _LEASE = timedelta(seconds=30)
 _RENEW = timedelta(seconds=5)
 _TICK_SECONDS = 0.2
+_REFUSED_SECONDS = 2.0
 
 
 class Live:
@@ -87,6 +88,7 @@ class Live:
         self._told = 0
         self._started = False
         self._stopping = False
+        self._refused: float | None = None
 
     def __enter__(self) -> Self:
         """Take the loop in charge; a start that fails leaves no process and no lease behind."""
@@ -153,12 +155,27 @@ class Live:
         state = self.feed.catch_up()
         if state.champion is not None:
             self.server.keep()
-        if state.replacing is not None and (self.server.arms_seq() or 0) >= state.replacing:
-            applied = ev.RoutingApplied(loop=self.loop.name, arms_seq=state.replacing)
-            self.feed.give(applied, time=self.clock.now(), lease=self._lease)
+        if state.replacing is not None:
+            self._confirm(state.replacing)
         self.trainer.keep(self.feed.state, self._lease)
         self._tell()
         return self.feed.catch_up()
+
+    def _confirm(self, wanted: int) -> None:
+        """Record that the server answers as the ledger says, or that it cannot, once it has said so for a while."""
+        status = self.server.routing()
+        event: ev.RoutingApplied | ev.RoutingRefused | None = None
+        if status is not None and (status.seq or 0) >= wanted:
+            event = ev.RoutingApplied(loop=self.loop.name, arms_seq=wanted)
+        elif status is not None and status.error is not None and (status.wanted or 0) >= wanted:
+            self._refused = self._refused or stopwatch()
+            if stopwatch() - self._refused > _REFUSED_SECONDS:
+                event = ev.RoutingRefused(loop=self.loop.name, arms_seq=wanted, error=status.error)
+        else:
+            self._refused = None
+        if event is not None:
+            self._refused = None
+            self.feed.give(event, time=self.clock.now(), lease=self._lease)
 
     def settle(self, *, seconds: float = 600.0) -> State:
         """Wait until no run is in flight and the server answers as the ledger says.

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import urllib.error
 import urllib.request
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from homeostat.cd.monitor import ServiceCounts
 from homeostat.cd.serve import RoutingStatus, listen, read_endpoint
+from homeostat.cd.serve.process import TOKEN_VARIABLE
 from homeostat.core.clock import pause, stopwatch
 from homeostat.core.errors import StoreError
 from homeostat.engine.children import Child
 from homeostat.engine.holder import is_running
 
 if TYPE_CHECKING:
+    from homeostat.cd.serve import Endpoint
     from homeostat.core.store import Store
     from homeostat.loop import Loop
 
@@ -48,13 +52,18 @@ class Server:
     @property
     def url(self) -> str | None:
         """Where it answers, while it runs."""
-        endpoint = read_endpoint(self._store.path, self._loop.name)
-        return endpoint.url if endpoint is not None and endpoint.pid == self._child.pid else None
+        endpoint = self._endpoint
+        return None if endpoint is None else endpoint.url
 
     @property
     def pid(self) -> int | None:
         """Its process id."""
         return self._child.pid
+
+    @property
+    def _endpoint(self) -> Endpoint | None:
+        endpoint = read_endpoint(self._store.path, self._loop.name)
+        return endpoint if endpoint is not None and endpoint.pid == self._child.pid else None
 
     def check(self) -> None:
         """Look whether it could listen there, before anything else is done.
@@ -85,10 +94,10 @@ class Server:
             self._before = {}
             self._child.wait_for(lambda: self.url is not None, seconds=_START_SECONDS)
 
-    def arms_seq(self) -> int | None:
-        """Ledger number of the division of traffic that it answers with; None when it does not say."""
+    def routing(self) -> RoutingStatus | None:
+        """The division of traffic that it answers with, and what keeps it from a newer one; None when it is silent."""
         body = self._ask("/routing")
-        return msgspec.json.decode(body, type=RoutingStatus).seq if body is not None else None
+        return msgspec.json.decode(body, type=RoutingStatus) if body is not None else None
 
     def counts(self) -> ServiceCounts | None:
         """What it counted since the last call; None when it does not answer."""
@@ -119,12 +128,30 @@ class Server:
         self._child.stop()
 
     def _ask(self, path: str) -> bytes | None:
-        url = self.url
-        if url is None:
+        endpoint = self._endpoint
+        if endpoint is None:
             return None
+        token = os.environ.get(TOKEN_VARIABLE)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(_near(endpoint) + path, headers=headers)  # noqa: S310 - our own server
         try:
-            with urllib.request.urlopen(url + path, timeout=_ASK_SECONDS) as reply:  # noqa: S310 - our own server
+            with _direct.open(request, timeout=_ASK_SECONDS) as reply:
                 body: bytes = reply.read()
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             return None
         return body
+
+
+# What is asked of a server beside us, and the token with it, goes through no proxy.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _near(endpoint: Endpoint) -> str:
+    """Where this machine reaches the server: one that listens at every address is asked at loopback."""
+    try:
+        address = ip_address(endpoint.host)
+    except ValueError:
+        return endpoint.url
+    if not address.is_unspecified:
+        return endpoint.url
+    return f"http://{'127.0.0.1' if address.version == 4 else '[::1]'}:{endpoint.port}"

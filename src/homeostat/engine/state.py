@@ -148,7 +148,7 @@ def _arms(state: State, recorded: Recorded, event: ev.ArmsSet) -> dict[str, obje
     return changes
 
 
-def _applied(state: State, _recorded: Recorded, event: ev.RoutingApplied) -> dict[str, object]:
+def _applied(state: State, _recorded: Recorded, event: ev.RoutingApplied | ev.RoutingRefused) -> dict[str, object]:
     confirmed = state.replacing is not None and event.arms_seq >= state.replacing
     return {"replacing": None} if confirmed else {}
 
@@ -185,6 +185,7 @@ _CHANGES: dict[type[ev.Event], Callable[[State, Recorded, Any], dict[str, object
     ev.TrialStarted: _trial_started,
     ev.ArmsSet: _arms,
     ev.RoutingApplied: _applied,
+    ev.RoutingRefused: _applied,
     ev.TrialEnded: _trial_ended,
     ev.Promoted: _promoted,
     ev.RolledBack: _rolled_back,
