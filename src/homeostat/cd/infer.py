@@ -101,41 +101,6 @@ def infer(
     return Inferred(done[0], str(target), done[1])
 
 
-def infer_recorded(
-    model: Model,
-    source: pl.DataFrame | Path | str,
-    out: Path | str,
-    *,
-    ledger: Ledger,
-    loop: str,
-    version: int,
-    now: datetime,
-    **settings: Any,
-) -> Inferred:
-    """`infer`, with a refused batch in the ledger: a decision to stop, with what was wrong with it.
-
-    Args:
-        model: A loaded model.
-        source: As for `infer`.
-        out: As for `infer`.
-        ledger: Where the refusal is recorded.
-        loop: Name of the Loop.
-        version: The model's.
-        now: Time on the loop's clock.
-        settings: More of `infer`'s.
-    """
-    try:
-        return infer(model, source, out, **settings)
-    except DataError as error:
-        name = source if isinstance(source, str) else source.name if isinstance(source, Path) else "a table"
-        evidence = {"signal": "schema_skew", "source": str(name), "version": version, "predictions": 0}
-        evidence["problems"] = error.what.splitlines()[:_MOST_PROBLEMS]
-        reason = f"batch inference of {Path(str(name)).name} was refused: {error.what.splitlines()[0]}"
-        decided = Decided(loop=loop, action="stop", about="data", fired=True, reason=reason, evidence=evidence)
-        ledger.append(decided, time=now)
-        raise
-
-
 def predictions_table(model: Model, rows: pl.DataFrame, found: Predictions, start: int = 0) -> pl.DataFrame:
     """Predictions beside the keys of their rows.
 
@@ -194,7 +159,8 @@ def _chunks(
         what = "\n".join(
             ["the rows do not fit the model's schema; nothing was predicted:", *(f"  - {p}" for p in shown)]
         )
-        raise SchemaError(what, hint="mend the rows; `homeostat run` accepts new columns by training on them")
+        hint = "mend the rows, and leave out columns that the model was not trained on; other columns take a loop of "
+        raise SchemaError(what, hint=hint + "a new name, which begins a new table and schema")
     return done, tuple(signals)[:_MOST_PROBLEMS]
 
 

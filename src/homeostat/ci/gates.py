@@ -398,7 +398,7 @@ def _same_schema(evaluation: Evaluation) -> GateResult:
     if not changed:
         return _result("same_schema", True, f"it takes the champion's {len(now)} columns", numbers)
     names = ", ".join(changed[:_MOST_NAMED])
-    words = f"it takes other columns than the champion: {names}; promote it by hand if that is meant"
+    words = f"it takes other columns than the champion: {names}; if that is meant, declare the loop under a new name"
     return _result("same_schema", False, words, numbers)
 
 

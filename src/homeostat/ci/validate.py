@@ -63,7 +63,7 @@ def validate(rows: pl.DataFrame, spec: TableSpec, schema: Schema | None = None) 
         Traceback (most recent call last):
         homeostat.core.errors.SchemaError: the rows do not fit the schema:
           - column 'delay' should be a number; found '1.5' (first in row 1, 2 of 2 rows)
-          hint: mend the rows; if the change is meant, infer the schema anew and train on rows that fit it
+          hint: mend the rows, or leave a new column out with ignore= in the source; if the change is meant, ...
     """
     if not rows.height:
         raise DataError("there are no rows to train on", hint="collect some first, or widen the training window")

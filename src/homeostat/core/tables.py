@@ -404,7 +404,8 @@ def _conform(rows: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
     if problems:
         raise SchemaError(
             _rows.bulleted("the rows do not fit the table", problems),
-            hint="rename or convert the columns before collecting, or begin a new table: another name for the loop",
+            hint="rename or convert the columns, leave a new one out with ignore= in the source, or begin a new table: "
+            "another name for the loop",
         )
     return pl.DataFrame(columns)
 

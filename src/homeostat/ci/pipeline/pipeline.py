@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from homeostat.ci.pipeline.contract import refuse_blanks
 from homeostat.ci.pipeline.environment import current_environment
-from homeostat.ci.pipeline.inflight import inflight_of
 from homeostat.ci.pipeline.graph import Graph, Step, build, step
+from homeostat.ci.pipeline.inflight import inflight_of
 from homeostat.ci.pipeline.record import Recorder, alive_name, mark_interrupted
 from homeostat.ci.pipeline.runner import Execution, Named, name_code, name_value
 from homeostat.core import codecs

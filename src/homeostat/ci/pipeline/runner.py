@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from homeostat.ci.pipeline.inflight import InFlight
     from homeostat.ci.pipeline.graph import Graph, Step
+    from homeostat.ci.pipeline.inflight import InFlight
     from homeostat.ci.pipeline.record import Recorder
     from homeostat.core.artifacts import Blobs
     from homeostat.core.clock import Clock

@@ -42,7 +42,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
             raise SchemaError(
                 bulleted(_TITLE, self.problems),
-                hint="mend the rows; if the change is meant, infer the schema anew and train on rows that fit it",
+                hint="mend the rows, or leave a new column out with ignore= in the source; if the change is meant, "
+                "declare the loop under a new name, which begins a new table and schema",
             )
 
 
