@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from homeostat import FrameSource, Loop, where
-from homeostat.cd.infer import infer_recorded
+from homeostat import FrameSource, Loop, deploy, when, where
 from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import SchemaError
 from homeostat.core.events import Decided
+from homeostat.engine.batch import infer_recorded
 from homeostat.engine.feed import Feed
 from homeostat.engine.state import Rules
 from homeostat.engine.training import carry_out
@@ -33,9 +33,9 @@ def test_a_corrupt_batch_gets_no_predictions_and_leaves_a_record(store, tmp_path
     made = bundle()
     promote(store, register(store, made))
     flights(200, seed=3).pipe(corrupt).write_parquet(tmp_path / "batch.parquet")
-    told = {"ledger": store.ledger, "loop": LOOP, "version": 1, "now": NOON}
+    feed = Feed(store.ledger, Rules(loop=LOOP, when=when.never(), deploy=deploy.Immediately()))
     with pytest.raises(SchemaError, match="nothing was predicted"):
-        infer_recorded(made.model(), tmp_path / "batch.parquet", tmp_path / "out.parquet", **told)
+        infer_recorded(feed, made.model(), tmp_path / "batch.parquet", tmp_path / "out.parquet", version=1, now=NOON)
     (recorded,) = store.ledger.events(loop=LOOP, kinds=(Decided,))
     decided = recorded.event
     assert [path.name for path in tmp_path.glob("*.parquet")] == ["batch.parquet"]
@@ -47,8 +47,8 @@ def test_a_corrupt_batch_gets_no_predictions_and_leaves_a_record(store, tmp_path
 def test_a_good_batch_is_predicted_and_leaves_no_such_record(store, tmp_path):
     made = bundle()
     promote(store, register(store, made))
-    told = {"ledger": store.ledger, "loop": LOOP, "version": 1, "now": NOON}
-    done = infer_recorded(made.model(), flights(200, seed=3), tmp_path / "out.parquet", **told)
+    feed = Feed(store.ledger, Rules(loop=LOOP, when=when.never(), deploy=deploy.Immediately()))
+    done = infer_recorded(feed, made.model(), flights(200, seed=3), tmp_path / "out.parquet", version=1, now=NOON)
     assert done.rows == 200
     assert pl.read_parquet(tmp_path / "out.parquet").height == 200
     assert list(store.ledger.events(loop=LOOP, kinds=(Decided,))) == []

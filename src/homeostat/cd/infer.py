@@ -14,16 +14,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.core.errors import DataError, NotFoundError, SchemaError, StoreError
-from homeostat.core.events import Decided
 from homeostat.core.schema import fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime
 
     import polars as pl
 
-    from homeostat.core.ledger import Ledger
     from homeostat.core.model import Model, Predictions
     from homeostat.core.schema import Schema
 

@@ -70,11 +70,13 @@ def infer(
 
     The same check of the columns and the same answers as the server's; a table that fails the check gets none.
     """
-    from homeostat.cd.infer import infer_recorded
     from homeostat.core.clock import SystemClock
     from homeostat.core.errors import DataError, NotFoundError
     from homeostat.core.model import Bundle, trusted_types
     from homeostat.core.store import Store
+    from homeostat.engine.batch import infer_recorded
+    from homeostat.engine.feed import Feed
+    from homeostat.engine.state import Rules
     from homeostat.loop import load
 
     if output.suffix.lower() != ".parquet":
@@ -89,9 +91,7 @@ def infer(
     model = Bundle.load(opened.artifacts, row.manifest, declared.features, trusted=trusted_types(declared.model))
     with progress("predict", quiet=as_json) as bar:
         made = infer_recorded(
-            *(model, table, output),
-            ledger=opened.ledger,
-            loop=declared.name,
+            *(Feed(opened.ledger, Rules.of(declared)), model, table, output),
             version=row.version,
             now=SystemClock().now(),
             separator=getattr(declared.source, "separator", ","),

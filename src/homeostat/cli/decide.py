@@ -124,7 +124,7 @@ def _ask(store: Path, loop: str | None, request: Callable[[str], AnyEvent]) -> t
 
     declared = load(loop_file(loop))
     ledger = open_ledger(store)
-    feed = Feed(ledger, Rules(loop=declared.name, when=declared.when, deploy=declared.deploy))
+    feed = Feed(ledger, Rules.of(declared))
     _, decisions = feed.give(request(declared.name), time=SystemClock().now())
     return feed, decisions
 

@@ -25,7 +25,7 @@ def carry_out(store: Store, declared: Loop, feed: Feed, *, as_json: bool) -> boo
             print(f"the loop is up in the hands of {holder}, which does it; `homeostat status` shows how far it is")
             if _declared_then(store, declared.name) != declared.digest:
                 print(
-                    "note: the loop's file is not the one that it runs: it takes a changed one when it is started again"
+                    "note: the loop's file changed since; that takes effect when `homeostat up` is started again"
                 )
         return False
     finish(store, declared, state.inflight.key, as_json=as_json)
@@ -43,7 +43,7 @@ def feed_of(store: Store, declared: Loop) -> Feed:
     from homeostat.engine.feed import Feed
     from homeostat.engine.state import Rules
 
-    return Feed(store.ledger, Rules(loop=declared.name, when=declared.when, deploy=declared.deploy))
+    return Feed(store.ledger, Rules.of(declared))
 
 
 def finish(store: Store, declared: Loop, trigger: str, *, as_json: bool, resume: str | None = None) -> None:

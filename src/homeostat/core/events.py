@@ -23,7 +23,7 @@ SignalKind = Literal[
 Action = Literal["keep", "notify", "stop", "retrain", "reuse", "roll_back", "experiment", "deploy", "promote"]
 Role = Literal["champion", "canary", "shadow"]
 Outcome = Literal["ran", "hit", "failed"]
-RunStatus = Literal["running", "succeeded", "failed", "stopped", "interrupted", "cancelled"]
+RunStatus = Literal["running", "succeeded", "failed", "stopped", "interrupted"]
 Verdict = Literal["promote", "roll_back", "continue", "inconclusive"]
 TrialOutcome = Literal["promoted", "rolled_back", "inconclusive", "cancelled"]
 
@@ -206,7 +206,6 @@ class RunFinished(Event, tag="run_finished", frozen=True, kw_only=True):
     outputs: dict[str, str]
     """Step name to artifact hash."""
     error: str | None = None
-    version: int | None = None
 
 
 class RowsAppended(Event, tag="rows_appended", frozen=True, kw_only=True):
@@ -378,6 +377,14 @@ class RoutingApplied(Event, tag="routing_applied", frozen=True, kw_only=True):
     arms_seq: int
 
 
+class BatchRefused(Event, tag="batch_refused", frozen=True, kw_only=True):
+    """A table that was to be predicted as a whole does not fit the model's schema: nothing of it was predicted."""
+
+    source: str
+    version: int
+    problems: tuple[str, ...]
+
+
 class RetrainRequested(Event, tag="retrain_requested", frozen=True, kw_only=True):
     """A person asked for a new model."""
 
@@ -417,20 +424,13 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag=
     now: datetime
 
 
-class Notify(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="notify"):
-    """Tell people."""
-
-    key: str
-    message: str
-
-
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="cancel"):
     """End the run that works for this trigger."""
 
     trigger: str
 
 
-Command = Train | Notify | Cancel
+Command = Train | Cancel
 
 
 class Decided(Event, tag="decided", frozen=True, kw_only=True):
@@ -468,6 +468,7 @@ AnyEvent = (
     | LoopStopped
     | RoutingApplied
     | RoutingRefused
+    | BatchRefused
     | Observed
     | RetrainRequested
     | PromotionRequested

@@ -121,13 +121,14 @@ def project(connection: sa.Connection, seq: int, when: datetime, event: ev.Event
             row |= {"kind": trigger.kind, "reason": trigger.reason, "started": stamp(when)}
             connection.execute(_add_run, row)
         case ev.RunFinished():
-            values = {"status": event.status, "ended": stamp(when), "error": event.error, "version": event.version}
+            values = {"status": event.status, "ended": stamp(when), "error": event.error}
             connection.execute(sa.update(runs).where(runs.c.run == event.run).values(**values))
         case ev.VersionRegistered():
             place = {"loop": event.loop, "version": event.version, "registered": stamp(when), "seq": seq}
             row = {"trigger": event.trigger.key, "run": event.run, "manifest": event.manifest}
             row["state"] = "candidate" if event.passed else "refused"
             connection.execute(_add_version, place | row)
+            connection.execute(sa.update(runs).where(runs.c.run == event.run).values(version=event.version))
         case ev.ArmsSet():
             for arm in event.arms:
                 _set_state(connection, event.loop, arm.version, _ARM_STATE[arm.role])

@@ -13,7 +13,7 @@ import msgspec
 
 from homeostat.cd.deploy import Canary, Trial, advance
 from homeostat.core import events as ev
-from homeostat.core.events import Arm, Cancel, Command, Decided, Notify, Train, Trigger
+from homeostat.core.events import Arm, Cancel, Command, Decided, Train, Trigger
 from homeostat.engine.state import State, evolve
 
 if TYPE_CHECKING:
@@ -68,23 +68,21 @@ def _on_start(state: State, recorded: Recorded, _event: ev.LoopStarted) -> Decis
     return _retrain(state, recorded, "initial", "there is no model yet", {"versions": 0})
 
 
-def _on_data(state: State, recorded: Recorded, event: ev.Observed) -> Decision | None:
+def _on_data(state: State, _recorded: Recorded, event: ev.Observed) -> Decision | None:
     if state.stopped is None:
         return None
     skewed = [signal for signal in event.signals if signal.kind == "schema_skew" and signal.alarmed]
     evidence = {"columns": {signal.subject: signal.detail for signal in skewed}}
-    note = Notify(key=f"{event.loop}/stop/{recorded.seq}", message=f"data refused: {state.stopped}")
-    return _decision(state, "stop", "data", f"schema skew: {state.stopped}", evidence, (note,))
+    return _decision(state, "stop", "data", f"schema skew: {state.stopped}", evidence)
 
 
-def _on_service(state: State, recorded: Recorded, event: ev.Observed) -> Decision | None:
+def _on_service(state: State, _recorded: Recorded, event: ev.Observed) -> Decision | None:
     faults = [signal for signal in event.signals if signal.kind == "service_fault" and signal.alarmed]
     if not faults:
         return None
     reason = "; ".join(f"{signal.subject}: {signal.detail}" for signal in faults)
     evidence = {signal.subject: signal.value for signal in faults}
-    note = Notify(key=f"{event.loop}/fault/{recorded.seq}", message=reason)
-    return _decision(state, "notify", "service", reason, evidence, (note,))
+    return _decision(state, "notify", "service", reason, evidence)
 
 
 def _on_trial(state: State, _recorded: Recorded, event: ev.Observed) -> Decision | None:
@@ -172,7 +170,7 @@ def _put_on_its_way(
     return _decision(state, "deploy", "candidate", f"{reason}: it {where}", evidence, (), started, arms)
 
 
-def _on_refused_routing(state: State, recorded: Recorded, event: ev.RoutingRefused) -> Decision:
+def _on_refused_routing(state: State, _recorded: Recorded, event: ev.RoutingRefused) -> Decision:
     """A version that cannot be served is withdrawn: the challenger, or else a champion that has one before it."""
     evidence = {"arms_seq": event.arms_seq, "error": event.error}
     why = f"the server cannot use it: {event.error}"
@@ -185,11 +183,16 @@ def _on_refused_routing(state: State, recorded: Recorded, event: ev.RoutingRefus
         reason = f"back to version {earlier[-1]} from version {state.champion}: {why}"
         facts = _uncrown(state, earlier[-1], reason)
         return _decision(state, "roll_back", "service", reason, evidence, (), *facts)
-    note = Notify(key=f"{event.loop}/refused/{recorded.seq}", message=f"version {state.champion}: {why}")
-    return _decision(state, "notify", "service", f"version {state.champion} is not served: {why}", evidence, (note,))
+    return _decision(state, "notify", "service", f"version {state.champion} is not served: {why}", evidence)
 
 
-def _on_end_of_training(state: State, recorded: Recorded, event: ev.TrainingEnded) -> Decision:
+def _on_refused_batch(state: State, _recorded: Recorded, event: ev.BatchRefused) -> Decision:
+    evidence = {"source": event.source, "version": event.version, "problems": list(event.problems), "predictions": 0}
+    reason = f"batch inference of {event.source} was refused: {event.problems[0]}"
+    return _decision(state, "stop", "data", reason, evidence)
+
+
+def _on_end_of_training(state: State, _recorded: Recorded, event: ev.TrainingEnded) -> Decision:
     evidence = {"trigger": event.trigger, "run": event.run, "failures": state.history.failures}
     became = "failed" if event.status == "failed" else f"was {event.status}"
     reason = f"training for {event.trigger} {became}: {event.error}"
@@ -197,8 +200,7 @@ def _on_end_of_training(state: State, recorded: Recorded, event: ev.TrainingEnde
         return _decision(state, "keep", "request", reason, evidence, fired=False)
     if event.status == "stopped":
         return _decision(state, "stop", "data", reason, evidence)
-    note = Notify(key=f"{event.loop}/failed/{recorded.seq}", message=reason)
-    return _decision(state, "notify", "service", reason, evidence, (note,))
+    return _decision(state, "notify", "service", reason, evidence)
 
 
 def _on_retrain_request(state: State, recorded: Recorded, event: ev.RetrainRequested) -> Decision | None:
@@ -367,6 +369,7 @@ _CONSIDERATIONS: dict[type[ev.Event], tuple[Callable[[State, Recorded, Any], Dec
     ev.LoopStarted: (_on_start,),
     ev.Observed: (_on_data, _on_service, _on_trial, _on_policy),
     ev.VersionRegistered: (_on_candidate,),
+    ev.BatchRefused: (_on_refused_batch,),
     ev.RoutingRefused: (_on_refused_routing,),
     ev.TrainingEnded: (_on_end_of_training,),
     ev.RetrainRequested: (_on_retrain_request,),

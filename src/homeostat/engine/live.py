@@ -77,7 +77,7 @@ class Live:
         self.loop = loop
         self.clock = clock or SystemClock()
         played = not isinstance(self.clock, SystemClock)
-        self.feed = Feed(store.ledger, Rules(loop=loop.name, when=loop.when, deploy=loop.deploy))
+        self.feed = Feed(store.ledger, Rules.of(loop))
         self.server = Server(store, loop, host=host, port=port, played=played)
         self.trainer = Trainer(store, loop, self.feed, self.clock, played=played)
         self.watch = Watch(store, loop)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from homeostat.core.ledger import Recorded
+    from homeostat.loop import Loop
 
 _KEPT_FIRES = 100
 
@@ -25,6 +26,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     loop: str
     when: AnyPolicy
     deploy: Plan
+
+    @classmethod
+    def of(cls, loop: Loop) -> Rules:
+        """The rules of a declaration."""
+        return cls(loop=loop.name, when=loop.when, deploy=loop.deploy)
 
 
 class Candidate(msgspec.Struct, frozen=True):

@@ -61,7 +61,7 @@ def carry_out(
     """
     command = outstanding(store, loop.name, key)
     clock = clock or (PacedClock(command.now) if played else SystemClock())
-    feed = Feed(store.ledger, Rules(loop=loop.name, when=loop.when, deploy=loop.deploy))
+    feed = Feed(store.ledger, Rules.of(loop))
     mark_interrupted(store, clock, loop=loop.name)
     try:
         table = store.table(loop.name, "rows", loop.source.spec)

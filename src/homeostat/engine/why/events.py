@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _DID = {
     "keep": "nothing was changed",
-    "notify": "people were told",
+    "notify": "people should look",
     "stop": "the data were refused",
     "retrain": "a new model was ordered",
     "reuse": "an earlier version was chosen",
@@ -79,8 +79,6 @@ def _decision(ledger: Ledger, recorded: Recorded, event: ev.Decided) -> Why:
         if isinstance(command, ev.Train):
             because.append(f"a run was ordered for trigger {command.trigger.key}, on labels known by {at(command.now)}")
             because += [f"it became run {row.run} ({row.status})" for row in _runs_for(ledger, event.loop, command)]
-        elif isinstance(command, ev.Notify) and command.message != event.reason:
-            because.append(f"people were told: {command.message}")
     because += [one_line(fact) for fact in _followed(ledger, recorded)]
     facts = {"about": event.about, "action": event.action, "acted": text(event.fired), "decided": at(recorded.time)}
     return Why(
