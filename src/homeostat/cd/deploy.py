@@ -48,9 +48,9 @@ class Canary(msgspec.Struct, frozen=True, tag_field="deploy", tag="canary", kw_o
 
     def __post_init__(self) -> None:
         """Refuse a plan that does not hold together."""
-        growing = all(low < high for low, high in zip((0.0, *self.steps), self.steps, strict=False))
-        if not growing or any(share >= 1 for share in self.steps):
-            raise LoopError(f"canary steps {self.steps} do not grow from 0 towards 1", hint="as in (0.05, 0.5)")
+        problems = [*_out_of_range(self), *_bad_steps(self.steps)]
+        if problems:
+            raise LoopError(f"deploy.Canary does not hold together: {'; '.join(problems)}", hint=_PLAN_HINT)
         if self.horizon < self.shadow_rows + self.step_rows * len(self.steps):
             what = f"a horizon of {self.horizon} rows ends before the last canary step begins"
             raise LoopError(what, hint="raise horizon, or lower shadow_rows and step_rows")
@@ -123,3 +123,34 @@ def assign(arms: tuple[Arm, ...], salt: str, unit: str) -> Arm:
             if point < reached:
                 return arm
     return next(arm for arm in arms if arm.role == "champion")
+
+
+_PLAN_HINT = "as in deploy.Canary(shadow_rows=2_000, steps=(0.05, 0.5), step_rows=500)"
+
+
+def _out_of_range(plan: Canary) -> list[str]:
+    """Every number of a plan that is outside of what it may be."""
+    rows = {"shadow_rows": 0, "step_rows": 1, "horizon": 1}
+    found = [
+        f"{name}={getattr(plan, name)!r} is not a number of rows from {least}"
+        for name, least in rows.items()
+        if not isinstance(getattr(plan, name), int) or getattr(plan, name) < least
+    ]
+    found += [
+        f"{name}={getattr(plan, name)!r} is not a loss from 0 to 1"
+        for name in ("margin", "harm")
+        if not 0 <= getattr(plan, name) <= 1
+    ]
+    found += [
+        f"{name}={getattr(plan, name)!r} is not a probability between 0 and 1"
+        for name in ("alpha_harm", "alpha_promote")
+        if not 0 < getattr(plan, name) < 1
+    ]
+    return found if plan.dependence >= 1 else [*found, f"dependence={plan.dependence!r} is less than 1"]
+
+
+def _bad_steps(steps: tuple[float, ...]) -> list[str]:
+    growing = all(low < high for low, high in zip((0.0, *steps), steps, strict=False))
+    if growing and all(share < 1 for share in steps):
+        return []
+    return [f"canary steps {steps} do not grow from 0 towards 1"]

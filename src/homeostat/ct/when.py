@@ -417,6 +417,8 @@ def degraded(*, min_rows: int = 200, **metric: float) -> Degraded:
     if len(metric) != 1:
         raise LoopError(f"degraded() takes one metric, not {len(metric)}", hint="write degraded(roc_auc=0.03)")
     ((name, drop),) = metric.items()
+    if not 0 <= drop < float("inf"):
+        raise LoopError(f"degraded({name}={drop}) is no drop", hint="how far it may fall, for example 0.03")
     return Degraded(metric=name, drop=drop, min_rows=min_rows)
 
 
@@ -425,6 +427,18 @@ def vote(needed: int, *policies: AnyPolicy) -> Vote:
     if not 1 <= needed <= len(policies):
         raise LoopError(f"vote({needed}) of {len(policies)} policies can never be decided")
     return Vote(needed=needed, policies=policies)
+
+
+def metrics_of(policy: Any) -> tuple[str, ...]:
+    """The metrics that a policy, or any policy inside it, waits for to fall."""
+    match policy:
+        case Degraded():
+            return (policy.metric,)
+        case Any_() | All_() | Vote():
+            return tuple(name for inner in policy.policies for name in metrics_of(inner))
+        case _Wrapped():
+            return metrics_of(policy.policy)
+    return ()
 
 
 def _vote(policies: tuple[AnyPolicy, ...], needed: int, seen: Observed, history: History) -> Reading:

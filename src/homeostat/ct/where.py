@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from homeostat.core.clock import duration
+from homeostat.core.errors import LoopError
+
 
 class Local(msgspec.Struct, frozen=True, tag_field="where", tag="local"):
     """In the process that holds the loop; the server is another process already."""
@@ -19,6 +22,18 @@ class Process(msgspec.Struct, frozen=True, tag_field="where", tag="process", kw_
 
     niceness: int = 10
     timeout: str = "6h"
+
+    def __post_init__(self) -> None:
+        """Refuse a place that does not hold together."""
+        if not isinstance(self.niceness, int) or not 0 <= self.niceness <= _NICEST:
+            raise LoopError(f"where.Process(niceness={self.niceness!r}) is out of range", hint="choose 0 to 19")
+        try:
+            duration(self.timeout)
+        except LoopError as error:
+            raise LoopError(f"where.Process(timeout={self.timeout!r}): {error.what}", hint=error.hint) from None
+
+
+_NICEST = 19
 
 
 Place = Local | Process

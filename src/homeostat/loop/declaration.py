@@ -14,7 +14,7 @@ from homeostat.ci import gates as standard_gates
 from homeostat.core.clock import duration
 from homeostat.core.errors import LoopError
 from homeostat.ct.how import Method, Refit
-from homeostat.ct.when import AnyPolicy, Policy, never
+from homeostat.ct.when import AnyPolicy, Policy, metrics_of, never
 from homeostat.ct.where import Place, Process
 from homeostat.loop.steps import STEPS
 
@@ -134,11 +134,10 @@ class Loop:
         odd = [type(gate).__name__ for gate in self.gates if not callable(getattr(gate, "check", None))]
         if odd:
             found.append(f"gates has {', '.join(odd)}, which have no check()")
-        for part in ("observe", "retention", *(("test",) if isinstance(self.test, str) else ())):
-            try:
-                duration(getattr(self, part))
-            except LoopError as error:
-                found.append(f"{part}: {error.what}")
+        for part in ("observe", "retention"):
+            found.extend(_length_problems(part, getattr(self, part)))
+        found.extend(_test_problems(self.test))
+        found.extend(_metric_problems(self.metric, self.when))
         unknown = sorted(set(self.steps) - {step.__name__ for step in STEPS})
         if unknown:
             found.append(f"there is no step {', '.join(unknown)} to replace")
@@ -168,7 +167,46 @@ _HINT = "see `homeostat init` for a declaration that works"
 def _callable_problems(features: Any) -> list[str]:
     if features is None:
         return []
-    if not callable(features):
-        return [f"features is a {type(features).__name__}, not a function"]
+    if not inspect.isfunction(features):
+        why = "write `def features(rows): ...`, whose code is recorded with every model"
+        return [f"features is a {type(features).__name__}, not a plain function ({why})"]
     needed = [one for one in inspect.signature(features).parameters.values() if one.default is one.empty]
     return [] if len(needed) == 1 else [f"features takes {len(needed)} arguments, not the one DataFrame"]
+
+
+def _length_problems(part: str, value: Any) -> list[str]:
+    try:
+        duration(value)
+    except LoopError as error:
+        return [f"{part}: {error.what}"]
+    return []
+
+
+def _test_problems(test: Any) -> list[str]:
+    if isinstance(test, str):
+        return _length_problems("test", test)
+    if isinstance(test, bool) or not isinstance(test, int | float) or not 0 < test < 1:
+        return [f"test={test!r} is neither a share between 0 and 1 nor a length of time such as '14d'"]
+    return []
+
+
+def _metric_problems(metric: Any, when: Any) -> list[str]:
+    """What is wrong with the metric, and with the metrics that the policies wait for: only the Loop's is measured."""
+    watched = metrics_of(when)
+    if metric is None and not watched:
+        return []
+    from homeostat.core.metrics import METRICS, default_metric
+    from homeostat.core.spec import did_you_mean
+
+    named = dict.fromkeys([*([] if metric is None else [metric]), *watched])
+    unknown = [name for name in named if not isinstance(name, str) or name not in METRICS]
+    found = [f"there is no metric {name!r}: {did_you_mean(str(name), METRICS)}" for name in unknown]
+    if found:
+        return found
+    usual = {default_metric("classification", 2), default_metric("classification", 3), default_metric("regression")}
+    measured = usual if metric is None else {metric}
+    for name in dict.fromkeys(watched):
+        if name not in measured:
+            told = f"when waits for {name}, but the loop measures {metric or 'the usual metric of its task'}"
+            found.append(f"{told}: declare metric={name!r}")
+    return found

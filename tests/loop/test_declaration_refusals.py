@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from homeostat import FileSource, Loop, deploy, when, where
+from homeostat.core.errors import LoopError
+
+SOURCE = FileSource("rides.csv", time="at", target="late")
+
+
+def features(rows: Any, column: str = "at") -> Any:
+    return rows.drop(column)
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "metric": ({"metric": "rocauc"}, "no metric 'rocauc': did you mean 'roc_auc'"),
+    "policy's metric": ({"when": when.degraded(rocauc=0.1)}, "no metric 'rocauc': did you mean 'roc_auc'"),
+    "other metric": ({"metric": "log_loss", "when": when.degraded(roc_auc=0.1)}, "waits for roc_auc, .* log_loss"),
+    "unusual metric": ({"when": when.degraded(f1=0.1)}, "waits for f1, .* declare metric='f1'"),
+    "wrapped": ({"metric": "f1", "when": when.degraded(mae=1).cooldown("3d")}, "waits for mae"),
+    "either": ({"metric": "f1", "when": when.every("7d") | when.degraded(mae=1)}, "waits for mae"),
+    "both": ({"metric": "f1", "when": when.every("7d") & when.degraded(mae=1)}, "waits for mae"),
+    "vote": ({"metric": "f1", "when": when.vote(1, when.never(), when.degraded(mae=1))}, "waits for mae"),
+    "share": ({"test": 3.0}, "test=3.0 is neither a share"),
+    "no share": ({"test": 0}, "test=0 is neither a share"),
+    "stretch": ({"test": "2 weeks"}, "test: '2 weeks' is not a length of time"),
+    "partial": ({"features": partial(features, column="done")}, "features is a partial, not a plain function"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_declaration_that_cannot_work_is_refused_when_it_is_built(case: str) -> None:
+    changes, told = WRONG[case]
+    with pytest.raises(LoopError, match=told):
+        Loop(**{"name": "rides", "source": SOURCE, **changes})
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(LoopError) as told:
+        Loop(name="Rides!", source=SOURCE, metric="rocauc", test=3.0)
+    assert all(part in told.value.what for part in ("name has", "'rocauc'", "test=3.0"))
+
+
+@pytest.mark.parametrize("policy", [when.degraded(log_loss=0.1), when.degraded(mae=2.0)])
+def test_a_policy_may_wait_for_the_usual_metric_of_a_task(policy: when.Degraded) -> None:
+    assert Loop(name="rides", source=SOURCE, when=policy).when == policy
+
+
+@pytest.mark.parametrize("changes", [{"timeout": "2 hours"}, {"niceness": 99}, {"niceness": -1}])
+def test_a_place_out_of_range_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(LoopError, match=next(iter(changes))):
+        where.Process(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"step_rows": -5},
+        {"shadow_rows": -1},
+        {"alpha_harm": 0.0},
+        {"alpha_promote": 1.0},
+        {"margin": -0.1},
+        {"harm": 2.0},
+        {"dependence": 0.5},
+        {"steps": (0.5, 0.05)},
+        {"horizon": 100},
+    ],
+)
+def test_a_plan_out_of_range_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(LoopError, match=next(iter(changes))):
+        deploy.Canary(**changes)
+
+
+def test_a_drop_below_nothing_is_refused() -> None:
+    with pytest.raises(LoopError, match="no drop"):
+        when.degraded(roc_auc=-0.1)
