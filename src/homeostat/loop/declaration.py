@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import re
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from homeostat.cd.deploy import Canary, Plan
 from homeostat.ci import gates as standard_gates
@@ -151,17 +148,36 @@ class Loop:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the declaration's printable parts: changes whenever a decision could."""
-        parts = [self.name, repr(self.model), self.metric, [repr(gate) for gate in self.gates], repr(self.how)]
-        parts += [msgspec.to_builtins(part) for part in (self.deploy, self.when, self.where)]
-        source = inspect.getsource(self.features) if self.features is not None else ""
-        return hashlib.sha256(msgspec.json.encode([*parts, source, self.test, self.seed])).hexdigest()
+        """SHA-256 of everything that is declared, functions by their code: changes whenever a decision could.
+
+        The rows of a source are no part of it, and neither is the file that the declaration stands in.
+        """
+        from homeostat.core.fingerprint import fingerprint
+
+        parts = {name: value for name, value in vars(self).items() if name not in ("file", "source")}
+        given = {name: value for name, value in vars(self.source).items() if not name.startswith("_")}
+        plain = {name: value for name, value in given.items() if isinstance(value, str | tuple)}
+        parts["source"] = (type(self.source).__name__, self.source.spec, plain)
+        return fingerprint({name: _named(value) for name, value in parts.items()})
 
     def __repr__(self) -> str:
         return f"Loop(name={self.name!r})"
 
 
 _HINT = "see `homeostat init` for a declaration that works"
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+def _named(value: Any) -> str:
+    """The fingerprint of a declared part; how it prints where it has none."""
+    from homeostat.core.fingerprint import FingerprintError, fingerprint
+
+    try:
+        return fingerprint(value)
+    except FingerprintError:
+        return _ADDRESS.sub("", repr(value))
 
 
 def _callable_problems(features: Any) -> list[str]:
