@@ -48,6 +48,15 @@ def test_a_missing_loop_file_says_how_to_get_one(homeostat):
     assert "homeostat init" in answer.err
 
 
+@pytest.mark.parametrize("verb", sorted(verbs() - {"demo", "init", "verify", "doctor"}))
+def test_help_promises_a_loops_name_only_where_it_is_taken(verb: str, homeostat, history):
+    promised = "its name in the store" in " ".join(homeostat(verb, "--help").out.split())
+    given = {"infer": ["rows.csv"], "promote": ["2", "--reason", "x"], "why": ["last"]}
+    wanted = given.get(verb, ["--reason", "x"] if verb in ("retrain", "rollback", "cancel") else [])
+    answer = homeostat(verb, *wanted, "--loop", "rides")
+    assert ("there is no file rides" in answer.err) is not promised
+
+
 def test_a_loop_file_that_does_not_import_names_its_line(homeostat, tmp_path: Path):
     (tmp_path / "loop.py").write_text("import os\n\nloop = Lop()\n")
     answer = homeostat("run")

@@ -10,7 +10,7 @@ import typer
 from homeostat.cli.common import (
     STORE,
     JsonOption,
-    LoopOption,
+    LoopFileOption,
     StoreOption,
     UserOption,
     loop_file,
@@ -27,7 +27,7 @@ def run(
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run that did not succeed.")] = None,
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is recorded.")] = "homeostat run",
     user: UserOption = None,
-    loop: LoopOption = None,
+    loop: LoopFileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,7 +62,7 @@ def infer(
         "predictions.parquet"
     ),
     version: Annotated[int | None, typer.Option(help="The version that answers; the champion by default.")] = None,
-    loop: LoopOption = None,
+    loop: LoopFileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:

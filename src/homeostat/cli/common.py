@@ -27,6 +27,9 @@ LoopOption = Annotated[
         "--loop", "-l", metavar="PATH", help="The loop's file, ./loop.py by default; or its name in the store."
     ),
 ]
+LoopFileOption = Annotated[
+    str | None, typer.Option("--loop", "-l", metavar="PATH", help="The loop's file, ./loop.py by default.")
+]
 StoreOption = Annotated[Path, typer.Option("--store", "-s", metavar="PATH", help="The folder that holds everything.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why; it is recorded.")]

@@ -11,7 +11,7 @@ import typer
 from homeostat.cli.common import (
     STORE,
     JsonOption,
-    LoopOption,
+    LoopFileOption,
     ReasonOption,
     StoreOption,
     UserOption,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def retrain(
     reason: ReasonOption,
     user: UserOption = None,
-    loop: LoopOption = None,
+    loop: LoopFileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,7 +64,7 @@ def promote(
     trial: Annotated[
         bool, typer.Option("--trial", help="Put it through shadow and canary instead of at once.")
     ] = False,
-    loop: LoopOption = None,
+    loop: LoopFileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -86,7 +86,7 @@ def rollback(
         int | None, typer.Argument(help="The version to go back to; the previous one by default.")
     ] = None,
     user: UserOption = None,
-    loop: LoopOption = None,
+    loop: LoopFileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -102,7 +102,7 @@ def rollback(
 def cancel(
     reason: ReasonOption,
     user: UserOption = None,
-    loop: LoopOption = None,
+    loop: LoopFileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:

@@ -11,7 +11,7 @@ import typer
 from homeostat.cli.common import (
     STORE,
     JsonOption,
-    LoopOption,
+    LoopFileOption,
     StoreOption,
     cell,
     console,
@@ -37,7 +37,7 @@ def up(
         str, typer.Option(help="The address to listen at; others than loopback are open to the network.")
     ] = ("127.0.0.1"),
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8000,
-    loop: LoopOption = None,
+    loop: LoopFileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,7 +76,7 @@ def replay(
     picture: Annotated[Path | None, typer.Option(metavar="PATH", help="Draw it here (.svg, .png, .pdf).")] = Path(
         "replay.svg"
     ),
-    loop: LoopOption = None,
+    loop: LoopFileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
