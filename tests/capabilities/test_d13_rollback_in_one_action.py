@@ -34,3 +34,4 @@ def test_after_a_rollback_the_live_server_answers_with_the_same_bytes(played: Pl
 
     assert plain("before") == plain("after")
     assert plain("promoted") != plain("before")
+    assert played.drill_seconds < 30

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from homeostat.core import events as ev
-from homeostat.core.clock import VirtualClock
+from homeostat.core.clock import VirtualClock, stopwatch
 from homeostat.core.store import Store
 from homeostat.engine.live import Live
 from homeostat.loop import Loop, load
@@ -28,6 +28,8 @@ class Played:
     """Row id to the prediction that was returned."""
     drill: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Answers to the same rows before the promotion, after it, and after the roll-back."""
+    drill_seconds: float = float("inf")
+    """From the request to roll back to an answer of the restored version."""
     rows: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
@@ -70,5 +72,7 @@ def _drill(live: Live, caller: Caller, played: Played, rows: pl.DataFrame, clock
     promotion = ev.PromotionRequested(loop="world", version=other, user="ann", reason="drill")
     live.feed.give(promotion, time=clock.now())
     ask("promoted")
+    begin = stopwatch()
     live.feed.give(ev.RollbackRequested(loop="world", version=None, user="ann", reason="drill"), time=clock.now())
     ask("after")
+    played.drill_seconds = stopwatch() - begin

@@ -71,6 +71,7 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
         total: Rows in the table afterwards.
         table_version: The table's version afterwards; -1 for a table without rows.
         newest: Newest event time afterwards.
+        source_version: What the source holds now, by the digests of its parts: it changes when a file comes or changes.
     """
 
     parts: int
@@ -82,6 +83,7 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     table_version: int
     newest: datetime | None
+    source_version: str
 
 
 class FileSource:
@@ -261,7 +263,9 @@ def collect(
     seen = collected_before(ledger, loop)
     fresh: dict[str, Part] = {}
     skipped = 0
+    held = set()
     for part in source.parts():
+        held.add(part.digest)
         skipped += part.digest in seen or part.digest in fresh
         if part.digest not in seen:
             fresh.setdefault(part.digest, part)
@@ -277,6 +281,7 @@ def collect(
     return Collected(
         parts=len(parts),
         skipped=skipped,
+        source_version=hashlib.sha256("".join(sorted(held)).encode()).hexdigest()[:12],
         rows=sum(one.rows for one in done),
         labelled=sum(one.labelled for one in done),
         duplicates=sum(one.duplicates for one in done),

@@ -89,6 +89,7 @@ class Live:
         self._started = False
         self._stopping = False
         self._refused: float | None = None
+        self._source_version: str | None = None
 
     def __enter__(self) -> Self:
         """Take the loop in charge; a start that fails leaves no process and no lease behind."""
@@ -142,7 +143,7 @@ class Live:
         due = self.watch.since is None or now - self.watch.since >= duration(self.loop.observe)
         if due and self.feed.catch_up().champion is not None:
             refused = self.collect_or_tell()
-            observed = self.watch.observe(self.feed.state, now, self.server.counts())
+            observed = self.watch.observe(self.feed.state, now, self.server.counts(), self._source_version)
             if refused is not None:
                 observed = msgspec.structs.replace(observed, signals=(*observed.signals, _skew(refused)))
             self.feed.give(observed, time=now, lease=self._lease)
@@ -195,7 +196,9 @@ class Live:
     def collect(self) -> Collected:
         """Take in what is new at the source."""
         table = self.watch.table
-        return collect(self.loop.source, table, self.store.ledger, self.loop.name, self.clock)
+        collected = collect(self.loop.source, table, self.store.ledger, self.loop.name, self.clock)
+        self._source_version = collected.source_version
+        return collected
 
     def collect_or_tell(self) -> DataError | NotFoundError | None:
         """Take in what is new at the source, or say why nothing of it could be: the champion serves on."""

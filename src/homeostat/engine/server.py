@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import urllib.error
 import urllib.request
+from collections import Counter
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,6 +20,8 @@ from homeostat.engine.children import Child
 from homeostat.engine.holder import is_running
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from homeostat.cd.serve import Endpoint
     from homeostat.core.store import Store
     from homeostat.loop import Loop
@@ -48,6 +51,7 @@ class Server:
         log = store.path / "logs" / f"{loop.name}-server.log"
         self._child = Child("server", "homeostat.engine.server_process", arguments, log)
         self._before: dict[tuple[str, int], float] = {}
+        self._buckets = Counter[float]()
 
     @property
     def url(self) -> str | None:
@@ -91,7 +95,7 @@ class Server:
     def keep(self) -> None:
         """Start it, or start it again when it died; returns when it answers."""
         if self._child.revive():
-            self._before = {}
+            self._before, self._buckets = {}, Counter()
             self._child.wait_for(lambda: self.url is not None, seconds=_START_SECONDS)
 
     def routing(self) -> RoutingStatus | None:
@@ -116,12 +120,25 @@ class Server:
         invalid = sum(one.value for one in families["homeostat_invalid_predictions"].samples if "_total" in one.name)
         since = invalid - self._before.get(("invalid", 0), 0.0)
         self._before = now | {("invalid", 0): invalid}
+        latency = self._latency(families["homeostat_request_seconds"].samples)
         return ServiceCounts(
             requests=int(sum(new.values())),
             errors=int(sum(count for (_, status), count in new.items() if status >= 500)),
             refused=int(sum(count for (_, status), count in new.items() if status == 400)),
             invalid=int(since),
+            latency=latency,
         )
+
+    def _latency(self, samples: Iterable[Any]) -> float | None:
+        """Upper bound of the 99th percentile in seconds since the last call, from the histogram's buckets."""
+        now = Counter[float]()
+        for one in samples:
+            if one.name.endswith("_bucket") and one.labels["route"] in _PREDICTING:
+                now[float(one.labels["le"])] += int(one.value)
+        new = {bound: count - self._buckets[bound] for bound, count in now.items()}
+        self._buckets = now
+        total = max(new.values(), default=0)
+        return min((bound for bound, count in new.items() if count >= 0.99 * total), default=None) if total else None
 
     def stop(self) -> None:
         """Let it drain and end."""

@@ -104,7 +104,11 @@ def _observed(state: State, _recorded: Recorded, event: ev.Observed) -> dict[str
     skew = [signal for signal in event.signals if signal.kind == "schema_skew" and signal.alarmed]
     reason = "; ".join(f"{signal.subject}: {signal.detail}" for signal in skew) or None
     source_version = event.source_version or state.source_version
-    return {"stopped": reason, "source_version": source_version, "trainable": event.trainable}
+    history = state.history
+    if history.source_version is None and history.trained_at is not None:
+        # The first version that is seen is what the model there is was trained on.
+        history = msgspec.structs.replace(history, source_version=event.source_version)
+    return {"stopped": reason, "source_version": source_version, "trainable": event.trainable, "history": history}
 
 
 def _registered(state: State, recorded: Recorded, event: ev.VersionRegistered) -> dict[str, object]:

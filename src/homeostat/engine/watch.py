@@ -15,20 +15,23 @@ from homeostat.cd.monitor import Champion, MonitorConfig, ServiceCounts, observe
 from homeostat.cd.pairs import judge_trial
 from homeostat.cd.performance import Window
 from homeostat.cd.traffic import Answered, Labelled, Traffic, training_rows
+from homeostat.ci.collect import record
 from homeostat.core import events as ev
-from homeostat.core.clock import duration, stopwatch
+from homeostat.core.clock import VirtualClock, duration, stopwatch
 from homeostat.core.model import Bundle, Manifest
 from homeostat.core.rows import known_at
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    import polars as pl
+
     from homeostat.core.ledger import Ledger
     from homeostat.core.store import Store
     from homeostat.engine.state import State
     from homeostat.loop import Loop
 
-_WINDOWS = 4
+WINDOWS = 4
 """How many monitor windows of rows are handed over, so that enough of them have matured."""
 _ARCHIVE_RECORDS = 20_000
 _ARCHIVE_SECONDS = 3_600.0
@@ -44,7 +47,6 @@ class Watch:
 
     def __init__(self, store: Store, loop: Loop) -> None:
         self._store, self._loop = store, loop
-        self._declared: MonitorConfig | None = loop.monitor
         self.table = store.table(loop.name, "rows", loop.source.spec)
         self.traffic = Traffic(store.log_folder(loop.name))
         self.since: datetime | None = None
@@ -57,14 +59,7 @@ class Watch:
     @cached_property
     def _config(self) -> MonitorConfig:
         """The declared thresholds; undeclared, labels are waited for as long as those of the training table took."""
-        if self._declared is not None:
-            return self._declared
-        spec = self._loop.source.spec
-        if spec.label_time is None or spec.target is None:
-            return MonitorConfig()
-        rows = self.table.read().drop_nulls(spec.target)
-        asked = rows[spec.time].dt.timestamp("us").to_numpy()
-        return MonitorConfig(window=Window(maturity=learned(asked, known_at(rows, spec))))
+        return monitor_config(self._loop, self.table.read())
 
     def resume(self, ledger: Ledger) -> None:
         """Go on after the last recorded observation."""
@@ -107,14 +102,16 @@ class Watch:
         both = {name: min(offset, kept[name]) for name, offset in free.items() if name in kept}
         if both:
             # What joined lately is only in memory and in the log, until it was learned.
-            self._learn(champion.version)
+            self._learn(champion.version, now)
             retire(self._store.log_folder(self._loop.name), Position(segments=both))
 
-    def observe(self, state: State, now: datetime, service: ServiceCounts | None) -> ev.Observed:
+    def observe(
+        self, state: State, now: datetime, service: ServiceCounts | None, source_version: str | None = None
+    ) -> ev.Observed:
         """Everything since the last observation, as the monitor sees it; labelled rows join the training table."""
         assert state.champion is not None
         champion = self._champion(state)
-        self._learn(state.champion)
+        self._learn(state.champion, now)
         rows = self._manifest(state.champion).signature.decode(one.features for one in self._block)
         numbers = [one.number for one in self._block]
         observed = observe(
@@ -123,18 +120,19 @@ class Watch:
             champion,
             rows=rows,
             predictions=self.traffic.scores(state.champion, numbers) if numbers else None,
-            outcomes=self.traffic.outcomes(last=_WINDOWS * self._config.window.rows),
+            outcomes=self.traffic.outcomes(last=WINDOWS * self._config.window.rows),
             service=service,
             since=self.since,
             newest=self.traffic.newest,
             trainable=self.table.count_trainable(now),
             judgement=self._judgement(state, champion, now),
+            source_version=source_version,
             config=self._config,
         )
         self.since, self._block = now, []
         return observed
 
-    def _learn(self, champion: int) -> None:
+    def _learn(self, champion: int, now: datetime) -> None:
         """Append rows whose label came to the training table; the same row twice is one row."""
         if not self._labelled:
             return
@@ -142,7 +140,8 @@ class Watch:
         assert spec.target is not None
         signature = self._manifest(champion).signature
         rows = training_rows(self._labelled, signature, spec, self.table.columns[spec.target])
-        self.table.append(rows, source="prediction log")
+        clock = VirtualClock(now)
+        record(rows, self.table, self._store.ledger, self._loop.name, clock, source="prediction log")
         self._labelled = []
 
     def _judgement(self, state: State, champion: Champion, now: datetime) -> ev.Judgement | None:
@@ -188,6 +187,21 @@ class Watch:
             row = self._store.ledger.version(self._loop.name, version)
             self._manifests[version] = Bundle.read(self._store.artifacts, row.manifest).manifest
         return self._manifests[version]
+
+
+def monitor_config(loop: Loop, rows: pl.DataFrame) -> MonitorConfig:
+    """The declared thresholds; undeclared, labels are waited for as long as those of past rows took.
+
+    Args:
+        loop: The declaration.
+        rows: Past rows in stored types; may be empty.
+    """
+    spec = loop.source.spec
+    if loop.monitor is not None or spec.label_time is None or spec.target is None or not rows.height:
+        return loop.monitor or MonitorConfig()
+    rows = rows.drop_nulls(spec.target)
+    asked = rows[spec.time].dt.timestamp("us").to_numpy()
+    return MonitorConfig(window=Window(maturity=learned(asked, known_at(rows, spec))))
 
 
 def judge_config(plan: Canary) -> JudgeConfig:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from homeostat.cd.deploy import Immediately
-from homeostat.cd.monitor import Champion, MonitorConfig, Outcomes, observe
+from homeostat.cd.monitor import Champion, Outcomes, observe
 from homeostat.core import events as ev
 from homeostat.core.clock import duration
 from homeostat.core.errors import DataError, LoopError
@@ -22,6 +22,7 @@ from homeostat.engine.replay.history import History
 from homeostat.engine.replay.policies import standard_policies
 from homeostat.engine.replay.result import Block, PolicyResult, Replay, Told
 from homeostat.engine.state import Rules
+from homeostat.engine.watch import WINDOWS, monitor_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from homeostat.ct.when import AnyPolicy
     from homeostat.loop import Loop
 
-_WINDOWS = 4
 _FEWEST_BLOCKS = 5
 _REPLAYED = (ev.GateResult(gate="replayed", passed=True, reason="policies are compared without gates", numbers={}),)
 
@@ -64,7 +64,12 @@ def replay(
 
     Raises:
         DataError: there is too little labelled history.
+        LoopError: the Loop learns online, or replaces the model step: a replay would play something else.
     """
+    unlike = ["how.Online()"] * loop.how.online + [f"steps={{{name}}}" for name in loop.steps if name == "model"]
+    if unlike:
+        what = f"a replay refits the Loop's model from scratch; it cannot play {' and '.join(unlike)}"
+        raise LoopError(what, hint="replay a declaration with how.Refit() and the standard model step")
     history = History(loop, rows)
     cuts = _cuts(history, warmup, block)
     first = history.trained(cuts[0])
@@ -115,7 +120,7 @@ class _Player:
 
     def __init__(self, history: History, cuts: list[datetime], metric: str, name: str, policy: AnyPolicy) -> None:
         self.history, self.cuts, self.metric, self.name, self.policy = history, cuts, metric, name, policy
-        self.config: MonitorConfig = history.loop.monitor or MonitorConfig()
+        self.config = monitor_config(history.loop, history.rows)
         rules = Rules(loop=history.loop.name, when=policy, deploy=Immediately())
         self.feed = Feed(Ledger.open(":memory:"), rules)
         self.trained_at: dict[int, datetime] = {}
@@ -178,7 +183,7 @@ class _Player:
         model = history.trained(self.trained_at[version])
         manifest = model.model.manifest
         scores = np.concatenate(self.scores) if self.scores else np.zeros(0)
-        tail = max(self.begin, last - _WINDOWS * self.config.window.rows)
+        tail = max(self.begin, last - WINDOWS * self.config.window.rows)
         by = self.answered_by[tail:last]
         seen = scores[tail - self.begin : last - self.begin]
         said = {int(one): np.where(_column(by == one, seen), seen, np.nan) for one in np.unique(by)}
