@@ -177,6 +177,13 @@ def test_replay_compares_policies_and_draws(homeostat, folder: Path):
     assert (folder / "replay.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_replay_table_holds_every_policy_against_persistence(homeostat):
+    shown = homeostat("replay", "--block", "7d", "--picture", "replay.svg")
+    assert shown.code == 0, shown.err
+    header = next(line for line in shown.out.splitlines() if "policy" in line)
+    assert {"persistence", "kappa_per"} <= set(header.split())
+
+
 def bad_project(folder: Path, rows: pl.DataFrame | str, loop: str = LOOP) -> None:
     (folder / "flights").mkdir()
     if isinstance(rows, str):

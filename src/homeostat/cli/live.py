@@ -58,8 +58,7 @@ def up(
         _tell(recorded, as_json=as_json)
 
     live = Live(Store.open(store), declared, host=host, port=port, on_decision=tell)
-    for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, _interrupt)
+    before = {ending: signal.signal(ending, _interrupt) for ending in (signal.SIGTERM, signal.SIGINT)}
     try:
         with live:
             _greet(declared.name, shown, as_json=as_json)
@@ -68,6 +67,9 @@ def up(
     except KeyboardInterrupt:
         if not as_json:
             print("stopped; the next `homeostat up` goes on from here")
+    finally:
+        for ending, handler in before.items():
+            signal.signal(ending, handler)
 
 
 def replay(
@@ -127,10 +129,12 @@ def _share(warmup: str) -> str | float:
 
 def _print_replay(found: Replay) -> None:
     metric = found.metric
-    columns = ("policy", metric, "interval", "on held-back rows", "loss per row", "retrains", "training s")
+    columns = ["policy", metric, "interval", "persistence", "kappa_per", "on held-back rows", "loss per row"]
+    columns += ["retrains", "training s"]
     rows = [
         (
-            *(one.name, one.report.value, f"{cell(one.report.low)} to {cell(one.report.high)}", one.held_back.value),
+            *(one.name, one.report.value, f"{cell(one.report.low)} to {cell(one.report.high)}"),
+            *(one.report.persistence, one.report.kappa_per, one.held_back.value),
             *(one.loss, one.retrains, round(one.train_seconds, 1)),
         )
         for one in found.results
