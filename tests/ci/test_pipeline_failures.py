@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import threading
 
@@ -63,6 +64,16 @@ def test_a_step_that_raises_names_run_step_line_and_the_command_to_resume(store)
     assert "ColumnNotFoundError" in said
     assert "dealy" in said
     assert f"homeostat run --resume {run}" in said
+
+
+def test_the_line_is_told_of_a_project_in_a_folder_that_is_called_homeostat(store, tmp_path, monkeypatch):
+    folder = tmp_path / "homeostat-trial"
+    folder.mkdir()
+    (folder / "my_mean.py").write_text("def mean(rows):\n    return 1 / 0\n")
+    monkeypatch.syspath_prepend(folder)
+    mean = importlib.import_module("my_mean").mean
+    with pytest.raises(StepFailedError, match=r"step `mean` failed \(my_mean.py, line 2\)"):
+        PIPELINE.replace(mean=mean).run(store, loop="x", inputs=INPUTS)
 
 
 def test_a_failed_run_is_recorded_with_what_was_done(store):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeostat.core import codecs
-from homeostat.core.errors import HomeostatError, IntegrityError, NotFoundError, StepFailedError
+from homeostat.core.errors import HomeostatError, IntegrityError, NotFoundError, StepFailedError, blamed
 
 if TYPE_CHECKING:
     from homeostat.ci.pipeline.graph import Step
@@ -111,14 +109,9 @@ def step_error(error: Exception, run: str, step: Step) -> HomeostatError:
         except TypeError:
             told = HomeostatError(f"run {run}, step `{step.name}`: {error.what}", hint=hint)
     else:
-        what = f"run {run}, step `{step.name}` failed{_line(error)}: {type(error).__name__}: {error}"
+        line = blamed(error)
+        where = f" ({line})" if line else ""
+        what = f"run {run}, step `{step.name}` failed{where}: {type(error).__name__}: {error}"
         told = StepFailedError(what, hint=resume)
     told.__cause__ = error
     return told
-
-
-def _line(error: Exception) -> str:
-    """Where the step's own code raised, as `(features.py, line 12)`."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in frame.filename and "homeostat" not in frame.filename]
-    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
