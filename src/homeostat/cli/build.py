@@ -11,6 +11,7 @@ from homeostat.cli.common import (
     STORE,
     JsonOption,
     LoopFileOption,
+    ReasonOption,
     StoreOption,
     UserOption,
     loop_file,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 def run(
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run that did not succeed.")] = None,
-    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is recorded.")] = "homeostat run",
+    reason: ReasonOption = "homeostat run",
     user: UserOption = None,
     loop: LoopFileOption = None,
     store: StoreOption = STORE,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homeostat.core.errors import LoopError, NotFoundError, StoreError
+from homeostat.core.errors import LoopError, NotFoundError, StoreError, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,8 +32,19 @@ LoopFileOption = Annotated[
 ]
 StoreOption = Annotated[Path, typer.Option("--store", "-s", metavar="PATH", help="The folder that holds everything.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why; it is recorded.")]
-UserOption = Annotated[str | None, typer.Option("--user", "-u", help="Who asks; your login name by default.")]
+
+
+def _said(option: typer.CallbackParam, given: str | None) -> str | None:
+    """What a person gave for the record: who and why are facts, so nothing but blanks is refused."""
+    if given is not None and not given.strip():
+        raise UserError(f"--{option.name} is blank", hint=f"it is recorded with the request: --{option.name} TEXT")
+    return given and given.strip()
+
+
+ReasonOption = Annotated[str, typer.Option("--reason", "-r", callback=_said, help="Why; it is recorded.")]
+UserOption = Annotated[
+    str | None, typer.Option("--user", "-u", callback=_said, help="Who asks; your login name by default.")
+]
 
 _LARGE, _HUGE = 10_000, 1e15
 _WIDTH_OF_A_PIPE = 160
@@ -99,7 +110,7 @@ def who(user: str | None) -> str:
     import getpass
 
     try:
-        return getpass.getuser()
+        return getpass.getuser().strip() or "unknown"
     except (OSError, KeyError, ImportError):
         return "unknown"
 
