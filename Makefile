@@ -39,10 +39,13 @@ format: $(READY) ## rewrite the sources in the one format, and mend what can be 
 capabilities: $(READY) ## write docs/capabilities.md from the table and the acceptance tests
 	$(PY) tools/capabilities.py
 
-bench: bench-startup bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online ## every benchmark
+bench: bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online ## every benchmark
 
 bench-startup: $(READY) ## import and --help in milliseconds, beside a bare Python
 	$(PY) benchmarks/startup.py
+
+bench-demo: $(READY) ## the demo's year against what it must show: gain, broken candidates, seconds
+	$(PY) benchmarks/demo.py
 
 bench-pipeline: $(READY) $(PEERS)/.ready ## the pipeline engine beside plain functions, Kedro and Dagster
 	$(PY) benchmarks/pipeline.py --peers $(PEERS)/bin/python
@@ -95,5 +98,5 @@ $(PEERS)/.ready: benchmarks/peers.txt
 	@$(PEERS)/bin/python $(PIP) install -r benchmarks/peers.txt
 	@touch $@
 
-.PHONY: help demo test test-fast check format capabilities bench bench-startup bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
+.PHONY: help demo test test-fast check format capabilities bench bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
 	install constraints hooks clean
