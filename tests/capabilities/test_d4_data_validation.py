@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from homeostat import FrameSource, Loop, deploy, when, where
+from homeostat import FrameSource, Loop, deploy, gates, when, where
 from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import SchemaError
@@ -69,7 +69,8 @@ def retrain(store, rows, day):
     """Ask for a run on these rows beside what the table holds already."""
     now = START + timedelta(days=day)
     source = FrameSource(rows, time="at", key="id", target="y", label_time="known")
-    loop = Loop(name="world", source=source, model=LogisticRegression(), where=where.Local())
+    kept = [gates.beats_champion()]  # the world is linear, and so is the model
+    loop = Loop(name="world", source=source, model=LogisticRegression(), gates=kept, where=where.Local())
     feed = Feed(store.ledger, Rules(loop="world", when=loop.when, deploy=loop.deploy))
     feed.give(ev.RetrainRequested(loop="world", user="ada", reason="new rows", request=f"request-{day}"), time=now)
     return carry_out(store, loop, feed.catch_up().inflight.key, clock=VirtualClock(now))

@@ -307,8 +307,12 @@ def behaves() -> Behaves:
 
 
 def default() -> tuple[Gate, ...]:
-    """What a Loop without gates of its own asks for: better than the champion, and no feature that leaks the target."""
-    return beats_champion(), not_leaking()
+    """What a Loop without gates of its own asks for.
+
+    Better than the champion, better than each baseline, and no feature that leaks the target. A Loop that is meant to
+    be as simple as a baseline, such as a linear model, declares its own: `beats_baseline("majority", "persistence")`.
+    """
+    return beats_champion(), beats_baseline(), not_leaking()
 
 
 def judge(evaluation: Evaluation, gates: Sequence[Gate]) -> tuple[GateResult, ...]:

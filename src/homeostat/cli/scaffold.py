@@ -39,7 +39,7 @@ def render(guess: Guess, pattern: str, separator: str = ",") -> str:
         "",
         "def features(rows: pl.DataFrame) -> pl.DataFrame:",
         '    """From raw columns to features, row by row; the same code runs in training and in serving."""',
-        "    return rows",
+        *_features(guess),
         "",
         "",
         "loop = Loop(",
@@ -50,7 +50,7 @@ def render(guess: Guess, pattern: str, separator: str = ",") -> str:
         "    features=features,",
         "    model=None,  # a default that suits the schema; any scikit-learn estimator will do",
         f"    metric={_quoted(guess.metric)},",
-        "    gates=[gates.beats_champion()],  # more: gates.at_least(...), gates.slices(COLUMN, drop=...)",
+        "    gates=[*gates.default()],  # champion and baselines; more: gates.at_least(...), gates.slices(COLUMN)",
         "    deploy=deploy.Canary(shadow_rows=2_000, steps=(0.05, 0.5)),",
         f"    when=when.every({_quoted(guess.every)}) | when.drift(psi=0.2),  # see `homeostat replay`",
         f"    {_refit(guess)}",
@@ -58,6 +58,15 @@ def render(guess: Guess, pattern: str, separator: str = ",") -> str:
         ")",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _features(guess: Guess) -> list[str]:
+    time = guess.time.value[0] if guess.time.value else ""
+    if time not in guess.key.value:
+        return ["    return rows"]
+    # Without this the model would know no hour and no weekday, and repeating the last label could well beat it.
+    told = f"    # {time!r} is the key, which no model sees; under another name its hour and weekday are features."
+    return [told, f"    return rows.with_columns(pl.col({_quoted(time)}).alias({_quoted(f'{time}_seen')}))"]
 
 
 def _refit(guess: Guess) -> str:

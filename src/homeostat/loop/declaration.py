@@ -39,6 +39,8 @@ class Loop:
         features: A plain function from raw rows (without target and label time) to features, row by row. It runs in
             training and in serving; None uses the raw columns.
         model: Any scikit-learn estimator; None picks a sensible one for the schema.
+        trials: Parameters of the model to try besides its own, as in `[{"max_depth": 3}]`; the best on the newest fifth
+            of the training rows are taken, and every trial is kept with the version.
         metric: What counts, for example `roc_auc`, `log_loss`, `mae`; None picks one for the task.
         gates: What a candidate has to pass. The checks of the promises (NaN, tied, too few rows, changed schema) always
             run as well.
@@ -72,6 +74,7 @@ class Loop:
         source: Source,
         features: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
         model: Any = None,
+        trials: Sequence[Mapping[str, Any]] = (),
         metric: str | None = None,
         gates: Sequence[Gate] | None = None,
         deploy: Plan | None = None,
@@ -90,6 +93,7 @@ class Loop:
         self.source = source
         self.features = features
         self.model = model
+        self.trials = tuple(dict(one) for one in trials)
         self.metric = metric
         self.gates = tuple(standard_gates.default() if gates is None else gates)
         self.deploy = Canary() if deploy is None else deploy
@@ -128,6 +132,8 @@ class Loop:
             value = getattr(self, part)
             if not isinstance(value, kind):
                 found.append(f"{part} is a {type(value).__name__}")
+        if self.trials and getattr(self.how, "online", False):
+            found.append("trials need how.Refit(): a model that learns online keeps its parameters")
         odd = [type(gate).__name__ for gate in self.gates if not callable(getattr(gate, "check", None))]
         if odd:
             found.append(f"gates has {', '.join(odd)}, which have no check()")

@@ -32,6 +32,7 @@ def settings_of(loop: Loop) -> dict[str, Any]:
         "model.features": loop.features,
         "model.how": loop.how,
         "model.seed": loop.seed,
+        **({} if loop.how.online else {"model.trials": loop.trials, "model.metric": loop.metric}),
         "evaluation.features": loop.features,
         "evaluation.metric": loop.metric,
         "evaluation.slices": slices,

@@ -69,6 +69,8 @@ def model(
     features: Any = None,
     how: Any = Refit(),  # noqa: B008 - immutable
     seed: int = 0,
+    trials: tuple[dict[str, Any], ...] = (),
+    metric: str | None = None,
 ) -> Bundle:
     """A trained model in storable form, its conversion proved on the test rows.
 
@@ -90,6 +92,8 @@ def model(
         seed=seed,
         weights=how.weights(split["train"], time, newest),
         lineage=Lineage(how=how.describe()),
+        settings=trials,
+        metric=metric,
     )
 
 
