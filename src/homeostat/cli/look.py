@@ -22,7 +22,7 @@ from homeostat.cli.common import (
 
 if TYPE_CHECKING:
     from homeostat.core.events import VersionRegistered
-    from homeostat.core.ledger import Ledger
+    from homeostat.core.ledger import Ledger, Recorded
 
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, newest first.")]
 
@@ -106,10 +106,18 @@ def status(
         "newest run": f"{found_runs[0].run} {found_runs[0].status}: {found_runs[0].reason}"
         if found_runs
         else "none yet",
+        **_refused(observed),
         "last observation": one_line(observed[0]) if observed else "none yet",
         "last decision": one_line(decided[0]) if decided else "none yet",
     }
     print_facts(shown)
+
+
+def _refused(observed: list[Recorded]) -> dict[str, str]:
+    """What of the data was refused at the last look: the loop serves on, and trains on nothing until it is mended."""
+    signals = getattr(observed[0].event, "signals", ()) if observed else ()
+    told = [signal.detail for signal in signals if signal.kind == "schema_skew" and signal.alarmed]
+    return {"data refused": "; ".join(told)} if told else {}
 
 
 def _endpoint(store: Path, name: str) -> Any:
