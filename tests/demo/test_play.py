@@ -13,12 +13,16 @@ import pytest
 from rich.console import Console
 
 from homeostat.core import events as ev
+from homeostat.core.errors import RefusedError, StoreError
 from homeostat.core.store import Store
 from homeostat.demo import run_demo
+from homeostat.demo.play import set_up
 from homeostat.demo.story import YEAR, Story
 from homeostat.engine.feed import decided, replayed
 from homeostat.engine.state import Rules
 from homeostat.loop import load
+
+pytestmark = pytest.mark.slow
 
 START = YEAR.start
 STORY = Story(
@@ -122,9 +126,13 @@ def test_the_terminal_tells_the_decisions_and_the_outcome(figures, shown):
         assert expected in told
 
 
-def test_a_folder_that_is_there_is_not_touched(tmp_path):
-    from homeostat.core.errors import RefusedError
+def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be made"):
+        set_up(tmp_path / "file" / "demo", STORY)
 
+
+def test_a_folder_that_is_there_is_not_touched(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(RefusedError, match="is there already"):
         run_demo(output=tmp_path)

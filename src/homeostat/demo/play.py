@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from homeostat.core.clock import VirtualClock, stopwatch
-from homeostat.core.errors import InternalError
+from homeostat.core.errors import InternalError, StoreError
 from homeostat.core.store import Store
 from homeostat.demo.client import Client
 from homeostat.demo.flights import TIME, flights
@@ -97,13 +97,20 @@ def set_up(folder: Path, story: Story) -> pl.DataFrame:
 
     Returns:
         The rows that will be played.
+
+    Raises:
+        StoreError: It cannot be made.
     """
     table = flights()
     if story.every > 1:
         table = table.gather_every(story.every)
-    (folder / "flights").mkdir(parents=True)
-    shutil.copyfile(story.declaration, folder / "loop.py")
-    table.filter(pl.col(TIME) < story.start).write_parquet(folder / "flights" / "history.parquet")
+    try:
+        (folder / "flights").mkdir(parents=True)
+        shutil.copyfile(story.declaration, folder / "loop.py")
+        table.filter(pl.col(TIME) < story.start).write_parquet(folder / "flights" / "history.parquet")
+    except OSError as error:
+        what = f"{folder} cannot be made: {error.strerror or error}"
+        raise StoreError(what, hint="name a folder that you may write to, with --output") from error
     return table.filter(pl.col(TIME).is_between(story.start, story.end, closed="left"))
 
 
@@ -121,10 +128,9 @@ def play(folder: Path, story: Story, audience: Audience, *, port: int = 0) -> Pl
         audience.stage("reading the flights of 2013")
         table = set_up(folder, story)
         requests = Requests(table, story.window)
-    clock = VirtualClock(story.start)
-    live = Live(
-        Store.open(folder / STORE), load(folder / "loop.py"), clock=clock, port=port, on_decision=audience.decided
-    )
+        clock = VirtualClock(story.start)
+        store, loop = Store.open(folder / STORE), load(folder / "loop.py")
+        live = Live(store, loop, clock=clock, port=port, on_decision=audience.decided)
     try:
         with _timed(seconds, "first model"):
             audience.stage("training the first model")
@@ -132,9 +138,13 @@ def play(folder: Path, story: Story, audience: Audience, *, port: int = 0) -> Pl
             live.settle()
         assert live.server.url is not None
         with Client(live.server.url) as client:
-            return _Player(live, clock, client, requests, table, story, audience, seconds).play()
+            player = _Player(live, clock, client, requests, table, story, audience, seconds)
+            player.play()
     finally:
-        live.stop()
+        with _timed(seconds, "archiving"):
+            audience.stage("archiving the prediction log")
+            live.stop()
+    return player.played()
 
 
 class _Player:
@@ -160,7 +170,7 @@ class _Player:
         self.pushed: list[Pushed] = []
         self.sent = self.rows = 0
 
-    def play(self) -> Played:
+    def play(self) -> None:
         self.audience.stage("playing live traffic")
         while (now := self.clock.now()) < self.story.end:
             until = min(now + self.story.block, self.story.end)
@@ -173,6 +183,8 @@ class _Player:
                 self._people()
                 self.live.settle()
             self.audience.moment(until, self.rows)
+
+    def played(self) -> Played:
         return Played(
             table=self.table,
             score=self.score,

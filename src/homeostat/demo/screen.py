@@ -128,7 +128,7 @@ def opening(story: Story, out: Console) -> None:
     out.print(Text("Homeostat: a year of real flights through one closed loop", style="bold"))
     out.print(
         "Will a flight out of New York arrive more than 15 minutes late? What was scheduled before "
-        f"{story.start:%d %B %Y} trains the first model;\nuntil {story.end:%d %B %Y} flights are asked about over "
+        f"{story.start:%d %B %Y} trains the first model; until {story.end:%d %B %Y} flights are asked about over "
         "HTTP, and each label is posted when the flight lands.\n"
     )
 
