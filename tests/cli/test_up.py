@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -57,3 +58,22 @@ def test_up_trains_serves_refuses_a_second_one_and_stops_in_good_order(project: 
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert in_a_process("status", "--json", cwd=project).json["in_charge"] is None
+
+
+@pytest.mark.slow
+def test_up_shows_how_far_its_first_training_is_at_a_terminal(tmp_path: Path):
+    bad_project(tmp_path, flights(), LOOP)
+    command = [sys.executable, "-m", "homeostat", "up", "--port", "0"]
+    with (tmp_path / "errors.txt").open("w") as errors:
+        env = {**os.environ, "FORCE_COLOR": "1"}
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=errors, text=True, env=env)
+        try:
+            assert process.stdout is not None
+            said = next((line for line in process.stdout if "serving at" in line), None)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+    shown = (tmp_path / "errors.txt").read_text()
+    assert said is not None, shown
+    assert "first training" in shown
+    assert process.returncode == 0, shown

@@ -186,7 +186,7 @@ def progress(title: str, *, quiet: bool = False) -> Iterator[Progressing]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=bar, transient=True) as shown:
+    with Progress(*columns, console=bar, transient=True, redirect_stdout=sys.stdout.isatty()) as shown:
         yield Progressing(shown, shown.add_task(title, total=None))
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from homeostat.engine.replay import Replay
     from homeostat.loop import Loop
 
+_GLANCE_SECONDS = 0.1
 _STYLES = {"promote": "bold green", "roll_back": "bold red", "stop": "bold red", "retrain": "bold", "deploy": "cyan"}
 
 
@@ -63,6 +64,8 @@ def up(
         with live:
             _greet(declared.name, shown, as_json=as_json)
             _announce(live, shown, as_json=as_json)
+            if not as_json and console(stderr=True).is_terminal:
+                _watch_first_training(live)
             live.run()
     except KeyboardInterrupt:
         if not as_json:
@@ -159,6 +162,29 @@ def _greet(name: str, shown: dict[str, Any], *, as_json: bool) -> None:
     if not shown["greeted"] and not as_json:
         print(f"loop {name!r} is up; decisions appear here, Ctrl-C stops it", flush=True)
     shown["greeted"] = True
+
+
+def _watch_first_training(live: Live) -> None:
+    """What `Live.run` does, with a progress bar, until there is a model that can be served."""
+    from homeostat.core.clock import pause
+    from homeostat.core.errors import RetryableError
+    from homeostat.core.events import StepFinished
+    from homeostat.loop.steps import STEPS
+
+    ledger, name = live.store.ledger, live.loop.name
+    with progress("first training") as bar:
+        while True:
+            try:
+                state = live.step()
+            except RetryableError:
+                return
+            if state.champion is not None or state.inflight is None:
+                return
+            newest = ledger.runs(name)[:1]
+            steps = [one.event for one in ledger.steps(newest[0].run)] if newest else []
+            done = [one.step for one in steps if isinstance(one, StepFinished)]
+            bar(len(done), len(STEPS), f"first training: {done[-1]}" if done else None)
+            pause(_GLANCE_SECONDS)
 
 
 def _announce(live: Live, shown: dict[str, Any], *, as_json: bool) -> None:
