@@ -58,3 +58,10 @@ def test_a_lock_held_by_a_dead_process_is_told_from_a_living_one(homeostat, tmp_
     owner = f"ann@{socket.gethostname()} (process {pid})"
     ledger.acquire("engine/rides", owner, ttl=timedelta(minutes=1), now=SystemClock().now())
     assert states(homeostat("doctor", "--json").json)["lock"] == state
+
+
+@pytest.mark.parametrize("verb", ["verify", "doctor"])
+def test_checking_a_store_shows_how_far_it_is_at_a_terminal(verb: str, homeostat, history, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "versions" in homeostat(verb).err.partition("error: ")[0]
+    assert homeostat(verb, "--json").err.partition("error: ")[0] == ""

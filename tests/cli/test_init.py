@@ -51,6 +51,15 @@ def test_what_is_given_is_not_guessed(flights: pl.DataFrame):
     assert found.time.why == "as you said"
 
 
+def test_init_tells_programs_what_it_guessed(homeostat, flights: pl.DataFrame, tmp_path: Path):
+    flights.write_parquet(tmp_path / "flights.parquet")
+    told = homeostat("init", "flights.parquet", "--target", "late", "--json").json
+    assert (told["file"], told["loop"], told["task"]) == ("loop.py", "flights-late", "classification")
+    assert told["time"]["columns"] == ["scheduled"]
+    assert told["label_time"]["why"]
+    assert list(told["left_out"]) == ["arr_delay"]
+
+
 def test_init_writes_a_loop_that_loads(homeostat, flights: pl.DataFrame, tmp_path: Path):
     flights.write_parquet(tmp_path / "flights.parquet")
     answer = homeostat("init", "flights.parquet", "--target", "late")

@@ -20,6 +20,7 @@ from homeostat.core.errors import HomeostatError
 from homeostat.engine.holder import is_dead
 
 if TYPE_CHECKING:
+    from homeostat.cli.integrity import Progress
     from homeostat.core.ledger import Ledger
 
 State = Literal["ok", "warn", "fail"]
@@ -37,13 +38,19 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     todo: str | None = None
 
 
-def checkup(store: Path, loop: Path) -> Iterator[Check]:
-    """Every check, in order; one that breaks is a failed check."""
+def checkup(store: Path, loop: Path, progress: Progress | None = None) -> Iterator[Check]:
+    """Every check, in order; one that breaks is a failed check.
+
+    Args:
+        store: The store's folder.
+        loop: The loop's file.
+        progress: Told of what is being checked in the store, as `verify_store` tells it.
+    """
     yield from _guarded("python", _python)
     yield from _guarded("sqlite", _sqlite)
     yield from _guarded("packages", _packages)
     yield from _guarded("disk", lambda: _disk(store))
-    yield from _guarded("store", lambda: _store(store))
+    yield from _guarded("store", lambda: _store(store, progress))
     yield from _guarded("loop", lambda: _loop(loop))
 
 
@@ -100,7 +107,7 @@ def _disk(store: Path) -> Iterator[Check]:
     yield Check(name="disk", state=state, found=f"{free / 1e9:.1f} GB free at {folder}", todo=todo)
 
 
-def _store(store: Path) -> Iterator[Check]:
+def _store(store: Path, progress: Progress | None) -> Iterator[Check]:
     if not (store / "ledger.sqlite").is_file():
         yield Check(name="store", state="warn", found=f"none at {store} yet", todo="`homeostat run` makes one")
         return
@@ -110,7 +117,7 @@ def _store(store: Path) -> Iterator[Check]:
 
     Store.open(store, create=False).close()
     yield Check(name="store", state="ok", found=f"{store} is writable")
-    whole = verify_store(store)
+    whole = verify_store(store, progress)
     found = f"{whole.events:,} events and {whole.artifacts:,} artifacts are what was written"
     yield Check(name="integrity", state="ok", found=found)
     ledger = open_ledger(store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from homeostat.core.artifacts import ArtifactStore
     from homeostat.core.ledger import Ledger
 
+Progress = Callable[[int, int | None, str], None]
 _SHOWN = 10
 
 
@@ -35,31 +37,36 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
 
 
-def verify_store(store: Path) -> Verified:
+def verify_store(store: Path, progress: Progress | None = None) -> Verified:
     """Recompute the chain, every artifact's hash and every table's digest, and read every version's model.
 
     The result of a step may be missing: it is made again when it is needed. A version's model may not.
 
     Args:
         store: The store's folder.
+        progress: Called with how many are done, how many there are, and of what, before each of them.
 
     Raises:
         IntegrityError: Lists what is not what was written, or is missing though a version needs it.
     """
     from homeostat.core.artifacts import ArtifactStore
 
+    tell = progress or (lambda _done, _all, _what: None)
     ledger = open_ledger(store)
+    tell(0, None, "events")
     events = ledger.verify()
     artifacts = ArtifactStore(store / "artifacts")
     problems, checked, size = [], 0, 0
-    for name in artifacts.names():
+    names = list(artifacts.names())
+    for place, name in enumerate(names):
+        tell(place, len(names), "artifacts")
         try:
             size += len(artifacts.get(name))
             checked += 1
         except HomeostatError as error:
             problems.append(error.what)
-    versions, missing = _versions(ledger, artifacts)
-    tables, altered = _tables(store)
+    versions, missing = _versions(ledger, artifacts, tell)
+    tables, altered = _tables(store, tell)
     problems += missing + altered
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
@@ -68,28 +75,31 @@ def verify_store(store: Path) -> Verified:
     return Verified(events=events, versions=versions, artifacts=checked, bytes=size, rows=tables)
 
 
-def _versions(ledger: Ledger, artifacts: ArtifactStore) -> tuple[int, list[str]]:
+def _versions(ledger: Ledger, artifacts: ArtifactStore, tell: Progress) -> tuple[int, list[str]]:
     """How many versions are whole, and what is wrong with the others."""
     from homeostat.core.model import Bundle
 
     whole, problems = 0, []
-    for loop in ledger.loops():
-        for row in ledger.versions(loop):
-            try:
-                Bundle.read(artifacts, row.manifest)
-                whole += 1
-            except HomeostatError as error:
-                problems.append(f"version {row.version} of {loop} cannot be loaded: {error.what}")
+    rows = [(loop, row) for loop in ledger.loops() for row in ledger.versions(loop)]
+    for place, (loop, row) in enumerate(rows):
+        tell(place, len(rows), "versions")
+        try:
+            Bundle.read(artifacts, row.manifest)
+            whole += 1
+        except HomeostatError as error:
+            problems.append(f"version {row.version} of {loop} cannot be loaded: {error.what}")
     return whole, problems
 
 
-def _tables(store: Path) -> tuple[int, list[str]]:
+def _tables(store: Path, tell: Progress) -> tuple[int, list[str]]:
     """How many rows the tables hold, and which tables do not hold what was committed."""
     from homeostat.core.delta import open_table, read_meta
     from homeostat.core.tables import Table
 
     rows, problems = 0, []
-    for log in sorted(store.glob("tables/*/*/_delta_log")):
+    logs = sorted(store.glob("tables/*/*/_delta_log"))
+    for place, log in enumerate(logs):
+        tell(place, len(logs), "tables")
         folder, name = log.parent, f"{log.parent.parent.name}/{log.parent.name}"
         try:
             table = Table(folder, read_meta(open_table(folder), name).spec)

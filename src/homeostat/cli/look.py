@@ -18,6 +18,7 @@ from homeostat.cli.common import (
     open_ledger,
     print_json,
     print_table,
+    progress,
 )
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ def verify(
     """
     from homeostat.cli.integrity import verify_store
 
-    found = verify_store(store)
+    with progress("events", quiet=as_json) as bar:
+        found = verify_store(store, bar)
     if as_json:
         print_json(found)
     else:

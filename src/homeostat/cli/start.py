@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.common import LOOP_FILE, STORE, JsonOption, StoreOption, console, print_json, print_table
+from homeostat.cli.common import LOOP_FILE, STORE, JsonOption, StoreOption, console, print_json, print_table, progress
 from homeostat.core.errors import DataError, LoopError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def init(
         LOOP_FILE
     ),
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a loop.py for your table.
 
@@ -56,8 +57,14 @@ def init(
     )
     output.write_text(render(found, table, separator), encoding="utf-8")
     name = load(output).name
+    meanings = ((found.time, "time"), (found.key, "key"), (found.label_time, "label time"))
+    if as_json:
+        facts = {"file": str(output), "loop": name, "target": target, "task": found.task, "task_why": found.task_why}
+        columns = {what.replace(" ", "_"): {"columns": part.value, "why": part.why} for part, what in meanings}
+        print_json({**facts, **columns, "left_out": found.leaks})
+        return
     print(f"wrote {output}: loop {name!r}, {found.task} of {target!r} ({found.task_why})")
-    for part, what in ((found.time, "time"), (found.key, "key"), (found.label_time, "label time")):
+    for part, what in meanings:
         print(f"  {what}: {', '.join(part.value) or 'none'} ({part.why})")
     for column, told in found.leaks.items():
         print(f"  left out: {column}, which tells the target by itself ({told:.0%})")
@@ -94,7 +101,8 @@ def doctor(
     """
     from homeostat.cli.checkup import checkup
 
-    checks = list(checkup(store, loop))
+    with progress("check", quiet=as_json) as bar:
+        checks = list(checkup(store, loop, bar))
     if as_json:
         print_json(checks)
     else:
