@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -111,6 +112,16 @@ def test_features_that_give_the_target_away_are_flagged(homeostat: Verb, tmp_pat
     shown = homeostat("run")
     assert "warning: 'owed' alone tells 100% of 'late'" in shown.out
     assert "'owed'" in homeostat("run", "--json").json["warnings"][0]
+
+
+def test_a_column_that_tells_most_of_the_target_is_flagged_once(homeostat: Verb, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    hint = pl.Series("hint", rng.normal(0, 1, rides().height))
+    write(tmp_path, data=csv(rides().with_columns(hint=hint + 3 * pl.col("late"))))
+    warnings = homeostat("run", "--json").json["warnings"]
+    (told,) = [warning for warning in warnings if "'hint'" in warning]
+    assert "'late'" in told
+    assert f"warning: {told}" in homeostat("run").out
 
 
 def test_a_declaration_that_is_no_python_file_is_refused(homeostat: Verb, tmp_path: Path) -> None:

@@ -24,9 +24,7 @@ def carry_out(store: Store, declared: Loop, feed: Feed, *, as_json: bool) -> boo
         if not as_json:
             print(f"the loop is up in the hands of {holder}, which does it; `homeostat status` shows how far it is")
             if _declared_then(store, declared.name) != declared.digest:
-                print(
-                    "note: the loop's file changed since; that takes effect when `homeostat up` is started again"
-                )
+                print("note: the loop's file changed since; that takes effect when `homeostat up` is started again")
         return False
     finish(store, declared, state.inflight.key, as_json=as_json)
     return True
@@ -107,7 +105,9 @@ def _output(store: Store, steps: list[ev.StepFinished], name: str) -> Any:
 def _warnings(store: Store, steps: list[ev.StepFinished]) -> list[str]:
     """What a reader should know of the data and the candidate: suspected leaks, values never seen before."""
     evaluated, validated = _output(store, steps, "evaluation"), _output(store, steps, "validation")
-    told = [leak.detail for leak in getattr(evaluated, "leaks", ())]
+    leaks = {leak.feature: leak.detail for leak in getattr(evaluated, "leaks", ())}
+    suspects = {suspect.column: suspect.reason for suspect in getattr(validated, "suspects", ())}
+    told = [*leaks.values(), *(reason for column, reason in suspects.items() if column not in leaks)]
     told += getattr(evaluated, "warnings", ())
     told += [f"{signal.subject}: {signal.detail}" for signal in getattr(validated, "signals", ())]
     return told
