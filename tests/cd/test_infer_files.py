@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pytest
 
 from homeostat.cd.infer import infer
+from homeostat.core.reading import SUFFIXES
 from tests.cd.serving import bundle, flights
 
 if TYPE_CHECKING:
@@ -24,3 +27,16 @@ def test_a_code_that_looks_like_a_number_stays_a_code(tmp_path: Path) -> None:
     infer(model, tmp_path / "batch.csv", tmp_path / "read.parquet")
     infer(model, batch, tmp_path / "given.parquet")
     assert pl.read_parquet(tmp_path / "read.parquet").equals(pl.read_parquet(tmp_path / "given.parquet"))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_kind_of_file_that_is_collected_can_be_predicted(suffix: str, tmp_path: Path) -> None:
+    batch = ROWS.head(20).drop("late", "landed")
+    kind = suffix.removesuffix(".gz").removeprefix(".")
+    plain = tmp_path / f"plain.{kind}"
+    writers = {"parquet": batch.write_parquet, "csv": batch.write_csv, "json": batch.write_json}
+    writers.get(kind, batch.write_ndjson)(plain)
+    data = plain.read_bytes()
+    file = tmp_path / f"batch{suffix}"
+    file.write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
+    assert infer(bundle(ROWS).model(), file, tmp_path / "out.parquet").rows == 20

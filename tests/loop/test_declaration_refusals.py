@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "share": ({"test": 3.0}, "test=3.0 is neither a share"),
     "no share": ({"test": 0}, "test=0 is neither a share"),
     "stretch": ({"test": "2 weeks"}, "test: '2 weeks' is not a length of time"),
+    "source": ({"source": SimpleNamespace(spec=SOURCE.spec, parts=list)}, "has no separator and no ignore"),
     "partial": ({"features": partial(features, column="done")}, "features is a partial, not a plain function"),
 }
 

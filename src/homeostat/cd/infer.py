@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 50_000
 _MOST_PROBLEMS = 20
-_READABLE = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".json", ".json.gz")
 
 
 class Inferred(msgspec.Struct, frozen=True):
@@ -58,7 +57,7 @@ def infer(
 
     Args:
         model: A loaded model.
-        source: A table, or a .parquet, .csv, .csv.gz, .jsonl or .json file. Target and label time are not looked at.
+        source: A table, or a file as `read_file` takes it. Target and label time are not looked at.
         out: The Parquet file to write.
         separator: What separates the columns of a CSV file.
         ignore: Columns that are left out where they are there, as the training data's source leaves them out.
@@ -171,15 +170,15 @@ def _opened(source: Any, schema: Schema, separator: str) -> tuple[pl.LazyFrame, 
     """The table, and how many rows it has; text files are read as they are for training, so that codes stay codes."""
     import polars as pl
 
-    from homeostat.core.reading import Form, read_file
+    from homeostat.core.reading import SUFFIXES, Form, read_file
 
     if isinstance(source, pl.DataFrame):
         return source.lazy(), source.height
     path = Path(source)
     if not path.exists():
         raise NotFoundError(f"there is no table {path}", hint="check the path")
-    if not path.name.lower().endswith(_READABLE):
-        raise DataError(f"{path.name} is no table that can be read", hint=f"give a {', '.join(_READABLE)} file")
+    if not path.name.lower().endswith(SUFFIXES):
+        raise DataError(f"{path.name} is no table that can be read", hint=f"give a {', '.join(SUFFIXES)} file")
     if not path.name.lower().endswith(".parquet"):
         text = tuple(column.name for column in schema.inputs if column.kind in ("category", "text"))
         rows = read_file(path, schema.spec, Form(separator, text))

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from homeostat.core.reading import Form
     from homeostat.core.tables import Table
 
-SUFFIXES = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz")
 _MARK = " sha256:"
 
 
@@ -46,7 +45,15 @@ class Part:
 
 
 class Source(Protocol):
-    """Where rows come from, and what their columns mean."""
+    """Where rows come from, and what their columns mean.
+
+    Attributes:
+        separator: What separates the columns of CSV files, also of those that batch inference is given.
+        ignore: Columns that are not taken in.
+    """
+
+    separator: str
+    ignore: tuple[str, ...]
 
     @property
     def spec(self) -> TableSpec:
@@ -186,6 +193,7 @@ class FrameSource:
         label_time: When the target became known; without it, at the event time.
         name: What to call it in the ledger.
         ignore: Columns that are not taken in.
+        separator: What separates the columns of CSV files that batch inference is given.
 
     Example:
         >>> import polars as pl
@@ -203,9 +211,11 @@ class FrameSource:
         label_time: str | None = None,
         name: str = "frame",
         ignore: str | Sequence[str] = (),
+        separator: str = ",",
     ) -> None:
         self.frame = frame
         self.name = name
+        self.separator = separator
         self._spec = table_spec(time, key, target, label_time)
         self.ignore = _ignored(ignore, self._spec)
 
@@ -393,6 +403,8 @@ def _refuse_beginning(rows: Sequence[pl.DataFrame], frames: Sequence[tuple[str, 
 
 
 def _matches(pattern: str) -> list[Path]:
+    from homeostat.core.reading import SUFFIXES
+
     path = Path(pattern)
     if path.is_dir():
         found = [one for one in path.iterdir() if one.is_file() and one.name.lower().endswith(SUFFIXES)]

@@ -58,7 +58,9 @@ def run(
 
 
 def infer(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="A .parquet, .csv, .csv.gz, .jsonl or .json file.")],
+    table: Annotated[
+        str, typer.Argument(metavar="TABLE", help="A .parquet, .csv, .jsonl, .ndjson or .json file, or .gz.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="The Parquet file to write.")] = Path(
         "predictions.parquet"
     ),
@@ -95,8 +97,8 @@ def infer(
             *(Feed(opened.ledger, Rules.of(declared)), model, table, output),
             version=row.version,
             now=SystemClock().now(),
-            separator=getattr(declared.source, "separator", ","),
-            ignore=getattr(declared.source, "ignore", ()),
+            separator=declared.source.separator,
+            ignore=declared.source.ignore,
             progress=bar,
         )
     if as_json:

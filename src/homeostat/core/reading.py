@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from homeostat.core.spec import TableSpec
 
+SUFFIXES = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz")
+"""How the names of files end that can be read, for training as for batch inference."""
+
 NULLS = ("", "NA", "N/A", "null", "NULL", "None")
 """What stands for an unknown value in a CSV file. `NaN` does not: it is refused as a number that is none."""
 
