@@ -13,6 +13,8 @@ from homeostat.core.events import Performance
 from homeostat.core.metrics import estimate, greater_is_better, kappa_per, label_codes
 from homeostat.core.model.signature import Predictions
 from homeostat.core.profile import Profile
+from homeostat.core.rows import NEVER
+from homeostat.core.stream import last_known
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -105,9 +107,9 @@ def measure(champion: Champion, outcomes: Outcomes, now: datetime, window: Windo
         window: Which of the rows count.
 
     Returns:
-        One `Performance` for each version that predicted any of the rows. The baselines are `persistence` (the last
-        label that was known when the row was asked about) and `majority` (the most frequent class, or the mean, of
-        these very rows).
+        One `Performance` for each version that predicted any of the rows. The baselines are `persistence` (the label
+        that was known last when the row was asked about; see `homeostat.core.stream.last_known`) and `majority` (the
+        most frequent class, or the mean, of these very rows).
     """
     rule = window or Window()
     chosen = _judged(outcomes, now, rule)
@@ -171,15 +173,11 @@ def finite_rows(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _last_known(outcomes: Outcomes, labels: NDArray[np.float64], chosen: NDArray[np.intp]) -> NDArray[np.float64]:
-    """For each chosen row the label that arrived last before it was asked about; NaN before the first."""
-    times, arrived = microseconds(outcomes.times), microseconds(outcomes.label_times)
-    source = np.flatnonzero(np.isfinite(labels) & (arrived != np.iinfo(np.int64).min))
-    usable_from = np.maximum(arrived[source], times[source] + 1)
-    order = source[np.lexsort((times[source], usable_from))]
-    position = np.searchsorted(np.sort(usable_from), times[chosen], side="right") - 1
-    found = np.full(len(chosen), np.nan)
-    found[position >= 0] = labels[order[position[position >= 0]]]
-    return found
+    """For each chosen row the label that was known last when it was asked about; NaN before the first."""
+    arrived = microseconds(outcomes.label_times)
+    there = np.isfinite(labels) & (arrived != np.iinfo(np.int64).min)
+    last = last_known(microseconds(outcomes.times), np.where(there, arrived, NEVER))[chosen]
+    return np.where(last >= 0, labels[last], np.nan)
 
 
 def _performance(

@@ -94,6 +94,31 @@ def stream_report(
     )
 
 
+def last_known(times: Times, known: Times) -> NDArray[np.intp]:
+    """Which row's label a system that repeats the last known label would give to each row.
+
+    A label counts for a row when it was known at or before the moment at which the row is asked, and belongs to a row
+    that was asked earlier: never the row's own, nor that of one asked at the same moment. Of those that count, the one
+    that became known last is taken; of several, that of the row asked last.
+
+    Args:
+        times: When each row is asked, in microseconds, in any order, shape (n,).
+        known: When its label became known, in microseconds, shape (n,); the largest integer for never.
+
+    Returns:
+        Places of rows, shape (n,); -1 where nothing was known.
+
+    Example:
+        >>> last_known(np.array([0, 10, 20, 30]), np.array([20, 11, 20, 90])).tolist()
+        [-1, -1, 0, 2]
+    """
+    asked = np.asarray(times)
+    counts_from = np.maximum(np.asarray(known), asked + 1)
+    order = np.lexsort((asked, counts_from))
+    heard = np.searchsorted(counts_from[order], asked, side="right")
+    return np.where(heard > 0, order[np.maximum(heard - 1, 0)], -1) if len(order) else order
+
+
 def baseline_predictions(
     labels: Any, times: Times, label_times: Times | None, classes: Sequence[Any] | None
 ) -> tuple[Predictions, Predictions]:
@@ -106,25 +131,29 @@ def baseline_predictions(
         classes: As for `stream_report`.
 
     Returns:
-        Two sets of predictions of n rows. Where nothing was known yet, the first label is given.
+        Two sets of predictions of n rows. Where nothing was known yet they know as little as a model that has learned
+        nothing: every class with the same score, of which the first is named, or 0 for numbers.
     """
     truth = np.asarray(labels)
-    known = np.asarray(times if label_times is None else label_times)
-    order = np.lexsort((np.asarray(times), known))
-    heard = np.searchsorted(known[order], np.asarray(times), side="left")
-    before = np.maximum(heard - 1, 0)
+    asked = np.asarray(times)
+    counts_from = np.maximum(np.asarray(times if label_times is None else label_times), asked + 1)
+    order = np.lexsort((asked, counts_from))
+    place = np.empty(len(order), dtype=np.intp)
+    place[order] = np.arange(len(order))
+    last = last_known(asked, counts_from)
+    heard = np.where(last >= 0, place[last] + 1, 0)  # how many labels, in the order in which they became known
     told = truth[order]
     if classes is None:
-        running = np.cumsum(told.astype(np.float64)) / np.arange(1, len(told) + 1)
-        return Predictions(told[before].astype(np.float64)), Predictions(running[before])
-    codes = label_codes(told, classes)
-    counts = np.cumsum(codes[:, None] == np.arange(len(classes)), axis=0)
-    shares = counts[before] / (before + 1)[:, None]
-    return _certain(codes[before], classes), Predictions(np.array(classes)[shares.argmax(axis=1)], shares)
-
-
-def _certain(codes: NDArray[np.int64], classes: Sequence[Any]) -> Predictions:
-    return Predictions(np.array(classes)[codes], (codes[:, None] == np.arange(len(classes))).astype(np.float64))
+        numbers = np.concatenate([[0.0], told.astype(np.float64)])
+        running = np.cumsum(numbers) / np.maximum(np.arange(len(numbers)), 1)
+        return Predictions(numbers[heard]), Predictions(running[heard])
+    each = label_codes(told, classes)[:, None] == np.arange(len(classes))
+    nothing = np.ones((1, len(classes)))
+    certain = np.concatenate([nothing / len(classes), each])[heard]
+    counts = np.concatenate([nothing, np.cumsum(each, axis=0)])[heard]
+    named = np.array(classes)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    return Predictions(named[certain.argmax(axis=1)], certain), Predictions(named[shares.argmax(axis=1)], shares)
 
 
 def _from(said: Predictions, since: int) -> Predictions:

@@ -14,7 +14,8 @@ from homeostat.core.model.encoder import Coder, fit_encoder
 from homeostat.core.model.estimator import prepared
 from homeostat.core.model.runtimes import EstimatorRuntime
 from homeostat.core.model.signature import Predictions
-from homeostat.core.rows import NEVER, known_at
+from homeostat.core.rows import known_at
+from homeostat.core.stream import last_known
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ def constant(target: NDArray[Any], rows: int, classes: Sequence[Any] | None, *, 
 
 
 def persistence(train: pl.DataFrame, test: pl.DataFrame, spec: TableSpec, classes: Sequence[Any] | None) -> Predictions:
-    """Repeat the label that became known last before each row's event time.
+    """Repeat the label that was known last at each row's event time (`homeostat.core.stream.last_known`).
 
     It is chosen by label time, so it uses nothing that a live system would not have. The scores are how often each
     class followed each class in the training rows.
@@ -57,24 +58,23 @@ def persistence(train: pl.DataFrame, test: pl.DataFrame, spec: TableSpec, classe
         classes: The labels in score order; None for regression.
 
     Returns:
-        One answer per test row; the first label of the training rows where nothing was known yet.
+        One answer per test row; the label that was known first where nothing was known yet.
     """
     assert spec.target is not None
     time = spec.time
     known = np.concatenate([known_at(train, spec), known_at(test, spec)])
     asked = np.concatenate([_microseconds(train, time), _microseconds(test, time)])
     labels = np.concatenate([train[spec.target].to_numpy(), test[spec.target].to_numpy()])
-    order = np.lexsort((asked, known))
-    order = order[known[order] < NEVER]
-    last = np.searchsorted(known[order], asked, side="left") - 1
-    repeated = labels[order][np.maximum(last, 0)]
+    last = last_known(asked, known)
+    repeated = labels[np.where(last >= 0, last, int(known.argmin()))]
     here = repeated[train.height :]
     if classes is None:
         return Predictions(here.astype(np.float64))
     codes, truth = label_codes(repeated, classes), label_codes(labels, classes)
     size = len(classes)
     counts = np.zeros((size, size))
-    np.add.at(counts, (codes[: train.height], truth[: train.height]), 1.0)
+    told = np.flatnonzero(last[: train.height] >= 0)
+    np.add.at(counts, (codes[told], truth[told]), 1.0)
     follows = (counts + 1 / size) / (counts + 1 / size).sum(axis=1, keepdims=True)
     return Predictions(here, follows[codes[train.height :]])
 
