@@ -24,6 +24,11 @@ def filled(path: Path) -> Ledger:
     return driver.ledger
 
 
+def step(name: str, key: str | None) -> ev.StepFinished:
+    facts = {"key": key, "parts": {}, "outcome": "ran", "why": "new", "output": "aa", "started": NOW, "ended": NOW}
+    return ev.StepFinished(loop="loop", run="r", step=name, **facts)  # type: ignore[arg-type]
+
+
 def rows(path: Path, table: str) -> list[tuple[object, ...]]:
     with sqlite3.connect(path) as connection:
         return connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
@@ -37,6 +42,8 @@ def rows(path: Path, table: str) -> list[tuple[object, ...]]:
         "UPDATE events SET time = '2025-01-01T00:00:00.000000+00:00' WHERE seq = 2",
         "DELETE FROM events WHERE seq = 3",
         "UPDATE events SET cause = 1 WHERE seq = 4",
+        "UPDATE events SET loop = 'other' WHERE seq = 4",
+        "UPDATE events SET kind = 'loop_stopped' WHERE kind = 'promoted'",
     ],
 )
 def test_any_change_to_the_record_is_found(tmp_path: Path, change: str) -> None:
@@ -48,6 +55,38 @@ def test_any_change_to_the_record_is_found(tmp_path: Path, change: str) -> None:
         assert connection.execute(change).rowcount >= 1
     with pytest.raises(IntegrityError, match="altered at event"):
         ledger.verify()
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("champions", "UPDATE champions SET version = 2"),
+        ("versions", "UPDATE versions SET state = 'champion'"),
+        ("versions", "UPDATE versions SET manifest = 'ff'"),
+        ("versions", "DELETE FROM versions"),
+        ("runs", "UPDATE runs SET status = 'succeeded', error = 'x'"),
+        ("steps", "UPDATE steps SET outcome = 'hit'"),
+        ("cache", "UPDATE cache SET output = 'ff'"),
+        ("cache", "INSERT INTO cache VALUES ('k2', 'clean', 'ff', 'r')"),
+    ],
+)
+def test_a_status_table_that_does_not_follow_from_the_events_is_found_and_mended(
+    tmp_path: Path, table: str, change: str
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    ledger = filled(path)
+    trigger = ev.Trigger(key="t", kind="manual", reason="r")
+    here = ev.Environment(homeostat="1", python="3", platform="p", packages="", commit="none")
+    begun = {"pipeline": "p", "steps": ("clean", "train"), "environment": here, "settings": {}}
+    ledger.append(ev.RunStarted(loop="loop", run="r", trigger=trigger, **begun), time=NOW)  # type: ignore[arg-type]
+    ledger.append_many([step("clean", key="k"), step("clean", key="k"), step("train", key=None)], time=NOW)
+    whole = ledger.verify()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute(change).rowcount >= 1
+    with pytest.raises(IntegrityError, match=rf"table '{table}' was altered(.|\n)*rebuild"):
+        ledger.verify()
+    ledger.rebuild()
+    assert ledger.verify() == whole
 
 
 def test_status_tables_can_be_rebuilt_from_the_events(tmp_path: Path) -> None:

@@ -128,15 +128,19 @@ def _endpoint(store: Path, name: str) -> Any:
 
 
 def verify(
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the status tables again from the events.")] = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Check that the store holds what was written.
 
-    Recomputes the ledger's hash chain, the hash of every artifact and the digest of every table.
+    Recomputes the ledger's hash chain and the status tables that follow from it, the hash of every artifact and the
+    digest of every table.
     """
     from homeostat.cli.integrity import verify_store
 
+    if rebuild:
+        open_ledger(store).rebuild()
     with progress("events", quiet=as_json) as bar:
         found = verify_store(store, bar)
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -14,16 +13,16 @@ import sqlalchemy as sa
 from homeostat.core import events as ev
 from homeostat.core import faults
 from homeostat.core import ledger_schema as db
-from homeostat.core.errors import ConflictError, IntegrityError, NotFoundError, StoreError
+from homeostat.core.errors import ConflictError, NotFoundError, StoreError
 from homeostat.core.ledger_sqlite import database_errors, open_engine, refuse_network_share
 from homeostat.core.ledger_sqlite import journal_mode as journal_mode  # noqa: PLC0414 - part of this module's face
+from homeostat.core.ledger_verify import GENESIS, chain, kind_of, status_tables, verify_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _Row = TypeVar("_Row", bound=msgspec.Struct)
-_GENESIS = "0" * 64
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -100,7 +99,7 @@ class Transaction:
         self._connection = connection
         last = connection.execute(sa.select(db.events.c.seq, db.events.c.hash).order_by(db.events.c.seq.desc())).first()
         self._seq: int = last.seq if last else 0
-        self._hash: str = last.hash if last else _GENESIS
+        self._hash: str = last.hash if last else GENESIS
 
     def append(
         self, event: ev.AnyEvent, *, time: datetime, key: str | None = None, cause: int | None = None
@@ -110,8 +109,8 @@ class Transaction:
         if taken is not None:
             return msgspec.structs.replace(taken, fresh=False)
         seq, data, when = self._seq + 1, db.encode(event), db.stamp(time)
-        digest = _chain(self._hash, seq, when, key, cause, data)
-        row_values = {"seq": seq, "loop": event.loop, "kind": _kind(event), "time": when, "key": key, "cause": cause}
+        digest = chain(self._hash, seq, when, key, cause, data)
+        row_values = {"seq": seq, "loop": event.loop, "kind": kind_of(event), "time": when, "key": key, "cause": cause}
         row_values |= {"data": data, "prev": self._hash, "hash": digest}
         self._connection.execute(_insert_event, row_values)
         db.project(self._connection, seq, time, event)
@@ -123,8 +122,8 @@ class Transaction:
         recorded, rows, when = [], [], db.stamp(time)
         for event in batch:
             seq, data = self._seq + 1, db.encode(event)
-            digest = _chain(self._hash, seq, when, None, None, data)
-            row = {"seq": seq, "loop": event.loop, "kind": _kind(event), "time": when, "key": None, "cause": None}
+            digest = chain(self._hash, seq, when, None, None, data)
+            row = {"seq": seq, "loop": event.loop, "kind": kind_of(event), "time": when, "key": None, "cause": None}
             rows.append(row | {"data": data, "prev": self._hash, "hash": digest})
             recorded.append(Recorded(seq, time, None, None, digest, event))
             self._seq, self._hash = seq, digest
@@ -402,26 +401,29 @@ class Ledger:
         with self.transaction() as tx:
             tx._connection.execute(sa.update(db.leases).where(*mine).values(owner="", expires=""))  # noqa: SLF001
 
+    def holds(self, lease: Lease) -> bool:
+        """Whether a lease is still this one's; one that ran out and that nobody took is."""
+        rows = self._all(sa.select(db.leases).where(db.leases.c.name == lease.name))
+        return bool(rows) and (rows[0].owner, rows[0].fence) == (lease.owner, lease.fence)
+
     def lease_holder(self, name: str, *, now: datetime) -> str | None:
         """Who holds a lease now."""
         rows = self._all(sa.select(db.leases).where(db.leases.c.name == name, db.leases.c.expires > db.stamp(now)))
         return str(rows[0].owner) if rows else None
 
     def verify(self) -> int:
-        """Recompute the hash chain; returns the number of events.
+        """Recompute the hash chain and all that follows from it; returns the number of events.
+
+        Events that were removed from the end leave a whole chain: note the newest hash elsewhere to see that too.
 
         Raises:
-            IntegrityError: an event was changed, removed or inserted; the message names the first one.
+            IntegrityError: an event was changed, removed or inserted, or a status table is not what the events give;
+                the message names the first one.
         """
-        previous, count = _GENESIS, 0
-        for row in self._all(sa.select(db.events).order_by(db.events.c.seq)):
-            count += 1
-            expected = _chain(previous, count, row.time, row.key, row.cause, row.data)
-            if row.seq != count or row.prev != previous or row.hash != expected:
-                what = f"the ledger was altered at event {count}: its hash does not follow from the event before it"
-                raise IntegrityError(what, hint="restore the ledger from a backup; later events cannot be trusted")
-            previous = row.hash
-        return count
+        with database_errors(), self._engine.connect() as connection:
+            rows = connection.execute(sa.select(db.events).order_by(db.events.c.seq)).all()
+            stored = status_tables(connection)
+        return verify_rows(rows, stored)
 
     def rebuild(self) -> None:
         """Drop the status tables' rows and project all events again."""
@@ -468,14 +470,6 @@ def _select_events(loop: str | None, kinds: tuple[type[ev.Event], ...], after: i
     if kinds:
         query = query.where(db.events.c.kind.in_([str(kind.__struct_config__.tag) for kind in kinds]))
     return query
-
-
-def _kind(event: ev.Event) -> str:
-    return str(type(event).__struct_config__.tag)
-
-
-def _chain(previous: str, seq: int, time: str, key: str | None, cause: int | None, data: str) -> str:
-    return hashlib.sha256(msgspec.json.encode([previous, seq, time, key, cause, data])).hexdigest()
 
 
 def _recorded(row: Any) -> Recorded:
