@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from homeostat.ci.pipeline import explain
 from homeostat.core.errors import HomeostatError
 from homeostat.loop import steps
 from tests.ci import small_loop
@@ -25,7 +24,7 @@ def test_a_renamed_column_is_red_in_the_next_component_by_name(store, column, ne
     with pytest.raises(HomeostatError, match=f"step `validation`.*(.|\n)*'{column}'"):
         small_loop.run(store, loop, inputs=given)
     latest = store.ledger.runs("flights")[0]
-    outcomes = {each.step: each.outcome for each in explain(store.ledger, latest.run).steps}
+    outcomes = {each.step: each.outcome for each in small_loop.records(store, latest.run)}
     assert outcomes == {"rows": "ran", "validation": "failed"}
 
 

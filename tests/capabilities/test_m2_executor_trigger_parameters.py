@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from homeostat.ci.pipeline import explain
 from homeostat.core import events as ev
+from homeostat.engine.why import why
 from tests.ci import small_loop
 
 ALERT = ev.Signal(
@@ -34,31 +34,29 @@ def alarm(store):
 
 def test_a_run_started_by_drift_names_the_alert_that_started_it(store):
     seq, trigger = alarm(store)
-    explanation = explain(store.ledger, small_loop.run(store, trigger=trigger).id)
-    assert explanation.trigger == trigger
-    assert explanation.cause == f"event {seq} (observed): value_drift of `dep_delay` 0.41"
-    said = "\n".join(explanation.lines)
-    assert "drift: PSI of dep_delay 0.41 > 0.2" in said
-    assert "carrier" not in said.partition("rows:")[0]
+    explanation = why(store.ledger, "flights", small_loop.run(store, trigger=trigger).id)
+    assert explanation.facts["trigger"] == trigger.key
+    assert explanation.cause == f"drift, upon event @{seq}: PSI of dep_delay 0.41 > 0.2"
+    alert = why(store.ledger, "flights", f"@{seq}")
+    assert any("dep_delay" in line and "0.41" in line for line in alert.because)
 
 
 def test_a_run_by_hand_names_the_person(store):
     trigger = ev.Trigger(key="flights/manual/1", kind="manual", reason="new airport", user="ann")
-    explanation = explain(store.ledger, small_loop.run(store, trigger=trigger).id)
-    assert "manual: new airport (by ann)" in explanation.lines[0]
+    explanation = why(store.ledger, "flights", small_loop.run(store, trigger=trigger).id)
+    assert explanation.cause == "manual, asked by ann: new airport"
 
 
 def test_a_run_without_a_trigger_names_the_user_of_the_machine(store):
-    trigger = explain(store.ledger, small_loop.run(store).id).trigger
-    assert (trigger.kind, bool(trigger.user)) == ("manual", True)
+    assert "manual, asked by" in why(store.ledger, "flights", small_loop.run(store).id).cause
 
 
 def test_executor_and_all_parameters_are_recorded(store):
-    explanation = explain(store.ledger, small_loop.run(store).id)
-    assert explanation.executor == "threads"
-    assert explanation.settings["split.test"] == 0.2
-    assert explanation.settings["model.seed"] == 0
-    assert str(explanation.settings["model.estimator"]).startswith("sha256:")
+    facts = why(store.ledger, "flights", small_loop.run(store).id).facts
+    assert facts["executor"] == "threads"
+    assert facts["setting split.test"] == "0.2"
+    assert facts["setting model.seed"] == "0"
+    assert facts["setting model.estimator"].startswith("sha256:")
     started = next(store.ledger.events(loop="flights", kinds=(ev.RunStarted,))).event
     assert isinstance(started, ev.RunStarted)
     assert set(started.inputs) == {"snapshot", "known_by", "accepted", "previous", "champion", "champion_version"}

@@ -16,6 +16,7 @@ from homeostat.loop.pipeline import pipeline_of, settings_of
 
 if TYPE_CHECKING:
     from homeostat.ci.pipeline import Run
+    from homeostat.core.events import StepFinished
     from homeostat.core.store import Store
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -63,3 +64,8 @@ def run(store: Store, loop: Loop | None = None, **options: Any) -> Run:
     loop = loop or small_loop()
     given = {"inputs": inputs(store, loop), "settings": settings_of(loop), **options}
     return pipeline_of(loop).run(store, loop=loop.name, **given)
+
+
+def records(store: Store, run: str) -> list[StepFinished]:
+    """What a run recorded of its steps, in order."""
+    return [each.event for each in store.ledger.steps(run)]

@@ -7,8 +7,9 @@ import threading
 import polars as pl
 import pytest
 
-from homeostat.ci.pipeline import Pipeline, explain, step
+from homeostat.ci.pipeline import Pipeline, step
 from homeostat.core.errors import IntegrityError
+from tests.ci.small_loop import records
 
 LOW = 1
 
@@ -38,11 +39,11 @@ def run(store, pipeline=PIPELINE, inputs=INPUTS, **settings):
 
 
 def outcomes(store, finished):
-    return {each.step: each.outcome for each in explain(store.ledger, finished.id).steps}
+    return {each.step: each.outcome for each in records(store, finished.id)}
 
 
 def why(store, finished):
-    return {each.step: each.why for each in explain(store.ledger, finished.id).steps}
+    return {each.step: each.why for each in records(store, finished.id)}
 
 
 def test_a_second_run_reuses_everything_and_says_of_which_run(store):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from io import StringIO
 
 import pytest
-from rich.console import Console
 
-from homeostat.ci.pipeline import current_environment, progress_bar
+from homeostat.ci.pipeline import current_environment
 from homeostat.ci.pipeline.environment import _commit
 
 
@@ -77,28 +75,3 @@ def test_without_git_the_tree_is_said_to_be_unchecked(repository, monkeypatch):
 
 def test_the_environment_is_read_once():
     assert current_environment() is current_environment()
-
-
-def test_a_bar_appears_on_a_terminal_after_its_time():
-    shown = StringIO()
-    with progress_bar(Console(file=shown, force_terminal=True), after=0) as progress:
-        progress("train", 3, 5, "started")
-        while "train" not in shown.getvalue():
-            progress("train", 3, 5, "started")
-        progress("train", 4, 5, "ran")
-    assert "3/5" in shown.getvalue()
-
-
-def test_a_run_that_is_over_at_once_shows_no_bar():
-    shown = StringIO()
-    with progress_bar(Console(file=shown, force_terminal=True), after=60) as progress:
-        progress("train", 3, 5, "started")
-        progress("train", 4, 5, "ran")
-    assert "train" not in shown.getvalue()
-
-
-def test_no_bar_is_drawn_into_a_file():
-    shown = StringIO()
-    with progress_bar(Console(file=shown), after=0) as progress:
-        progress("train", 3, 5, "started")
-    assert shown.getvalue() == ""

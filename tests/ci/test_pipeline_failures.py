@@ -9,7 +9,7 @@ import threading
 import polars as pl
 import pytest
 
-from homeostat.ci.pipeline import Pipeline, explain, step
+from homeostat.ci.pipeline import Pipeline, step
 from homeostat.core.errors import (
     CodecError,
     DataError,
@@ -20,6 +20,7 @@ from homeostat.core.errors import (
     SchemaError,
     StepFailedError,
 )
+from tests.ci.small_loop import records
 
 CALLS: list[str] = []
 
@@ -81,7 +82,7 @@ def test_a_failed_run_is_recorded_with_what_was_done(store):
         failing(ZeroDivisionError("no rows")).run(store, loop="x", inputs=INPUTS)
     row = store.ledger.runs("x")[0]
     assert (row.status, "no rows" in (row.error or "")) == ("failed", True)
-    assert [(each.step, each.outcome) for each in explain(store.ledger, row.run).steps] == [
+    assert [(each.step, each.outcome) for each in records(store, row.run)] == [
         ("rows", "ran"),
         ("mean", "failed"),
     ]
@@ -173,7 +174,7 @@ def test_a_step_that_cannot_be_cached_is_not_repeated_by_resuming(store):
     broken.clear()
     resumed = pipeline.run(store, loop="x", inputs=INPUTS, resume=store.ledger.runs("x")[0].run)
     assert CALLS == ["locked rows", "twice"]
-    assert "which this one resumes" in explain(store.ledger, resumed.id).steps[0].why
+    assert "which this one resumes" in records(store, resumed.id)[0].why
 
 
 def test_the_run_of_another_loop_cannot_be_resumed(store):
@@ -213,7 +214,7 @@ def test_one_failure_stops_the_rest_but_what_is_running_is_kept(store):
     pipeline = Pipeline(bad, slow, step(lambda slow: slow + 1, name="later"))
     with pytest.raises(StepFailedError, match="`bad`"):
         pipeline.run(store, loop="x", inputs={"source": 0}, workers=2)
-    steps = {each.step: each.outcome for each in explain(store.ledger, store.ledger.runs("x")[0].run).steps}
+    steps = {each.step: each.outcome for each in records(store, store.ledger.runs("x")[0].run)}
     assert steps == {"bad": "failed", "slow": "ran"}
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.ci.pipeline import explain
 from homeostat.ci.pipeline.inflight import InFlight, inflight_of
 from homeostat.core.store import Store
+from tests.ci.small_loop import records
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -85,7 +85,7 @@ def test_two_threads_with_the_same_work_do_it_once(program, store, monkeypatch):
         runs = [each.result() for each in asked]
     sys.modules.pop("work")
     assert (program.parent / "calls").read_bytes() == b"."
-    assert sorted(explain(store.ledger, run.id).steps[0].outcome for run in runs) == ["hit", "ran"]
+    assert sorted(records(store, run.id)[0].outcome for run in runs) == ["hit", "ran"]
     assert runs[0].outputs == runs[1].outputs
 
 

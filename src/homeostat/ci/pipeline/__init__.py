@@ -2,22 +2,16 @@
 
 from homeostat.ci.pipeline.contract import check_run
 from homeostat.ci.pipeline.environment import current_environment
-from homeostat.ci.pipeline.explain import Explanation, StepWhy, explain
 from homeostat.ci.pipeline.graph import Step, step
 from homeostat.ci.pipeline.pipeline import Pipeline, Run
-from homeostat.ci.pipeline.progress import progress_bar
 from homeostat.ci.pipeline.record import mark_interrupted
 
 __all__ = [
-    "Explanation",
     "Pipeline",
     "Run",
     "Step",
-    "StepWhy",
     "check_run",
     "current_environment",
-    "explain",
     "mark_interrupted",
-    "progress_bar",
     "step",
 ]

@@ -2,100 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
-
-import msgspec
-
-from homeostat.core import events as ev
-from homeostat.core.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from homeostat.core.ledger import Ledger
+    from homeostat.core import events as ev
 
 NOT_CACHED = "not cached"
 _MOST = 4
-_SHORT = 60
 _DIGEST_LENGTH = 64
-
-
-class StepWhy(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a run: what became of it and why. Seconds are those of the run's clock."""
-
-    step: str
-    outcome: str
-    why: str
-    seconds: float
-    output: str | None
-    error: str | None
-
-
-class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """A run: why it exists and why each of its steps ran or was reused.
-
-    Attributes:
-        trigger: What asked for the run.
-        cause: The event that made the policy fire, in words, when it is known.
-        executor: What the steps ran on.
-        settings: The parameters of all steps.
-    """
-
-    run: str
-    loop: str
-    status: str
-    started: datetime
-    trigger: ev.Trigger
-    cause: str | None
-    executor: str
-    settings: dict[str, object]
-    steps: tuple[StepWhy, ...]
-
-    @property
-    def lines(self) -> list[str]:
-        """The explanation as lines of text: the run first, then one line per step."""
-        user = f" (by {self.trigger.user})" if self.trigger.user else ""
-        asked = f"{self.trigger.kind}: {self.trigger.reason}{user}"
-        first = f"run {self.run} of {self.loop} {self.status}; asked for by {asked}"
-        second = [f"caused by {self.cause}"] if self.cause else []
-        return [first, *second, *(f"{each.step}: {each.why} ({each.seconds:.3f} s)" for each in self.steps)]
-
-
-def explain(ledger: Ledger, run: str) -> Explanation:
-    """Why a run exists and why each of its steps ran or was reused.
-
-    Args:
-        ledger: The store's ledger.
-        run: A run's id, or a unique beginning of it.
-
-    Raises:
-        NotFoundError: there is no such run.
-    """
-    row = ledger.run(run)
-    started = _started(ledger, row.loop, row.run)
-    steps = [each.event for each in ledger.steps(row.run) if isinstance(each.event, ev.StepFinished)]
-    return Explanation(
-        run=row.run,
-        loop=row.loop,
-        status=row.status,
-        started=row.started,
-        trigger=started.trigger,
-        cause=_cause(ledger, started.trigger.cause),
-        executor=started.executor,
-        settings=started.settings,
-        steps=tuple(
-            StepWhy(
-                step=step.step,
-                outcome=step.outcome,
-                why=step.why,
-                seconds=(step.ended - step.started).total_seconds(),
-                output=step.output,
-                error=step.error,
-            )
-            for step in steps
-        ),
-    )
 
 
 def why_it_ran(parts: Mapping[str, str], previous: ev.StepFinished | None) -> str:
@@ -183,29 +99,3 @@ def _arrow(before: str | None, now: str | None) -> str:
 
 def _is_digest(text: str | None) -> bool:
     return text is not None and len(text) == _DIGEST_LENGTH and set(text) <= set("0123456789abcdef")
-
-
-def _started(ledger: Ledger, loop: str, run: str) -> ev.RunStarted:
-    for recorded in ledger.events(loop=loop, kinds=(ev.RunStarted,)):
-        if isinstance(recorded.event, ev.RunStarted) and recorded.event.run == run:
-            return recorded.event
-    raise NotFoundError(f"the ledger has no beginning of run {run}", hint="`homeostat doctor` checks the ledger")
-
-
-def _cause(ledger: Ledger, seq: int | None) -> str | None:
-    """The event behind a trigger: alarmed signals by kind, subject and value."""
-    if seq is None:
-        return None
-    recorded = ledger.event(seq)
-    event = recorded.event
-    said = ""
-    if isinstance(event, ev.Observed):
-        alarms = [signal for signal in event.signals if signal.alarmed]
-        said = ", ".join(f"{each.kind} of `{each.subject}` {each.value}" for each in alarms[:_MOST])
-    elif isinstance(event, ev.Decided):
-        said = event.reason[: 4 * _SHORT]
-    elif isinstance(event, ev.RetrainRequested):
-        said = f"{event.user}: {event.reason}"[: 4 * _SHORT]
-    before = _cause(ledger, recorded.cause) if recorded.cause is not None and recorded.cause < seq else None
-    words = f"event {seq} ({event.__struct_config__.tag})" + (f": {said}" if said else "")
-    return f"{words}, after {before}" if before else words
