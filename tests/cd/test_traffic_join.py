@@ -64,6 +64,15 @@ def test_a_label_may_come_before_its_row_is_read(traffic):
     assert (traffic.counts.unknown_labels, traffic.counts.joined) == (0, 1)
 
 
+def test_a_label_that_was_received_before_its_row_was_answered_is_that_of_an_older_row(traffic):
+    traffic.fold([told("a", received=NOON), asked("a", time=LATER)])
+    assert labels(traffic) == [None]
+    assert traffic.counts.unknown_labels == 1
+    traffic.fold([told("a", label=False)])
+    assert labels(traffic) == [False]
+    assert (traffic.counts.joined, traffic.counts.conflicting_labels) == (1, 0)
+
+
 def test_of_conflicting_labels_that_came_before_their_row_the_first_counts(traffic):
     traffic.fold([told("a", label=False), told("a", label=True), asked("a")])
     assert labels(traffic) == [False]
@@ -134,7 +143,7 @@ def test_labelled_rows_are_forgotten_without_being_missed(tmp_path):
 
 
 def test_unknown_labels_are_bounded_and_the_oldest_are_forgotten(tmp_path):
-    traffic = Traffic(tmp_path, keep=10)
+    traffic = Traffic(tmp_path, wait=10)
     traffic.fold([told(str(number)) for number in range(25)])
     assert (traffic.counts.unknown_labels, traffic.counts.forgotten_labels) == (10, 15)
     traffic.fold([asked("0"), asked("24")])
@@ -164,8 +173,10 @@ def test_the_log_is_read_in_as_many_looks_as_it_takes(tmp_path):
 
 RECORDS = st.lists(
     st.one_of(
-        st.builds(asked, st.sampled_from("abcde"), st.sampled_from(["r-a", "r-b", None])),
-        st.builds(told, st.sampled_from("abcde"), st.booleans()),
+        st.builds(
+            asked, st.sampled_from("abcde"), st.sampled_from(["r-a", "r-b", None]), st.sampled_from([NOON, LATER])
+        ),
+        st.builds(told, st.sampled_from("abcde"), st.booleans(), received=st.sampled_from([NOON, LATER])),
         st.builds(beside, st.sampled_from("abcde"), st.sampled_from([None, "dropped", "boom"])),
     ),
     max_size=30,
@@ -183,7 +194,7 @@ def state(traffic):
 @given(RECORDS, st.lists(st.integers(0, 30), max_size=4), st.sampled_from([1, 2, 100]))
 def test_however_the_log_is_cut_the_same_rows_come_out_once(tmp_path_factory, records, cuts, keep):
     nowhere = tmp_path_factory.getbasetemp() / "nowhere"
-    whole, parts, found = Traffic(nowhere, keep=keep), Traffic(nowhere, keep=keep), []
+    whole, parts, found = Traffic(nowhere, keep=keep, wait=keep), Traffic(nowhere, keep=keep, wait=keep), []
     expected = whole.fold(records).labelled
     places = [0, *sorted(cuts), len(records)]
     for start, end in itertools.pairwise(places):
@@ -194,7 +205,7 @@ def test_however_the_log_is_cut_the_same_rows_come_out_once(tmp_path_factory, re
 
 @given(RECORDS, st.sampled_from([1, 2, 100]))
 def test_every_label_and_every_row_is_accounted_for(tmp_path_factory, records, keep):
-    traffic = Traffic(tmp_path_factory.getbasetemp() / "nowhere", keep=keep)
+    traffic = Traffic(tmp_path_factory.getbasetemp() / "nowhere", keep=keep, wait=keep)
     arrived = traffic.fold(records)
     counts = traffic.counts
     assert counts.joined == len(arrived.labelled)

@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
-import polars as pl
 
-from homeostat.cd.cohorts import microsecond
-from homeostat.cd.log import Label, LabelRecord, LogReader, Position, PredictionRecord, Record, Scored, ShadowRecord
+from homeostat.cd.cohorts import microsecond, moment
+from homeostat.cd.log import (
+    Label,
+    LabelItem,
+    LabelRecord,
+    LogReader,
+    Position,
+    PredictionRecord,
+    Record,
+    Scored,
+    ShadowRecord,
+)
 from homeostat.cd.needed import Needed
 from homeostat.cd.performance import Outcomes
 
@@ -26,8 +35,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from homeostat.core.model import Signature
-    from homeostat.core.spec import TableSpec
 
 _NEVER = np.iinfo(np.int64).min
 _KEEP = 200_000
@@ -79,6 +86,7 @@ class Counts(msgspec.Struct):
         dropped: Rows that another version was to score and could not, because its queue was full.
         failed: Rows of which another version made nothing but an error.
         damaged: Bytes of the log that could not be read.
+        set_aside: By reason: labelled rows that the training table could not take.
     """
 
     predictions: int = 0
@@ -93,6 +101,7 @@ class Counts(msgspec.Struct):
     dropped: int = 0
     failed: int = 0
     damaged: int = 0
+    set_aside: dict[str, int] = {}
 
 
 class Traffic:
@@ -103,8 +112,8 @@ class Traffic:
 
     Args:
         folder: The log.
-        keep: How many of the newest rows stay in memory, at least (and less than twice as many); as many labels wait
-            for a row.
+        keep: How many of the newest rows stay in memory, at least (and less than twice as many).
+        wait: How many labels wait for their row, at most.
 
     Example:
         >>> traffic = Traffic(folder)      # doctest: +SKIP
@@ -112,10 +121,10 @@ class Traffic:
         3
     """
 
-    def __init__(self, folder: Path, *, keep: int = _KEEP) -> None:
+    def __init__(self, folder: Path, *, keep: int = _KEEP, wait: int = _KEEP) -> None:
         self._reader = LogReader(folder)
         self._position = Position()
-        self._keep = keep
+        self._keep, self._wait = keep, wait
         self._first = 0
         self._numbers: dict[str, int] = {}
         self._ids: list[str] = []
@@ -128,13 +137,19 @@ class Traffic:
         self._arms = np.empty(0, dtype=np.int64)
         self._scores: dict[int, NDArray[np.float64]] = {}
         self._asked: dict[int, NDArray[np.bool_]] = {}
-        self._unknown: OrderedDict[str, tuple[Label, datetime, str]] = OrderedDict()
+        self._unknown: OrderedDict[str, tuple[LabelItem, datetime, str]] = OrderedDict()
         self._needed = Needed()
         self.counts = Counts()
         self.newest: datetime | None = None
+        self._forgotten_until: datetime | None = None
 
     def __len__(self) -> int:
         return len(self._labels)
+
+    @property
+    def forgotten_until(self) -> datetime | None:
+        """When the newest row was answered that is not in memory any more."""
+        return self._forgotten_until
 
     @property
     def waiting(self) -> int:
@@ -171,18 +186,24 @@ class Traffic:
                 case LabelRecord():
                     self.counts.labels += len(record.labels)
                     for item in record.labels:
-                        self._take_label(item.id, item.label, item.time, segment, arrived)
+                        self._take_label(item, record.time, segment, arrived)
         return arrived
 
-    def outcomes(self, since: datetime | None = None, *, last: int | None = None) -> Outcomes:
+    def outcomes(
+        self, since: datetime | None = None, *, last: int | None = None, before: datetime | None = None
+    ) -> Outcomes:
         """Rows with what is known of their labels.
 
         Args:
             since: Only rows that were answered at or after this time.
             last: Only so many of the newest rows.
+            before: Of the rows that were answered before this time only `last`, and all that came after those.
         """
         total = len(self)
-        chosen = np.arange(0 if last is None else max(0, total - last), total)
+        counted = np.arange(total)
+        if before is not None:
+            counted = counted[self._times[:total] < microsecond(before)]
+        chosen = np.arange(0 if last is None or len(counted) <= last else counted[-last], total)
         if since is not None:
             chosen = chosen[self._times[chosen] >= microsecond(since)]
         asked = {version: mask[chosen] for version, mask in self._asked.items() if mask[chosen].any()}
@@ -203,6 +224,12 @@ class Traffic:
         found = known[np.maximum(places, 0)]
         found[places < 0] = np.nan
         return _flat(found)
+
+    def asked(self, version: int, numbers: ArrayLike) -> NDArray[np.bool_]:
+        """Of which rows a version was asked, those that are forgotten excepted."""
+        places = np.asarray(numbers, dtype=np.int64) - self._first
+        known = self._asked.get(version)
+        return np.zeros(len(places), dtype=bool) if known is None else known[np.maximum(places, 0)] & (places >= 0)
 
     def failures(self, version: int, since: datetime) -> int:
         """Rows that a version was asked about at or after a time and made nothing of."""
@@ -255,10 +282,7 @@ class Traffic:
                 self._score(version, place, scored)
             arrived.answered.append(Answered(number, record.time, row.features))
             if row.id in self._unknown:
-                label, known, source = self._unknown.pop(row.id)
-                self.counts.unknown_labels -= 1
-                self._needed.found(source)
-                self._take_label(row.id, label, known, source, arrived)
+                self._take_early(row.id, record.time, arrived)
 
     def _take_shadow(self, record: ShadowRecord, segment: str) -> None:
         rows = [
@@ -278,34 +302,44 @@ class Traffic:
             self._columns(record.version, 1)
             self._asked[record.version][[place for _, place in rows]] = True
 
-    def _take_label(self, one: str, label: Label, moment: datetime, segment: str, arrived: Arrived) -> None:
-        number = self._numbers.get(one)
+    def _take_label(self, item: LabelItem, received: datetime, segment: str, arrived: Arrived) -> None:
+        number = self._numbers.get(item.id)
         if number is None:
-            self._take_unknown(one, label, moment, segment)
+            self._take_unknown(item, received, segment)
             return
         place = number - self._first
         if self._label_times[place] != _NEVER:
-            self._count_again(self._labels[place], label)
+            self._count_again(self._labels[place], item.label)
             return
-        self._labels[place], self._label_times[place] = label, microsecond(moment)
+        self._labels[place], self._label_times[place] = item.label, microsecond(item.time)
         self.counts.joined += 1
         self._needed.joined(segment, self._holders[place], number)
         features = self._features[place]
         assert features is not None
-        arrived.labelled.append((features, label, moment))
+        arrived.labelled.append((features, item.label, item.time))
         self._features[place] = None
 
-    def _take_unknown(self, one: str, label: Label, moment: datetime, segment: str) -> None:
-        if one in self._unknown:
-            self._count_again(self._unknown[one][0], label)
+    def _take_unknown(self, item: LabelItem, received: datetime, segment: str) -> None:
+        if item.id in self._unknown:
+            self._count_again(self._unknown[item.id][0].label, item.label)
             return
-        self._unknown[one] = (label, moment, segment)
+        self._unknown[item.id] = (item, received, segment)
         self._needed.label(segment)
         self.counts.unknown_labels += 1
-        if len(self._unknown) > self._keep:
+        if len(self._unknown) > self._wait:
             self._unknown.popitem(last=False)
             self.counts.unknown_labels -= 1
             self.counts.forgotten_labels += 1
+
+    def _take_early(self, one: str, answered: datetime, arrived: Arrived) -> None:
+        """Join a label that was read before its row, unless it was received before: then it is an older row's."""
+        item, received, segment = self._unknown[one]
+        if received < answered:
+            return
+        del self._unknown[one]
+        self.counts.unknown_labels -= 1
+        self._needed.found(segment)
+        self._take_label(item, received, segment, arrived)
 
     def _count_again(self, first: Label, label: Label) -> None:
         if first == label:
@@ -341,6 +375,8 @@ class Traffic:
     def _forget(self, cut: int) -> None:
         """Drop the oldest rows."""
         self.counts.forgotten_rows += int((self._label_times[:cut] == _NEVER).sum())
+        newest = moment(int(self._times[:cut].max()))
+        self._forgotten_until = newest if self._forgotten_until is None else max(newest, self._forgotten_until)
         for one in self._ids[:cut]:
             del self._numbers[one]
         for column in (self._ids, self._requests, self._holders, self._labels, self._features):
@@ -349,17 +385,6 @@ class Traffic:
         self._times, self._label_times, self._arms = self._times[cut:], self._label_times[cut:], self._arms[cut:]
         self._asked = {version: mask[cut:] for version, mask in self._asked.items() if mask[cut:].any()}
         self._scores = {version: known[cut:] for version, known in self._scores.items() if version in self._asked}
-
-
-def training_rows(labelled: list[Labelled], signature: Signature, spec: TableSpec, dtype: pl.DataType) -> pl.DataFrame:
-    """Labelled rows in the types of the training table."""
-    rows = signature.decode(features for features, _, _ in labelled)
-    assert spec.target is not None
-    rows = rows.with_columns(pl.Series(spec.target, [label for _, label, _ in labelled], strict=False).cast(dtype))
-    if spec.label_time is None:
-        return rows
-    moments = pl.Series(spec.label_time, [moment for _, _, moment in labelled], dtype=pl.Datetime("us", "UTC"))
-    return rows.with_columns(moments)
 
 
 def _flat(scores: NDArray[np.float64]) -> NDArray[np.float64]:
