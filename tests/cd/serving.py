@@ -143,7 +143,7 @@ class Client:
 
         async def all_of_them():
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 return await asyncio.gather(*(self._one(client, *call) for call in calls))
 
         return asyncio.run(all_of_them())

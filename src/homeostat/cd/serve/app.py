@@ -16,6 +16,7 @@ from homeostat.cd.serve.batcher import BusyError
 from homeostat.cd.serve.decode import RowsError
 from homeostat.cd.serve.labels import decode_labels
 from homeostat.cd.serve.metrics import Metrics, render
+from homeostat.cd.serve.visitors import Visitors
 from homeostat.core.clock import stopwatch, utc
 from homeostat.core.errors import (
     DataError,
@@ -54,7 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: Name of the Loop, and of its model in the protocol.
-        token: Every request must bear it; None only on loopback.
+        token: Every request must bear it; None only on loopback, where web pages are kept out instead.
+        host: The address that the server is bound to.
         header_clock: Take the time of a request from its header `homeostat-time`, for traffic that is played back.
         most_bytes: Longest body.
         most_rows: Rows of one request.
@@ -62,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     token: str | None = None
+    host: str = "127.0.0.1"
     header_clock: bool = False
     most_bytes: int = 32 << 20
     most_rows: int = 100_000
@@ -101,6 +104,7 @@ class Application:
         self.settings, self.router, self.log, self.others, self.clock = settings, router, log, others, clock
         self.metrics = Metrics()
         self.draining = False
+        self._visitors = Visitors(settings.host)
         self._bearer = f"Bearer {settings.token}".encode() if settings.token else None
         self.routes: dict[tuple[str, str], Callable[[Request], Awaitable[Reply]]] = {
             ("POST", "/predict"): self._predict,
@@ -136,6 +140,8 @@ class Application:
     async def _route(self, request: Request) -> Reply:
         if self._bearer is not None and not self._bears_token(request):
             return _json(401, {"error": "this server needs a token: send `Authorization: Bearer TOKEN`"}, "401")
+        if self._bearer is None and (refused := self._visitors.problem(request.headers)) is not None:
+            return _json(403, refused, "403")
         handler = self.routes.get((request.method, request.path))
         if handler is not None:
             return await handler(request)

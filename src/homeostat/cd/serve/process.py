@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import sys
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from homeostat.cd.serve.app import Application, Settings
 from homeostat.cd.serve.others import Others
 from homeostat.cd.serve.routing import Router
 from homeostat.cd.serve.served import Served
+from homeostat.cd.serve.visitors import is_loopback
 from homeostat.core.clock import SystemClock
 from homeostat.core.errors import RefusedError, StoreError
 from homeostat.core.model import Bundle
@@ -72,7 +72,7 @@ def serve(
         port: Port to bind; 0 lets the system choose.
         ready_file: Where the endpoint is written; `serve-<name>.json` in the store by default.
         trusted: Types of the user's own estimators, as for `Bundle.load`.
-        settings: Limits; name, token and clock in it are overridden.
+        settings: Limits; name, token, host and clock in it are overridden.
 
     Raises:
         RefusedError: Not loopback, and no token.
@@ -84,7 +84,7 @@ def serve(
     endpoint = _endpoint(host, listener)
     file = ready_file or endpoint_file(store_path, name)
     base = settings or Settings(name=name)
-    told = msgspec.structs.replace(base, name=name, token=token, header_clock=header_clock)
+    told = msgspec.structs.replace(base, name=name, token=token, host=host, header_clock=header_clock)
     with application(Store.open(store_path), told, features, clock or SystemClock(), trusted=trusted) as app:
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -129,14 +129,6 @@ def read_endpoint(store_path: Path | str, name: str) -> Endpoint | None:
         return msgspec.json.decode(endpoint_file(store_path, name).read_bytes(), type=Endpoint)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def listen(host: str, port: int) -> socket.socket:
