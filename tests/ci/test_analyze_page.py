@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from html.parser import HTMLParser
 
 import polars as pl
+import pytest
 
 from homeostat.ci.analyze import analyze, table_report
+from homeostat.core.errors import LoopError
 from tests.ci.test_analyze_statistics import SPEC, flights
 
 VOID = {"meta", "br"}
@@ -85,6 +88,12 @@ def test_a_wide_table_makes_a_bounded_page() -> None:
     html = analyze(rows, SPEC).html
     assert "and 108 more columns" in html
     assert len(html) < 500_000
+
+
+def test_without_skrub_the_interactive_report_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skrub", None)
+    with pytest.raises(LoopError, match=r"skrub, which is not installed(.|\n)*homeostat\[report\]"):
+        table_report(flights().head(20))
 
 
 def test_the_interactive_report_of_skrub_is_there_on_demand() -> None:

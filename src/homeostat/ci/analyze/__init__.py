@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from homeostat.core.errors import LoopError
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -72,8 +74,15 @@ def table_report(rows: pl.DataFrame, *, title: str = "Rows", most_rows: int = 20
 
     Returns:
         A self-contained page.
+
+    Raises:
+        LoopError: skrub is not installed.
     """
-    from skrub import TableReport
+    try:
+        from skrub import TableReport
+    except ImportError as error:
+        what = "the interactive report is drawn by skrub, which is not installed"
+        raise LoopError(what, hint="pip install 'homeostat[report]'") from error
 
     sample = rows.sample(most_rows, seed=seed) if rows.height > most_rows else rows
     return str(TableReport(sample, title=title, verbose=0).html())
