@@ -47,7 +47,12 @@ class Driver:
         return self.give(ev.Observed(loop=self.loop, now=moment, trainable=trainable, **values), hours=hours)
 
     def register(
-        self, *, trigger: str | None = None, gates: tuple[ev.GateResult, ...] = PASSED, trainable: int = 0
+        self,
+        *,
+        trigger: str | None = None,
+        gates: tuple[ev.GateResult, ...] = PASSED,
+        trainable: int = 0,
+        parent: int | str | None = "the champion",
     ) -> int:
         """Register a model for the trigger in flight, or for one by hand."""
         inflight = self.feed.state.inflight
@@ -58,7 +63,7 @@ class Driver:
             run="run",
             trigger=cause,
             manifest="m" * 64,
-            parent=self.feed.state.champion,
+            parent=self.feed.catch_up().champion if isinstance(parent, str) else parent,
             train_metrics={"roc_auc": 0.8},
             test_metrics={"roc_auc": 0.7},
             gates=gates,

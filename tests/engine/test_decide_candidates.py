@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.cd.deploy import Immediately
+from homeostat.cd.deploy import Canary, Immediately
 from homeostat.core import events as ev
-from tests.engine.driver import PASSED, REFUSED, Driver
+from tests.engine.driver import PASSED, PLAN, REFUSED, Driver
 
 BINDING = (ev.GateResult(gate="sound", passed=False, reason="predicts NaN", numbers={}, binding=True),)
 
@@ -74,14 +74,86 @@ def test_a_broken_guardrail_ends_a_trial_whatever_the_judge_says() -> None:
     assert driver.arms() == {1: 1.0}
 
 
-def test_a_direct_promotion_of_a_refused_version_is_refused() -> None:
+def test_a_person_can_overrule_a_gate_by_name_but_never_a_binding_one() -> None:
     driver = Driver()
     driver.first_champion()
     driver.register(gates=REFUSED)
-    decided = driver.give(ev.PromotionRequested(loop="loop", version=2, user="ann", reason="trust me"))
-    assert [(one.fired, one.action) for one in decided] == [(False, "keep")]
-    assert "at_least" in decided[0].reason
+    driver.register(gates=BINDING)
+    (refused_for_good,) = driver.give(ev.PromotionRequested(loop="loop", version=3, user="ann", reason="trust me"))
+    assert (refused_for_good.fired, driver.arms()) == (False, {1: 1.0})
+    assert "sound" in refused_for_good.reason
+    (overruled,) = driver.give(ev.PromotionRequested(loop="loop", version=2, user="ann", reason="reviewed"))
+    assert (overruled.fired, driver.arms()) == (True, {2: 1.0})
+    assert "ann promoted version 2, overruling at_least: reviewed" in overruled.reason
+
+
+def test_a_better_challenger_is_promoted_even_when_its_labels_come_in_bulk() -> None:
+    driver = Driver()
+    driver.first_champion()
+    driver.register()
+    for look in (1, 2, 3, 4):
+        if driver.feed.state.trial is not None:
+            pairs = min(10_000 * look, PLAN.horizon)
+            driver.observe(judgement=driver.judged(pairs, "promote", matured=10_000 * look))
+    assert driver.arms() == {2: 1.0}
+
+
+def test_a_candidate_that_was_compared_with_another_champion_is_set_aside() -> None:
+    driver = Driver(plan=Immediately())
+    driver.first_champion()
+    driver.register()
+    driver.register(parent=1)
+    assert driver.arms() == {2: 1.0}
+    assert driver.state_of(3) == "candidate"
+
+
+def test_a_trial_keeps_the_plan_that_it_began_with() -> None:
+    driver = Driver()
+    driver.first_champion()
+    driver.register()
+    driver.observe(judgement=driver.judged(1_000))
+    driver.observe(judgement=driver.judged(1_500))
+    shorter = Driver(plan=Canary(steps=(0.1,), shadow_rows=10, step_rows=10), ledger=driver.ledger)
+    shorter.feed.catch_up()
+    shorter.observe(judgement=shorter.judged(2_000, "promote"))
+    assert shorter.arms() == {2: 1.0}
+
+
+def test_a_trial_is_refused_where_the_plan_has_none() -> None:
+    driver = Driver(plan=Immediately())
+    driver.first_champion()
+    driver.register(parent=None)
+    (decided,) = driver.give(ev.PromotionRequested(loop="loop", version=2, user="ann", reason="r", direct=False))
+    assert not decided.fired
     assert driver.arms() == {1: 1.0}
+
+
+def test_without_a_champion_new_rows_are_tried_again_later_and_later() -> None:
+    driver = Driver()
+    driver.start()
+    driver.register(gates=REFUSED, trainable=100)
+    retrains = []
+    for hour in range(12):
+        decided = driver.observe(trainable=101 + hour)
+        if any(one.action == "retrain" for one in decided):
+            retrains.append(hour)
+            driver.register(gates=REFUSED, trainable=101 + hour)
+    assert retrains[:3] == [0, 1, 2]
+    assert len(retrains) < 8
+    driver.observe(hours=48, trainable=1_000)
+    driver.register(trainable=1_000)
+    assert driver.arms() == {driver.ledger.versions("loop")[0].version: 1.0}
+
+
+def test_a_refusal_of_an_older_division_of_traffic_changes_nothing() -> None:
+    driver = Driver(plan=Immediately())
+    driver.first_champion()
+    older = driver.ledger.arms("loop")
+    driver.register()
+    assert older is not None
+    assert older.cause is not None
+    assert driver.give(ev.RoutingRefused(loop="loop", arms_seq=older.cause, error="late")) == []
+    assert driver.arms() == {2: 1.0}
 
 
 def test_a_version_that_a_binding_gate_refused_never_becomes_champion_even_by_trial() -> None:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from homeostat.engine.pictures import Mark, PolicyCost, lines, policies, shares
+from homeostat.engine.pictures import Mark, lines, shares
 
 MARCH = datetime(2013, 3, 1, tzinfo=UTC)
 
@@ -26,14 +26,6 @@ def quality():
     )
 
 
-def costs():
-    found = [
-        PolicyCost(name="every 14 days", loss=0.151, low=0.149, high=0.153, retrains=20, chosen=True),
-        PolicyCost(name="never", loss=0.161, retrains=0),
-    ]
-    return policies(found, title="Retraining pays")
-
-
 def traffic():
     changes = [(day(0), {1: 1.0}), (day(20), {1: 0.95, 2: 0.05}), (day(30), {2: 1.0})]
     return shares(changes, day(60), title="Who answered", marks=[Mark(day(30), "promoted")])
@@ -43,12 +35,12 @@ def texts(svg):
     return [element.text for element in ET.fromstring(svg).iter() if element.tag.endswith("text")]
 
 
-@pytest.mark.parametrize("draw", [quality, costs, traffic])
+@pytest.mark.parametrize("draw", [quality, traffic])
 def test_the_same_values_give_the_same_picture(draw):
     assert draw() == draw()
 
 
-@pytest.mark.parametrize("draw", [quality, costs, traffic])
+@pytest.mark.parametrize("draw", [quality, traffic])
 def test_a_picture_needs_nothing_from_elsewhere(draw):
     svg = draw()
     root = ET.fromstring(svg)
@@ -67,15 +59,10 @@ def test_lines_name_themselves_and_what_happened():
     assert any(text.startswith("loop") and "0.760" in text for text in seen)
 
 
-def test_policies_show_loss_and_effort():
-    assert {"every 14 days", "never", "0.1510", "0.1610", "20", "0"} <= set(texts(costs()))
-
-
 def test_versions_that_answered_are_named():
     assert {"v1", "v2", "promoted"} <= set(texts(traffic()))
 
 
 def test_a_loop_on_which_nothing_happened_can_be_drawn():
     assert "<svg" in lines({}, title="nothing yet")
-    assert "<svg" in policies([], title="nothing yet")
     assert "<svg" in shares([], day(1), title="nothing yet")

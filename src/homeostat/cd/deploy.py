@@ -60,17 +60,22 @@ Plan = Immediately | Canary
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a challenger stands: stage 0 is the shadow, stage i the i-th canary step."""
+    """Where a challenger stands: stage 0 is the shadow, stage i the i-th canary step.
+
+    Attributes:
+        plan: The plan that the trial began with; a later declaration does not change it.
+        started: Rows that were answered earlier do not count.
+        pairs_before: Matured pairs that had been seen when the stage began.
+        veto: Why the challenger may not become the champion, whatever the judge says.
+    """
 
     challenger: int
     champion: int
     stage: int
+    plan: Canary
     started: datetime | None = None
-    """Rows that were answered earlier do not count."""
     pairs_before: int = 0
-    """Pairs that had been seen when the stage began."""
     veto: str | None = None
-    """Why the challenger may not become the champion, whatever the judge says."""
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -80,28 +85,34 @@ class Move(msgspec.Struct, frozen=True):
     reason: str
 
 
-def advance(plan: Canary, trial: Trial, judgement: Judgement) -> Move:
+def advance(trial: Trial, judgement: Judgement) -> Move:
     """The next move of a trial. Pure.
 
     Guardrails and harm end a trial at any stage; a share grows once enough pairs were seen without harm; only the
-    judge's evidence of non-inferiority makes a champion, and at the horizon the champion stays.
+    judge's evidence of non-inferiority makes a champion, and undecided at the horizon the champion stays.
     """
+    plan = trial.plan
     broken = next((check for check in judgement.guardrails if check.alarmed), None)
     if broken is not None:
         return Move("roll_back", f"guardrail {broken.subject}: {broken.detail}")
     if judgement.verdict == "roll_back":
         return Move("roll_back", judgement.reason)
-    here = judgement.pairs - trial.pairs_before
+    here = seen(judgement) - trial.pairs_before
     needed = plan.shadow_rows if trial.stage == 0 else plan.step_rows
-    enough, last = here >= needed, trial.stage == len(plan.steps)
-    if enough and last and judgement.verdict == "promote":
+    enough, last, good = here >= needed, trial.stage == len(plan.steps), judgement.verdict == "promote"
+    if enough and last and good:
         return Move("inconclusive", trial.veto) if trial.veto else Move("promote", judgement.reason)
-    if judgement.pairs >= plan.horizon:
+    if judgement.pairs >= plan.horizon and not good:
         return Move("inconclusive", f"undecided after {judgement.pairs:,} pairs: the champion stays")
     if enough and not last:
         return Move("next", f"{here:,} pairs without harm")
     waiting = f"{here:,} of {needed:,} pairs" if not enough else judgement.reason
     return Move("stay", waiting)
+
+
+def seen(judgement: Judgement) -> int:
+    """Matured pairs, whether the judge still looks at them or not."""
+    return max(judgement.matured, judgement.pairs)
 
 
 def assign(arms: tuple[Arm, ...], salt: str, unit: str) -> Arm:

@@ -78,7 +78,7 @@ def judge_trial(
 ) -> Judgement:
     """`pairs` and `judge` in one call: the judge's view of a running trial at `now`."""
     found = pairs(champion, challenger, outcomes, now, maturity)
-    return judge(
+    judgement = judge(
         found.champion,
         found.challenger,
         config,
@@ -88,6 +88,7 @@ def judge_trial(
         least=found.least,
         greatest=found.greatest,
     )
+    return msgspec.structs.replace(judgement, matured=len(found.champion))
 
 
 def _losses(champion: Champion, labels: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -133,7 +133,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """What the judge makes of all matured pairs of a trial so far.
 
     Attributes:
-        pairs: Rows on which both versions were scored and whose label has matured.
+        pairs: Rows on which both versions were scored and whose label has matured, as far as the judge looks at them.
+        matured: All such rows, also those beyond the judge's horizon.
         e_harm: Evidence (an e-value, 1 = none) that the challenger is worse by more than the tolerated margin.
         e_benefit: Evidence that the challenger is not worse by more than the margin.
         difference: Mean per-row loss of the challenger minus the champion's; negative is better.
@@ -152,6 +153,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None
     high: float | None
     guardrails: tuple[Signal, ...] = ()
+    matured: int = 0
 
 
 class RunStarted(Event, tag="run_started", frozen=True, kw_only=True):

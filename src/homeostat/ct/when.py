@@ -30,8 +30,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         trainable: Labelled rows that there were then.
         source_version: Version of the upstream source at the last fire.
         busy_until: When the last run or trial ended.
-        failures: Runs that failed since the last one that did not.
-        failed_at: When the last of them failed.
+        failures: Runs and trials since the last promotion that came to nothing: failed, refused or withdrawn.
+        failed_at: When the last of them did.
     """
 
     started: datetime | None = None

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.cd.deploy import Canary, Trial, advance
+from homeostat.cd.deploy import Canary, Trial, advance, seen
 from homeostat.core import events as ev
 from homeostat.core.events import Arm, Cancel, Command, Decided, Train, Trigger
-from homeostat.engine.state import State, evolve
+from homeostat.ct.when import Reading
+from homeostat.engine.state import LOOP, State, evolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from homeostat.core.ledger import Recorded
 
-LOOP = "the loop"
 _LONGEST_PAUSE = timedelta(days=1)
 _FIRST_PAUSE = timedelta(minutes=10)
 
@@ -86,18 +86,18 @@ def _on_service(state: State, _recorded: Recorded, event: ev.Observed) -> Decisi
 
 
 def _on_trial(state: State, _recorded: Recorded, event: ev.Observed) -> Decision | None:
-    trial, plan, judgement = state.trial, state.rules.deploy, event.judgement
-    if trial is None or judgement is None or not isinstance(plan, Canary) or judgement.challenger != trial.challenger:
+    trial, judgement = state.trial, event.judgement
+    if trial is None or judgement is None or judgement.challenger != trial.challenger:
         return None
-    move = advance(plan, trial, judgement)
+    move = advance(trial, judgement)
     evidence: dict[str, Any] = {"stage": trial.stage, **_numbers(judgement)}
     name = f"version {trial.challenger}"
     match move.step:
         case "stay":
             return _decision(state, "keep", "trial", f"{name} stays where it is: {move.reason}", evidence, fired=False)
         case "next":
-            share = plan.steps[trial.stage]
-            arms = _arms_at(state, trial, share, trial.stage + 1, judgement.pairs)
+            share = trial.plan.steps[trial.stage]
+            arms = _arms_at(state, trial, share, trial.stage + 1, seen(judgement))
             return _decision(state, "deploy", "trial", f"{name} answers {share:.0%}: {move.reason}", evidence, (), arms)
         case "promote":
             reason = f"{name} replaces version {trial.champion}: {move.reason}"
@@ -115,6 +115,9 @@ def _on_trial(state: State, _recorded: Recorded, event: ev.Observed) -> Decision
 def _on_policy(state: State, recorded: Recorded, event: ev.Observed) -> Decision | None:
     policy = state.rules.when
     reading = policy.read(event, state.history)
+    if state.champion is None and event.trainable > state.history.trainable:
+        words = f"there is no champion yet, and {event.trainable - state.history.trainable:,} labelled rows are new"
+        reading = Reading(fired=True, reason=words, evidence={"trainable": event.trainable})
     held = _held(state, event.now) if reading.fired else None
     if not reading.fired or held:
         reason = f"{held}, though {reading.reason}" if held else reading.reason
@@ -134,7 +137,8 @@ def _held(state: State, now: datetime) -> str | None:
     if history.failures and history.failed_at is not None:
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(history.failures - 1, 10))
         if now < history.failed_at + pause:
-            return f"{history.failures} runs failed in a row; next try after {history.failed_at + pause:%Y-%m-%d %H:%M}"
+            until = f"{history.failed_at + pause:%Y-%m-%d %H:%M}"
+            return f"{history.failures} runs in a row came to nothing; next try after {until}"
     return None
 
 
@@ -148,7 +152,11 @@ def _on_candidate(state: State, _recorded: Recorded, event: ev.VersionRegistered
         reason = f"{name} passed {len(event.gates)} gates and is the first champion"
         return _decision(state, "promote", "candidate", reason, evidence, (), *_crown(state, event.version, reason))
     if state.trial is not None:
-        reason = f"{name} passed its gates and waits: version {state.trial.challenger} is on trial"
+        reason = f"{name} passed its gates and is set aside: version {state.trial.challenger} is on trial"
+        return _decision(state, "keep", "candidate", reason, evidence, fired=False)
+    if event.parent != state.champion:
+        compared = "with no champion" if event.parent is None else f"with version {event.parent}"
+        reason = f"{name} is set aside: it was compared {compared}, and version {state.champion} is the champion now"
         return _decision(state, "keep", "candidate", reason, evidence, fired=False)
     return _put_on_its_way(state, event.version, f"{name} passed {len(event.gates)} gates", evidence)
 
@@ -161,8 +169,8 @@ def _put_on_its_way(
     if not isinstance(plan, Canary):
         return _decision(state, "promote", "candidate", reason, evidence, (), *_crown(state, version, reason))
     assert state.champion is not None
-    trial = Trial(challenger=version, champion=state.champion, stage=0, veto=veto)
-    details = {"shadow_rows": plan.shadow_rows, "steps": list(plan.steps), "horizon": plan.horizon}
+    trial = Trial(challenger=version, champion=state.champion, stage=0, plan=plan, veto=veto)
+    details = msgspec.to_builtins(plan)
     loop = state.rules.loop
     started = ev.TrialStarted(loop=loop, challenger=version, champion=state.champion, plan=details, veto=veto)
     arms = _arms_at(state, trial, 0.0, 0, 0)
@@ -170,8 +178,13 @@ def _put_on_its_way(
     return _decision(state, "deploy", "candidate", f"{reason}: it {where}", evidence, (), started, arms)
 
 
-def _on_refused_routing(state: State, _recorded: Recorded, event: ev.RoutingRefused) -> Decision:
-    """A version that cannot be served is withdrawn: the challenger, or else a champion that has one before it."""
+def _on_refused_routing(state: State, _recorded: Recorded, event: ev.RoutingRefused) -> Decision | None:
+    """A version that cannot be served is withdrawn: the challenger, or else a champion that has one before it.
+
+    The loop steps back once and then asks for people: when the one before fails too, the fault is elsewhere.
+    """
+    if event.arms_seq < state.divided:
+        return None
     evidence = {"arms_seq": event.arms_seq, "error": event.error}
     why = f"the server cannot use it: {event.error}"
     if state.trial is not None:
@@ -179,7 +192,7 @@ def _on_refused_routing(state: State, _recorded: Recorded, event: ev.RoutingRefu
         facts = _withdraw(state, state.trial, "rolled_back", why, None)
         return _decision(state, "roll_back", "service", reason, evidence, (), *facts)
     earlier = state.reigned[:-1]
-    if earlier:
+    if earlier and not state.stepped_back:
         reason = f"back to version {earlier[-1]} from version {state.champion}: {why}"
         facts = _uncrown(state, earlier[-1], reason)
         return _decision(state, "roll_back", "service", reason, evidence, (), *facts)
@@ -221,14 +234,19 @@ def _on_promotion_request(state: State, _recorded: Recorded, event: ev.Promotion
         return _refusal(state, f"{name} is the champion already", evidence)
     evidence["refused_by"] = list(candidate.refused_by)
     by = ", ".join(candidate.refused_by)
-    if not event.direct and state.champion is not None and isinstance(state.rules.deploy, Canary):
+    if not event.direct and state.champion is not None:
+        if not isinstance(state.rules.deploy, Canary):
+            return _refusal(
+                state, "the loop's deploy has no trial; declare deploy.Canary(), or promote at once", evidence
+            )
         if state.trial is not None:
             return _refusal(state, f"version {state.trial.challenger} is on trial; cancel that first", evidence)
         veto = f"{', '.join(candidate.vetoes)} refused it for good" if candidate.vetoes else None
         return _put_on_its_way(state, event.version, f"{event.user} pushed {name} ({event.reason})", evidence, veto)
-    if candidate.refused_by:
-        return _refusal(state, f"{name} was refused by {by}: only a trial can show that it is better", evidence)
-    reason = f"{event.user} promoted {name}: {event.reason}"
+    if candidate.vetoes:
+        return _refusal(state, f"{name} was refused for good by {', '.join(candidate.vetoes)}", evidence)
+    overruled = f", overruling {by}" if by else ""
+    reason = f"{event.user} promoted {name}{overruled}: {event.reason}"
     facts: list[ev.AnyEvent] = []
     if state.trial is not None:
         outcome: ev.TrialOutcome = "promoted" if state.trial.challenger == event.version else "cancelled"

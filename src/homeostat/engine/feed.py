@@ -76,7 +76,8 @@ class Feed:
         """
         with self.ledger.transaction(lease) as tx:
             before = fold(self.state, tx.events(after=self.state.seq, loop=event.loop))
-            if tx.find(ended_key(event.trigger.key)) is not None:
+            cancelled = before.cancelling and before.inflight is not None and before.inflight.key == event.trigger.key
+            if cancelled or tx.find(ended_key(event.trigger.key)) is not None:
                 what = f"the training for {event.trigger.key} was ended; its model is not registered"
                 raise RefusedError(what, hint="`homeostat retrain --reason` starts a new one")
             recorded, fresh = tx.register(event, time=time)

@@ -8,7 +8,6 @@ on where this one was.
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -26,6 +25,7 @@ from homeostat.core.errors import (
     RetryableError,
 )
 from homeostat.engine.feed import Feed
+from homeostat.engine.hold import TTL, Hold
 from homeostat.engine.holder import is_dead, this_process
 from homeostat.engine.server import Server
 from homeostat.engine.state import Rules, State
@@ -39,10 +39,9 @@ if TYPE_CHECKING:
     from homeostat.core.store import Store
     from homeostat.loop import Loop
 
-_LEASE = timedelta(seconds=30)
-_RENEW = timedelta(seconds=5)
 _TICK_SECONDS = 0.2
-_REFUSED_SECONDS = 2.0
+_REFUSED_SECONDS = 6.0
+"""Longer than the server takes to try a second time."""
 
 
 class Live:
@@ -83,8 +82,7 @@ class Live:
         self.watch = Watch(store, loop)
         self._wall = SystemClock()
         self._on_decision = on_decision
-        self._lease: Lease | None = None
-        self._renewed = self._wall.now()
+        self._hold: Hold | None = None
         self._told = 0
         self._started = False
         self._stopping = False
@@ -113,8 +111,9 @@ class Live:
             StoreError: the address cannot be had.
             DataError: the source holds no usable rows, and there is no model yet that could serve.
         """
-        self._lease = lease = self._take_charge()
         self.server.check()
+        lease = self._take_charge()
+        self._hold = Hold(self.store.ledger, lease)
         self._told = self.store.ledger.newest()
         refused = self.collect_or_tell()
         if refused is not None and self.feed.catch_up().champion is None:
@@ -131,19 +130,19 @@ class Live:
             try:
                 self.step()
             except RetryableError:
-                if not self._held():
-                    raise
+                self._check()
             pause(_TICK_SECONDS)
 
     def step(self) -> State:
         """Look at what happened since the last step, decide, and carry out what was decided."""
-        self._renew()
+        self._check()
         now = self.clock.now()
         self.watch.take()
         due = self.watch.since is None or now - self.watch.since >= duration(self.loop.observe)
-        if due and self.feed.catch_up().champion is not None:
+        if due:
             refused = self.collect_or_tell()
-            observed = self.watch.observe(self.feed.state, now, self.server.counts(), self._source_version)
+            seen = self.server.counts(), self._source_version
+            observed = self.watch.observe(self.feed.catch_up(), now, *seen)
             if refused is not None:
                 observed = msgspec.structs.replace(observed, signals=(*observed.signals, _skew(refused)))
             self.feed.give(observed, time=now, lease=self._lease)
@@ -186,7 +185,7 @@ class Live:
         """
         begin = stopwatch()
         while (state := self.carry_out()).inflight is not None or state.replacing is not None:
-            self._renew()
+            self._check()
             if stopwatch() - begin > seconds:
                 waits = f"the run for {state.inflight.key}" if state.inflight else "the server's new routing"
                 raise InternalError(f"{waits} took longer than {seconds:.0f} s", hint=f"see {self.store.path / 'logs'}")
@@ -214,11 +213,10 @@ class Live:
         self.trainer.stop()
         self.server.stop()
         self.watch.take()
-        if self._lease is None:
+        hold, self._hold = self._hold, None
+        if hold is None or not hold.let_go():
             return
-        lease, self._lease = self._lease, None
-        if not self._holds(lease):
-            return
+        lease = hold.lease
         try:
             self.watch.archive(self.clock.now(), at_once=True)
         finally:
@@ -233,7 +231,7 @@ class Live:
         holder = ledger.lease_holder(self._name, now=self._wall.now())
         dead = holder if holder is not None and is_dead(holder) else None
         try:
-            return ledger.acquire(self._name, owner, ttl=_LEASE, now=self._wall.now(), dead=dead)
+            return ledger.acquire(self._name, owner, ttl=TTL, now=self._wall.now(), dead=dead)
         except ConflictError as error:
             what = f"loop {self.loop.name!r} is up already, in the hands of {holder or 'another process'}"
             raise RefusedError(what, hint="stop that one first, or watch it with `homeostat status`") from error
@@ -242,17 +240,14 @@ class Live:
     def _name(self) -> str:
         return f"engine/{self.loop.name}"
 
-    def _held(self) -> bool:
-        return self._lease is not None and self._holds(self._lease)
+    @property
+    def _lease(self) -> Lease | None:
+        return self._hold.lease if self._hold is not None else None
 
-    def _holds(self, lease: Lease) -> bool:
-        return self.store.ledger.lease_holder(self._name, now=self._wall.now()) in (lease.owner, None)
-
-    def _renew(self) -> None:
-        now = self._wall.now()
-        if self._lease is not None and now - self._renewed > _RENEW:
-            self.store.ledger.renew(self._lease, ttl=_LEASE, now=now)
-            self._renewed = now
+    def _check(self) -> None:
+        """End this process's work on the loop when another one took it."""
+        if self._hold is not None:
+            self._hold.check()
 
     def _tell(self) -> None:
         if self._on_decision is None:

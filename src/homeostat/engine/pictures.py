@@ -1,4 +1,4 @@
-"""Pictures of what a loop did, as self-contained SVG: quality over time, what policies cost, who answered.
+"""Pictures of what a loop did, as self-contained SVG: quality over time, and who answered.
 
 The same values give the same bytes. Text stays text, so that it is searchable and takes the reader's font.
 """
@@ -52,25 +52,6 @@ class Mark(msgspec.Struct, frozen=True):
     label: str = ""
 
 
-class PolicyCost(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy in a comparison.
-
-    Attributes:
-        name: What it is called.
-        loss: Mean loss per row; smaller is better.
-        low, high: Its interval, where known.
-        retrains: How often it trained.
-        chosen: Whether it is the one to use.
-    """
-
-    name: str
-    loss: float
-    retrains: int
-    low: float | None = None
-    high: float | None = None
-    chosen: bool = False
-
-
 def lines(
     series: Mapping[str, Sequence[tuple[datetime, float | None]]],
     *,
@@ -118,39 +99,6 @@ def lines(
         _months(lower or upper)
 
     return _svg(draw, 3.6 + _height(marks))
-
-
-def policies(costs: Sequence[PolicyCost], *, title: str, unit: str = "mean loss per row") -> str:
-    """What each policy lost, beside how often it trained; the chosen one stands out."""
-
-    def draw(figure: Figure) -> None:
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-        places = list(range(len(costs)))
-        colours = [PALETTE[0] if one.chosen else "#a9bccb" for one in costs]
-        losses = [one.loss for one in costs]
-        reach = [value for one in costs for value in (one.loss, one.low, one.high) if value is not None]
-        floor, top = min(reach, default=0.0), max(reach, default=1.0)
-        span = (top - floor) or max(abs(top), 1e-9)
-        left.hlines(places, floor - 0.15 * span, losses, color=colours, linewidth=1.5, alpha=0.6)
-        left.scatter(losses, places, color=colours, s=64, zorder=3)
-        for place, one in enumerate(costs):
-            if one.low is not None and one.high is not None:
-                left.hlines(place, one.low, one.high, color=colours[place], linewidth=5, alpha=0.35)
-            left.annotate(f"{one.loss:.4f}", (max(one.loss, one.high or 0), place), (9, 0), **_BESIDE)
-        left.set_xlim(floor - 0.15 * span, top + 0.25 * span)
-        left.set_yticks(places, [one.name for one in costs])
-        left.invert_yaxis()
-        right.barh(places, [one.retrains for one in costs], color=colours, height=0.5)
-        for place, one in enumerate(costs):
-            right.annotate(str(one.retrains), (one.retrains, place), (5, 0), **_BESIDE)
-        right.set_xlim(0, max([one.retrains for one in costs] + [1]) * 1.15)
-        _finish(left, title, across=unit)
-        _finish(right, "", across="times trained")
-        for axes in (left, right):
-            axes.grid(visible=False, axis="y")
-            axes.tick_params(axis="y", length=0, labelcolor=INK)
-
-    return _svg(draw, 1.5 + 0.42 * max(1, len(costs)))
 
 
 def shares(
@@ -225,9 +173,8 @@ def _panels(figure: Figure, marks: Sequence[Mark], height: float = 3.2) -> tuple
     return upper, lower
 
 
-def _finish(axes: Axes, title: str, *, across: str = "", up: str = "") -> None:
+def _finish(axes: Axes, title: str, *, up: str = "") -> None:
     axes.set_title(title, loc="left", fontsize=12.5, color=INK, pad=14, weight="bold")
-    axes.set_xlabel(across, fontsize=9)
     axes.set_ylabel(up, fontsize=9)
     axes.grid(color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)

@@ -20,7 +20,7 @@ from homeostat.engine.children import Child
 from homeostat.engine.holder import is_running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from homeostat.cd.serve import Endpoint
     from homeostat.core.store import Store
@@ -31,6 +31,7 @@ _LEAVE_SECONDS = 12.0
 _POLL_SECONDS = 0.1
 _ASK_SECONDS = 5.0
 _PREDICTING = frozenset({"/predict", "/v2/infer"})
+_BY_VERSION = ("predictions", "invalid_predictions", "fallbacks")
 
 
 class Server:
@@ -117,16 +118,18 @@ class Server:
             if sample.name.endswith("_total") and sample.labels["route"] in _PREDICTING
         }
         new = {key: value - self._before.get(key, 0.0) for key, value in now.items()}
-        invalid = sum(one.value for one in families["homeostat_invalid_predictions"].samples if "_total" in one.name)
-        since = invalid - self._before.get(("invalid", 0), 0.0)
-        self._before = now | {("invalid", 0): invalid}
-        latency = self._latency(families["homeostat_request_seconds"].samples)
+        by_version = {
+            (name, version): count for name in _BY_VERSION for version, count in _by_version(families, name).items()
+        }
+        rows, invalid = answered_rows({key: count - self._before.get(key, 0.0) for key, count in by_version.items()})
+        self._before = now | by_version
         return ServiceCounts(
             requests=int(sum(new.values())),
             errors=int(sum(count for (_, status), count in new.items() if status >= 500)),
             refused=int(sum(count for (_, status), count in new.items() if status == 400)),
-            invalid=int(since),
-            latency=latency,
+            rows=int(rows),
+            invalid=int(invalid),
+            latency=self._latency(families["homeostat_request_seconds"].samples),
         )
 
     def _latency(self, samples: Iterable[Any]) -> float | None:
@@ -161,6 +164,27 @@ class Server:
 
 # What is asked of a server beside us, and the token with it, goes through no proxy.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def answered_rows(new: Mapping[tuple[str, int], float]) -> tuple[float, float]:
+    """Rows that were answered or should have been, and how many of them nobody answered.
+
+    Args:
+        new: By counter (`predictions`, `invalid_predictions` or `fallbacks`) and version: its growth.
+
+    Example:
+        >>> answered_rows({("predictions", 1): 10.0, ("invalid_predictions", 2): 4.0, ("fallbacks", 2): 4.0})
+        (10.0, 0.0)
+    """
+    answered = sum(count for (name, _), count in new.items() if name == "predictions")
+    failed = {version: count for (name, version), count in new.items() if name == "invalid_predictions"}
+    invalid = sum(max(0.0, count - new.get(("fallbacks", version), 0.0)) for version, count in failed.items())
+    return answered + invalid, invalid
+
+
+def _by_version(families: Mapping[str, Any], name: str) -> dict[int, float]:
+    samples = families[f"homeostat_{name}"].samples
+    return {int(one.labels["version"]): one.value for one in samples if one.name.endswith("_total")}
 
 
 def _near(endpoint: Endpoint) -> str:

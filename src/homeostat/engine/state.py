@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.cd.deploy import Plan, Trial
+from homeostat.cd.deploy import Canary, Plan, Trial
 from homeostat.core import events as ev
 from homeostat.core.events import Trigger
 from homeostat.ct.when import AnyPolicy, History
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from homeostat.core.ledger import Recorded
     from homeostat.loop import Loop
 
+LOOP = "the loop"
+"""Who acts when no person does."""
 _KEPT_FIRES = 100
 
 
@@ -52,7 +54,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         inflight: The trigger that a run is working for.
         cancelling: Whether that run is to be ended.
         trial: The challenger on its way, if any.
-        replacing: Ledger number of the event upon which traffic was divided anew, until the server confirms it.
+        divided: Ledger number of the event upon which traffic was divided last.
+        replacing: The same, until the server confirms it.
+        stepped_back: Whether the loop itself went back to an earlier champion since the last promotion.
         stopped: Why the data were refused, while they are.
         source_version: Newest version of the upstream source that was seen.
     """
@@ -67,7 +71,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     inflight: Trigger | None = None
     cancelling: bool = False
     trial: Trial | None = None
+    divided: int = 0
     replacing: int | None = None
+    stepped_back: bool = False
     stopped: str | None = None
     source_version: str | None = None
     trainable: int = 0
@@ -121,9 +127,9 @@ def _registered(state: State, recorded: Recorded, event: ev.VersionRegistered) -
         trainable=event.trainable,
         source_version=state.source_version,
         busy_until=recorded.time,
-        failures=0,
-        failed_at=None,
     )
+    if not event.passed:
+        history = _fruitless(history, recorded)
     done = state.inflight is not None and state.inflight.key == event.trigger.key
     return {
         "candidates": state.candidates | {event.version: known},
@@ -136,23 +142,21 @@ def _registered(state: State, recorded: Recorded, event: ev.VersionRegistered) -
 def _ended(state: State, recorded: Recorded, event: ev.TrainingEnded) -> dict[str, object]:
     if state.inflight is None or state.inflight.key != event.trigger:
         return {}
-    failed = event.status == "failed"
-    history = msgspec.structs.replace(
-        state.history,
-        failures=state.history.failures + failed,
-        failed_at=recorded.time if failed else state.history.failed_at,
-        busy_until=recorded.time,
-    )
+    history = msgspec.structs.replace(state.history, busy_until=recorded.time)
+    if event.status != "cancelled":
+        history = _fruitless(history, recorded)
     return {"inflight": None, "cancelling": False, "history": history}
 
 
 def _trial_started(_state: State, recorded: Recorded, event: ev.TrialStarted) -> dict[str, object]:
+    plan = msgspec.convert(event.plan, Canary)
     rivals = {"challenger": event.challenger, "champion": event.champion}
-    return {"trial": Trial(stage=0, started=recorded.time, veto=event.veto, **rivals)}
+    return {"trial": Trial(stage=0, plan=plan, started=recorded.time, veto=event.veto, **rivals)}
 
 
 def _arms(state: State, recorded: Recorded, event: ev.ArmsSet) -> dict[str, object]:
-    changes: dict[str, object] = {"replacing": (recorded.cause or recorded.seq) if state.served else None}
+    divided = recorded.cause or recorded.seq
+    changes: dict[str, object] = {"divided": divided, "replacing": divided if state.served else None}
     if state.trial is not None and event.stage is not None:
         changes["trial"] = msgspec.structs.replace(state.trial, stage=event.stage, pairs_before=event.pairs)
     return changes
@@ -163,18 +167,28 @@ def _applied(state: State, _recorded: Recorded, event: ev.RoutingApplied | ev.Ro
     return {"replacing": None} if confirmed else {}
 
 
-def _trial_ended(state: State, recorded: Recorded, _event: ev.TrialEnded) -> dict[str, object]:
-    return {"trial": None, "history": msgspec.structs.replace(state.history, busy_until=recorded.time)}
+def _trial_ended(state: State, recorded: Recorded, event: ev.TrialEnded) -> dict[str, object]:
+    history = msgspec.structs.replace(state.history, busy_until=recorded.time)
+    if event.outcome in ("rolled_back", "inconclusive"):
+        history = _fruitless(history, recorded)
+    return {"trial": None, "history": history}
+
+
+def _fruitless(history: History, recorded: Recorded) -> History:
+    return msgspec.structs.replace(history, failures=history.failures + 1, failed_at=recorded.time)
 
 
 def _promoted(state: State, _recorded: Recorded, event: ev.Promoted) -> dict[str, object]:
     before = tuple(version for version in state.reigned if version != event.version)
-    return {"champion": event.version, "epoch": event.epoch, "reigned": (*before, event.version)}
+    history = msgspec.structs.replace(state.history, failures=0, failed_at=None)
+    reigned = (*before, event.version)
+    changes = {"champion": event.version, "epoch": event.epoch, "reigned": reigned, "history": history}
+    return changes | {"stepped_back": False}
 
 
 def _rolled_back(state: State, _recorded: Recorded, event: ev.RolledBack) -> dict[str, object]:
     kept = state.reigned[: state.reigned.index(event.version) + 1]
-    return {"champion": event.version, "epoch": event.epoch, "reigned": kept}
+    return {"champion": event.version, "epoch": event.epoch, "reigned": kept, "stepped_back": event.who == LOOP}
 
 
 def _decided(state: State, recorded: Recorded, event: ev.Decided) -> dict[str, object]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from homeostat.cd import guardrails
 from homeostat.cd.cohorts import learned
 from homeostat.cd.deploy import Canary
 from homeostat.cd.drain import Archive
 from homeostat.cd.judge import JudgeConfig
+from homeostat.cd.learnable import decoded, storable, training_rows
 from homeostat.cd.log import Position, retire
 from homeostat.cd.monitor import Champion, MonitorConfig, ServiceCounts, observe
 from homeostat.cd.pairs import judge_trial
 from homeostat.cd.performance import Window
-from homeostat.cd.traffic import Answered, Labelled, Traffic, training_rows
+from homeostat.cd.traffic import Answered, Labelled, Traffic
 from homeostat.ci.collect import record
 from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock, duration, stopwatch
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
     from homeostat.loop import Loop
 
 WINDOWS = 4
-"""How many monitor windows of rows are handed over, so that enough of them have matured."""
+"""How many monitor windows of rows whose wait is over are handed over, beside all newer ones."""
 _ARCHIVE_RECORDS = 20_000
 _ARCHIVE_SECONDS = 3_600.0
 
@@ -53,29 +57,51 @@ class Watch:
         self._archive = Archive(store, loop.name)
         self._archived, self._unarchived = stopwatch(), 0
         self._block: list[Answered] = []
+        self._compared: datetime | None = None
         self._labelled: list[Labelled] = []
         self._manifests: dict[int, Manifest] = {}
+        self._configs: dict[int, MonitorConfig] = {}
+        self._told: Counter[str] | None = None
 
-    @cached_property
-    def _config(self) -> MonitorConfig:
-        """The declared thresholds; undeclared, labels are waited for as long as those of the training table took."""
-        return monitor_config(self._loop, self.table.read())
+    def _config(self, champion: int) -> MonitorConfig:
+        """The declared thresholds; undeclared, labels are waited for as long as those of its training rows took.
+
+        They depend on the champion alone, so that a trial is judged the same after a restart.
+        """
+        if self._loop.monitor is not None:
+            return self._loop.monitor
+        if champion not in self._configs:
+            end = self._manifest(champion).lineage.window_end
+            known = self._store.ledger.version(self._loop.name, champion).registered
+            end = None if end is None else end + timedelta(microseconds=1)
+            spec = self._loop.source.spec
+            rows = self.table.read(known_by=known, end=end, columns=[spec.time, *spec.labels])
+            self._configs = {champion: monitor_config(self._loop, rows)}
+        return self._configs[champion]
 
     def resume(self, ledger: Ledger) -> None:
-        """Go on after the last recorded observation."""
+        """Go on after the last recorded observation, with the rows that were too few to compare until then."""
+        minimum = (self._loop.monitor or MonitorConfig()).drift.minimum_rows
         for recorded in ledger.events(loop=self._loop.name, kinds=(ev.Observed,)):
             if isinstance(recorded.event, ev.Observed):
                 self.since = recorded.event.now
+                compared = [signal.n for signal in recorded.event.signals if signal.kind == "value_drift"]
+                if not compared or max(compared) >= minimum:
+                    self._compared = self.since
 
     def take(self) -> int:
         """Read the log on; gives the number of records."""
         records, more = 0, True
         while more:
             arrived = self.traffic.take()
-            self._block.extend(one for one in arrived.answered if self.since is None or one.time >= self.since)
+            known = self._compared
+            self._block.extend(one for one in arrived.answered if known is None or one.time >= known)
             self._labelled.extend(arrived.labelled)
             records, more = records + arrived.records, arrived.more
         self._unarchived += records
+        if self._told is None:
+            # What was forgotten before the last observation was told then.
+            self._told = Counter(forgotten=0 if self.since is None else self.traffic.counts.forgotten_rows)
         return records
 
     def archive(self, now: datetime, *, at_once: bool = False) -> None:
@@ -109,28 +135,42 @@ class Watch:
         self, state: State, now: datetime, service: ServiceCounts | None, source_version: str | None = None
     ) -> ev.Observed:
         """Everything since the last observation, as the monitor sees it; labelled rows join the training table."""
-        assert state.champion is not None
-        champion = self._champion(state)
+        if state.champion is None:
+            self.since = now
+            return ev.Observed(
+                loop=self._loop.name,
+                now=now,
+                rows=0,
+                labelled=0,
+                trainable=self.table.count_trainable(now),
+                source_version=source_version,
+            )
+        champion, config = self._champion(state), self._config(state.champion)
         self._learn(state.champion, now)
-        rows = self._manifest(state.champion).signature.decode(one.features for one in self._block)
-        numbers = [one.number for one in self._block]
+        rows, places = decoded([one.features for one in self._block], self._manifest(state.champion).signature)
+        numbers = [self._block[place].number for place in places]
+        mature = now - config.window.maturity.wait - config.window.maturity.every
         observed = observe(
             self._loop.name,
             now,
             champion,
             rows=rows,
             predictions=self.traffic.scores(state.champion, numbers) if numbers else None,
-            outcomes=self.traffic.outcomes(last=WINDOWS * self._config.window.rows),
+            asked=self.traffic.asked(state.champion, numbers),
+            fresh=sum(self.since is None or one.time >= self.since for one in self._block),
+            outcomes=self.traffic.outcomes(last=WINDOWS * config.window.rows, before=mature),
             service=service,
             since=self.since,
             newest=self.traffic.newest,
             trainable=self.table.count_trainable(now),
             judgement=self._judgement(state, champion, now),
             source_version=source_version,
-            config=self._config,
+            config=config,
         )
-        self.since, self._block = now, []
-        return observed
+        self.since = now
+        if rows.height >= config.drift.minimum_rows:
+            self._compared, self._block = now, []
+        return msgspec.structs.replace(observed, signals=(*observed.signals, *self._losses(state)))
 
     def _learn(self, champion: int, now: datetime) -> None:
         """Append rows whose label came to the training table; the same row twice is one row."""
@@ -139,14 +179,36 @@ class Watch:
         spec = self._loop.source.spec
         assert spec.target is not None
         signature = self._manifest(champion).signature
-        rows = training_rows(self._labelled, signature, spec, self.table.columns[spec.target])
-        clock = VirtualClock(now)
-        record(rows, self.table, self._store.ledger, self._loop.name, clock, source="prediction log")
+        rows, aside = training_rows(self._labelled, signature, spec, self.table.columns[spec.target])
+        rows, more = storable(rows, self.table.conform)
+        if rows.height:
+            clock = VirtualClock(now)
+            record(rows, self.table, self._store.ledger, self._loop.name, clock, source="prediction log")
+        self.traffic.counts.set_aside = dict(Counter(self.traffic.counts.set_aside) + aside + more)
         self._labelled = []
 
+    def _losses(self, state: State) -> list[ev.Signal]:
+        """What of the log was newly lost to learning or measuring; it alarms nobody and stops nothing."""
+        counts, told = self.traffic.counts, self._told or Counter[str]()
+        aside = Counter(counts.set_aside) - told
+        forgotten = counts.forgotten_rows - told["forgotten"]
+        self._told = Counter(counts.set_aside) + Counter(forgotten=counts.forgotten_rows)
+        losses = []
+        if aside:
+            reasons = "; ".join(f"{count} with {reason}" for reason, count in sorted(aside.items()))
+            losses.append(_loss("schema_skew", "labels", aside.total(), f"labelled rows were set aside: {reasons}"))
+        if forgotten > 0:
+            detail = "rows left memory before their label came, which will not be learned or measured"
+            losses.append(_loss("new_data", "forgotten", forgotten, detail))
+        until, trial = self.traffic.forgotten_until, state.trial
+        if until is not None and trial is not None and trial.started is not None and until >= trial.started:
+            detail = f"rows of the trial from before {until:%Y-%m-%d %H:%M} left memory and are not judged any more"
+            losses.append(_loss("new_data", "trial", None, detail))
+        return losses
+
     def _judgement(self, state: State, champion: Champion, now: datetime) -> ev.Judgement | None:
-        trial, plan = state.trial, state.rules.deploy
-        if trial is None or trial.started is None or not isinstance(plan, Canary):
+        trial = state.trial
+        if trial is None or trial.started is None:
             return None
         outcomes = self.traffic.outcomes(since=trial.started)
         scores = [outcomes.predictions.get(version) for version in (trial.champion, trial.challenger)]
@@ -161,8 +223,8 @@ class Watch:
             trial.challenger,
             outcomes,
             now,
-            config=judge_config(plan),
-            maturity=self._config.window.maturity,
+            config=judge_config(trial.plan),
+            maturity=self._config(champion.version).window.maturity,
             guardrails=checks,
         )
 
@@ -199,9 +261,14 @@ def monitor_config(loop: Loop, rows: pl.DataFrame) -> MonitorConfig:
     spec = loop.source.spec
     if loop.monitor is not None or spec.label_time is None or spec.target is None or not rows.height:
         return loop.monitor or MonitorConfig()
-    rows = rows.drop_nulls(spec.target)
+    rows = rows.drop_nulls(spec.labels)
     asked = rows[spec.time].dt.timestamp("us").to_numpy()
     return MonitorConfig(window=Window(maturity=learned(asked, known_at(rows, spec))))
+
+
+def _loss(kind: ev.SignalKind, subject: str, count: int | None, detail: str) -> ev.Signal:
+    value = None if count is None else float(count)
+    return ev.Signal(kind=kind, subject=subject, value=value, n=count or 0, detail=detail)
 
 
 def judge_config(plan: Canary) -> JudgeConfig:
