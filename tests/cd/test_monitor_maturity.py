@@ -73,6 +73,16 @@ def test_the_wait_is_learned_from_past_delays():
     assert learned(at(0), at(None)) == Maturity()
 
 
+def test_labels_that_never_came_teach_no_wait():
+    never = np.array([microseconds(at(2))[0], 2**63 - 1])
+    assert learned(microseconds(at(0, 1)), never).wait == 4 * HOUR
+    assert learned(microseconds(at(0)), never[1:]) == Maturity()
+
+
+def test_no_label_is_waited_for_longer_than_ninety_days():
+    assert learned(at(0), at(24 * 365)).wait == timedelta(days=90)
+
+
 @given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 30)), max_size=40), st.floats(0, 60), st.floats(0, 60))
 def test_a_mature_row_stays_mature(rows, first, second):
     times, labels = [hour for hour, _ in rows], [hour + delay for hour, delay in rows]

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from homeostat.core.clock import utc
+from homeostat.core.rows import NEVER
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _UNKNOWN = np.iinfo(np.int64).min
+_LONGEST = timedelta(days=90)
 
 
 class Maturity(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +52,11 @@ def microsecond(moment: datetime) -> int:
     return (utc(moment) - _EPOCH) // _MICROSECOND
 
 
+def moment(number: int) -> datetime:
+    """The time of a number of microseconds since 1970 UTC."""
+    return _EPOCH + number * _MICROSECOND
+
+
 def matured(
     times: ArrayLike, label_times: ArrayLike, now: datetime, maturity: Maturity | None = None
 ) -> NDArray[np.bool_]:
@@ -75,22 +82,22 @@ def matured(
     requested = microseconds(times)
     if not len(requested):
         return np.zeros(0, dtype=bool)
-    moment, every, wait = microsecond(now), rule.every // _MICROSECOND, rule.wait // _MICROSECOND
+    present, every, wait = microsecond(now), rule.every // _MICROSECOND, rule.wait // _MICROSECOND
     known = labelled_by(label_times, now)
     cohort, which = np.unique(requested // every, return_inverse=True)
     ends = (cohort + 1) * every
     share = np.bincount(which, weights=known) / np.bincount(which)
-    mature = (ends <= moment) & ((share >= rule.complete) | (ends + wait <= moment))
+    mature = (ends <= present) & ((share >= rule.complete) | (ends + wait <= present))
     first_immature = len(mature) if mature.all() else int(mature.argmin())
     return np.asarray(which < first_immature, dtype=np.bool_)
 
 
 def learned(times: ArrayLike, label_times: ArrayLike, maturity: Maturity | None = None) -> Maturity:
-    """The rule with a wait of twice the delay within which 99.9 % of the labels of past rows came.
+    """The rule with a wait of twice the delay within which 99.9 % of the labels of past rows came, 90 days at most.
 
     Args:
         times: Times of rows that are all old enough to have their labels, such as the training table's.
-        label_times: When their labels became known; NaT for never.
+        label_times: When their labels became known; NaT, or the largest integer, for never.
         maturity: Where the rest of the rule, and the wait without any label, is taken from.
 
     Example:
@@ -100,11 +107,11 @@ def learned(times: ArrayLike, label_times: ArrayLike, maturity: Maturity | None 
     """
     rule = maturity or Maturity()
     asked, arrived = microseconds(times), microseconds(label_times)
-    there = arrived != _UNKNOWN
+    there = (arrived != _UNKNOWN) & (arrived != NEVER) & (asked != _UNKNOWN)
     if not there.any():
         return rule
     delay = int(np.quantile(arrived[there] - asked[there], 0.999, method="higher"))
-    return msgspec.structs.replace(rule, wait=max(2 * delay, 0) * _MICROSECOND)
+    return msgspec.structs.replace(rule, wait=min(max(2 * delay, 0) * _MICROSECOND, _LONGEST))
 
 
 def labelled_by(label_times: ArrayLike, now: datetime) -> NDArray[np.bool_]:
