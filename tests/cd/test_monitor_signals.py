@@ -139,12 +139,12 @@ def test_age_alarms():
     ],
 )
 def test_service_faults_alarm(counts, expected):
-    seen = look(service=ServiceCounts(requests=1_000, **counts), config=MonitorConfig(latency=0.1))
+    seen = look(service=ServiceCounts(requests=1_000, rows=1_000, **counts), config=MonitorConfig(latency=0.1))
     assert alarms(seen) == {expected}
 
 
 def test_one_failed_request_of_ten_is_not_proof():
-    assert alarms(look(service=ServiceCounts(requests=10, errors=1, invalid=1, refused=1))) == set()
+    assert alarms(look(service=ServiceCounts(requests=10, rows=10, errors=1, invalid=1, refused=1))) == set()
 
 
 def test_a_loop_without_champion_or_traffic_can_be_observed():
@@ -177,3 +177,29 @@ def test_many_classes_are_watched_by_the_likeliest():
     again, moved = rng.dirichlet([2, 2, 2], 2_000), rng.dirichlet([9, 2, 2], 2_000)
     assert alarms(observe("demo", NOW, champion, rows=empty, predictions=again)) == set()
     assert alarms(observe("demo", NOW, champion, rows=empty, predictions=moved)) == {("prediction_drift", "prediction")}
+
+
+def test_rows_without_an_answer_are_a_share_of_rows_not_of_requests():
+    counts = ServiceCounts(requests=1, rows=100_000, invalid=20)
+    seen = look(service=counts)
+    assert alarms(seen) == set()
+    assert signal(seen, "service_fault", "invalid").detail == "20 of 100000 rows"
+
+
+def test_rows_that_the_champion_was_not_asked_about_are_no_drift_of_its_predictions():
+    frame, scores, _ = block(2_000, seed=1)
+    scores[:1_000] = np.nan
+    asked = np.arange(2_000) >= 1_000
+    seen = observe("demo", NOW, CHAMPION, rows=frame, predictions=scores, asked=asked)
+    prediction = signal(seen, "prediction_drift", "prediction")
+    assert (prediction.n, prediction.alarmed) == (1_000, False)
+    assert signal(seen, "value_drift", "x").n == 2_000
+    blind = observe("demo", NOW, CHAMPION, rows=frame, predictions=scores, asked=asked | True)
+    assert signal(blind, "prediction_drift", "prediction").alarmed
+
+
+def test_rows_of_earlier_looks_are_compared_and_not_counted_again():
+    frame, scores, _ = block(300, seed=1)
+    seen = observe("demo", NOW, CHAMPION, rows=frame, predictions=scores, fresh=100)
+    assert (seen.rows, signal(seen, "value_drift", "x").n) == (100, 300)
+    assert signal(seen, "new_data", "rows").value == 100.0

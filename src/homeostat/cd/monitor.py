@@ -62,13 +62,15 @@ class ServiceCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         requests: All requests, also those that failed.
+        rows: All rows of requests that were answered, or failed because a row had no answer.
         errors: Requests that failed by our fault.
         refused: Requests refused because of their schema.
-        invalid: Rows answered with NaN, infinity or nothing.
+        invalid: Rows answered with NaN, infinity or nothing; not those that the champion answered instead.
         latency: Seconds at the 99th percentile, where measured.
     """
 
     requests: int = 0
+    rows: int = 0
     errors: int = 0
     refused: int = 0
     invalid: int = 0
@@ -82,6 +84,8 @@ def observe(
     *,
     rows: pl.DataFrame | None = None,
     predictions: NDArray[Any] | None = None,
+    asked: NDArray[np.bool_] | None = None,
+    fresh: int | None = None,
     outcomes: Outcomes | None = None,
     service: ServiceCounts | None = None,
     since: datetime | None = None,
@@ -97,8 +101,11 @@ def observe(
         loop: Name of the Loop.
         now: Time on its clock; no label with a later `label_time` is looked at.
         champion: What is known of the champion; None while there is none.
-        rows: Raw inputs of the block's requests.
+        rows: Raw inputs of the block's requests, and of earlier ones that were too few to compare.
         predictions: The champion's output on `rows`: scores (n, classes) or values (n,).
+        asked: On which of `rows` the champion had to predict, shape (n,); all by default. The others say nothing about
+            its predictions.
+        fresh: How many of `rows` came since the last observation; all by default.
         outcomes: The recent requests with their labels, enough for `config.window.rows` matured ones.
         service: What the server counted.
         since: Time of the last observation, for the number of labels that arrived after it.
@@ -112,10 +119,11 @@ def observe(
         A signal for all that was looked at, alarmed or not, and a `Performance` per version, the champion's first.
     """
     rule = config or MonitorConfig()
-    counts = _counts(rows, outcomes, since, now)
+    came = (0 if rows is None else rows.height) if fresh is None else fresh
+    counts = {"rows": came, "labels": 0 if outcomes is None else labelled_between(outcomes.label_times, since, now)}
     performance = [] if champion is None or outcomes is None else measure(champion, outcomes, now, rule.window)
     signals = [
-        *_input_signals(champion, rows, predictions, rule),
+        *_input_signals(champion, rows, predictions, asked, rule),
         *_performance_signals(champion, performance, rule),
         *_age_signals(champion, newest, now, rule),
         *_service_signals(service, rule),
@@ -135,24 +143,23 @@ def observe(
     )
 
 
-def _counts(
-    rows: pl.DataFrame | None, outcomes: Outcomes | None, since: datetime | None, now: datetime
-) -> dict[str, int]:
-    arrived = 0 if outcomes is None else labelled_between(outcomes.label_times, since, now)
-    return {"rows": 0 if rows is None else rows.height, "labels": arrived}
-
-
 def _new_data_signals(counts: dict[str, int]) -> list[Signal]:
     return [Signal(kind="new_data", subject=name, value=float(count), n=count) for name, count in counts.items()]
 
 
 def _input_signals(
-    champion: Champion | None, rows: pl.DataFrame | None, predictions: NDArray[Any] | None, rule: MonitorConfig
+    champion: Champion | None,
+    rows: pl.DataFrame | None,
+    predictions: NDArray[Any] | None,
+    asked: NDArray[np.bool_] | None,
+    rule: MonitorConfig,
 ) -> list[Signal]:
     if champion is None or champion.profile is None or rows is None:
         return []
     reference = champion.profile
-    output = None if predictions is None or reference.prediction is None else _output(predictions, champion.classes)
+    output = None
+    if predictions is not None and reference.prediction is not None:
+        output = _output(predictions if asked is None else predictions[asked], champion.classes)
     block = Profile.of(rows, edges_from=reference, prediction=output)
     signals = drift(reference, block, rule.drift)
     if reference.prediction is not None and block.prediction is not None:
@@ -221,9 +228,9 @@ def _service_signals(service: ServiceCounts | None, rule: MonitorConfig) -> list
     if service is None:
         return []
     signals = [
-        _rate("service_fault", "errors", service.errors, service.requests, rule.errors, rule.alpha),
-        _rate("service_fault", "invalid", service.invalid, service.requests, rule.invalid, rule.alpha),
-        _rate("schema_skew", "refused", service.refused, service.requests, rule.refused, rule.alpha),
+        _rate("service_fault", "errors", (service.errors, service.requests), rule.errors, rule.alpha),
+        _rate("service_fault", "invalid", (service.invalid, service.rows), rule.invalid, rule.alpha, of="rows"),
+        _rate("schema_skew", "refused", (service.refused, service.requests), rule.refused, rule.alpha),
     ]
     if service.latency is not None:
         slow = rule.latency is not None and service.latency > rule.latency
@@ -241,7 +248,10 @@ def _service_signals(service: ServiceCounts | None, rule: MonitorConfig) -> list
     return signals
 
 
-def _rate(kind: SignalKind, subject: str, failures: int, trials: int, tolerated: float, alpha: float) -> Signal:
+def _rate(
+    kind: SignalKind, subject: str, counted: tuple[int, int], tolerated: float, alpha: float, *, of: str = "requests"
+) -> Signal:
+    failures, trials = counted
     share = failures / trials if trials else 0.0
     return Signal(
         kind=kind,
@@ -250,5 +260,5 @@ def _rate(kind: SignalKind, subject: str, failures: int, trials: int, tolerated:
         n=trials,
         threshold=tolerated,
         alarmed=trials > 0 and excess(failures, trials, tolerated) >= 1 / alpha,
-        detail=f"{failures} of {trials} requests",
+        detail=f"{failures} of {trials} {of}",
     )
