@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from homeostat.cd.cohorts import Maturity
-from homeostat.cd.performance import Champion, Outcomes, Window, measure
+from homeostat.cd.performance import Champion, Outcomes, Window, coded_labels, measure
 
 START = np.datetime64("2013-03-01T00:00", "us")
 LATER = datetime(2013, 6, 1, tzinfo=UTC)
@@ -101,3 +101,16 @@ def test_nothing_matured_is_nothing_measured():
         times=START + np.arange(0), label_times=START + np.arange(0), labels=[], predictions={1: scores([])}
     )
     assert measure(BINARY, empty, LATER) == []
+
+
+@pytest.mark.parametrize(
+    ("classes", "given", "coded"),
+    [
+        ((0, 1), [0, 1, "late", None, 2], [0, 1, np.nan, np.nan, np.nan]),
+        ((False, True), [True, 0, "x"], [1, 0, np.nan]),
+        (("late", "on time"), ["late", 3, "on time"], [0, np.nan, 1]),
+        (None, [1, 2.5, "late", 10**400, None], [1, 2.5, np.nan, np.nan, np.nan]),
+    ],
+)
+def test_one_label_of_another_type_spoils_no_other(classes, given, coded):
+    np.testing.assert_array_equal(coded_labels(given, classes), coded)

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from homeostat.cd.cohorts import Maturity, labelled_by, matured, microseconds
+from homeostat.cd.learnable import as_number
 from homeostat.core.events import Performance
 from homeostat.core.metrics import estimate, greater_is_better, kappa_per, label_codes
 from homeostat.core.model.signature import Predictions
@@ -142,13 +143,17 @@ def _judged(outcomes: Outcomes, now: datetime, rule: Window) -> NDArray[np.intp]
 
 def coded_labels(labels: ArrayLike, classes: tuple[Any, ...] | None) -> NDArray[np.float64]:
     """Labels as numbers, shape (n,): a class by its place among `classes`; NaN for one that is null or unknown."""
-    given = np.asarray(labels, dtype=object)
+    given = np.asarray(labels, dtype=object).tolist()
+    if classes is None or not isinstance(classes[0], str):
+        # One text among numbers would turn them all into text.
+        given = [as_number(label) for label in given]
     coded = np.full(len(given), np.nan)
     there = np.array([label is not None for label in given], dtype=bool)
+    known = [label for label in given if label is not None]
     if classes is None:
-        coded[there] = given[there].astype(float)
-    elif there.any():
-        places = label_codes(np.array(given[there].tolist()), classes)
+        coded[there] = np.array(known, dtype=float)
+    elif known:
+        places = label_codes(np.array(known), classes)
         coded[there] = np.where(places < 0, np.nan, places)
     return coded
 
