@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from homeostat.core.store import Store
     from tests.engine.played import Played
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(os.environ.get("HOMEOSTAT_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -26,7 +27,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_report_header() -> str:
     """Say at the top of every session whether the shared data sets take part."""
-    return f"shared_data: {'../shared/data' if SHARED.is_dir() else 'absent; its tests are left out'}"
+    absent = "absent (see HOMEOSTAT_DATA in CONTRIBUTING.md); its tests are left out"
+    return f"shared_data: {'there' if SHARED.is_dir() else absent}"
 
 
 @pytest.fixture(scope="session")
