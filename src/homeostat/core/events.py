@@ -38,7 +38,7 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """Why a run exists. Its key is unique for ever: one trigger registers at most one version.
 
     Attributes:
-        key: The identity of the trigger, for example `flight-delays/retrain/412`.
+        key: The identity of the trigger, for example `flight-delays/412`.
         kind: The policy or person that asked: `initial`, `manual`, `every`, `rows`, `drift`, `degraded`, `new_version`,
             or a combination such as `every|drift`.
         reason: One sentence for people.

@@ -89,17 +89,6 @@ class InFlight:
                 self._landed.pop(name, None)
                 self._unlock(name)
 
-    def busy(self, name: str) -> bool:
-        """Whether a living thread or process holds a name."""
-        with self._changed:
-            if name in self._entered or name in self._locked:
-                return True
-            if not self._try(name):
-                return True
-            self._entered.discard(name)
-            self._unlock(name)
-            return False
-
     def _try(self, name: str) -> bool:
         if name in self._entered:
             return False
