@@ -16,6 +16,7 @@ from typing import Any, Self
 import httpx
 import pytest
 
+from homeostat.core.clock import pause
 from homeostat.engine.holder import is_dead, this_process
 from tests.cli.bad import LOOP, Verb, csv, refused, rides, works
 
@@ -158,3 +159,19 @@ def test_only_a_process_of_this_machine_is_known_to_be_dead() -> None:
     assert not is_dead(f"ann@elsewhere (process {ended.pid})")
     assert not is_dead("somebody")
     assert not is_dead(this_process())
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_run_at_once_although_a_step_computes_on(homeostat: Verb, project: Path) -> None:
+    slow = 'rows.drop("at") if (__import__("pathlib").Path("begun").touch(), __import__("time").sleep(60)) else rows'
+    (project / "loop.py").write_text(LIVELY.replace('rows.drop("at")', slow))
+    run = subprocess.Popen([sys.executable, "-m", "homeostat", "run"], cwd=project, text=True, stderr=subprocess.PIPE)
+    while not (project / "begun").exists():
+        pause(0.05)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=PATIENCE_SECONDS / 2)
+    assert (run.returncode, said.count("interrupted")) == (130, 1)
+    assert "Traceback" not in said
+    assert [row["status"] for row in homeostat("runs", "--json").json] == ["interrupted"]
+    (project / "loop.py").write_text(LIVELY)
+    works(homeostat)

@@ -21,6 +21,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
     *(look.verify, start.doctor),
 )
 _CLOSED_PIPE = 141
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="homeostat",
@@ -65,6 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except HomeostatError as error:
         _tell(error)
         sys.exit(error.exit_code)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            _leave()
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_CLOSED_PIPE)
@@ -84,6 +89,14 @@ def options(verb: str) -> set[str]:
     command: Any = typer.main.get_command(app)
     chosen = command.commands[verb]
     return {name for parameter in chosen.params for name in parameter.opts if name.startswith("-")} | {"--help", "-h"}
+
+
+def _leave() -> NoReturn:
+    """End at once after Ctrl-C: a step that still computes in a thread would hold the process until it is done."""
+    print("interrupted; what was done is recorded, and `homeostat run` goes on from there", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_INTERRUPTED)
 
 
 def _tell(error: HomeostatError) -> None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from homeostat.core.store import Store
 
 
+_GLANCE_SECONDS = 0.2
+
+
 @dataclass(frozen=True)
 class Named:
     """A value that the run was given, with its name: fingerprint and parts, or the reason why it has none.
@@ -135,7 +138,8 @@ class Execution:
                     ready += self._take(done)
                 if not flying:
                     break
-                finished, flying = wait(flying, return_when=FIRST_COMPLETED)
+                # Not for ever: Polars restarts system calls upon Ctrl-C, so only a wait that ends lets Python see it.
+                finished, flying = wait(flying, timeout=_GLANCE_SECONDS, return_when=FIRST_COMPLETED)
                 for future in finished:
                     ready += self._take(future.result())
         finally:
