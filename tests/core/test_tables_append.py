@@ -254,3 +254,14 @@ def test_a_full_disk_is_reported_and_changes_nothing(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("refused the table 't' cannot be read or written"), done.stderr
     assert Table(tmp_path / "t", SPEC).read()["id"].to_list() == [1]
+
+
+def test_rows_without_room_are_refused_before_the_writer_meets_the_end_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Table(tmp_path / "t", SPEC)
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: type("Usage", (), {"free": 10}))
+    with pytest.raises(StoreError, match="has 10 bytes left, and 2 rows"):
+        table.append(flights(1, 2))
+    monkeypatch.undo()
+    assert table.append(flights(1, 2)).rows == 2

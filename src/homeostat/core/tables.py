@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from datetime import datetime
 from pathlib import Path
@@ -323,8 +324,9 @@ class Table:
         commit = CommitProperties(custom_metadata={META: msgspec.json.encode(meta).decode()}, max_commit_retries=0)
         before = -1 if self._delta is None else self._delta.version()
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _refuse_without_space(self.folder, rows)
             if self._delta is None:
-                self.folder.mkdir(parents=True, exist_ok=True)
                 write_deltalake(
                     str(self.folder), rows, mode="error", commit_properties=commit, configuration=_CONFIGURATION
                 )
@@ -338,6 +340,14 @@ class Table:
                 raise store_error(self.folder, error) from error
             return False
         return True
+
+
+def _refuse_without_space(folder: Path, rows: pl.DataFrame) -> None:
+    """Refuse what may not fit before the writer meets the end of the disk, of which it would print a backtrace."""
+    free, needed = shutil.disk_usage(folder).free, rows.estimated_size()
+    if free < needed:
+        what = f"the disk has {free:,} bytes left, and {rows.height:,} rows for {folder} may need {needed:,}"
+        raise StoreError(what, hint="free some space and run again; nothing was written")
 
 
 def read(
