@@ -37,7 +37,7 @@ def run(
     Collect, validate, analyze, train, evaluate, gate, register. What has not changed is taken from the cache; a run
     that was cut off is gone on with.
     """
-    from homeostat.cli.outcome import carry_out, feed_of, finish
+    from homeostat.cli.outcome import carry_out, feed_of, to_resume
     from homeostat.core.clock import SystemClock, new_id
     from homeostat.core.events import RetrainRequested
     from homeostat.core.store import Store
@@ -46,15 +46,12 @@ def run(
     declared = load(loop_file(loop))
     opened = Store.open(store)
     feed = feed_of(opened, declared)
-    if resume is not None:
-        row = opened.ledger.run(resume)
-        finish(opened, declared, row.trigger, as_json=as_json, resume=row.run)
-        return
-    state = feed.catch_up()
-    if state.inflight is None:
+    before = to_resume(opened, declared, feed, resume) if resume is not None else None
+    if feed.catch_up().inflight is None:
+        reason = f"resume of {before}" if before is not None else reason
         request = RetrainRequested(loop=declared.name, user=who(user), reason=reason, request=new_id("request-"))
         feed.give(request, time=SystemClock().now())
-    carry_out(opened, declared, feed, as_json=as_json)
+    carry_out(opened, declared, feed, as_json=as_json, resume=before)
 
 
 def infer(

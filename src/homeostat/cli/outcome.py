@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeostat.cli.common import in_charge, print_json, print_table, progress
 from homeostat.core import events as ev
+from homeostat.core.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
     from homeostat.core.store import Store
@@ -14,8 +15,16 @@ if TYPE_CHECKING:
     from homeostat.loop import Loop
 
 
-def carry_out(store: Store, declared: Loop, feed: Feed, *, as_json: bool) -> bool:
-    """Do the run in flight here, unless a live loop is up that does it; says whether it was done here."""
+def carry_out(store: Store, declared: Loop, feed: Feed, *, as_json: bool, resume: str | None = None) -> bool:
+    """Do the run in flight here, unless a live loop is up that does it; says whether it was done here.
+
+    Args:
+        store: Where everything is kept.
+        declared: The loop.
+        feed: Its events.
+        as_json: Print one document for programs.
+        resume: A run that did not succeed, whose finished steps are taken over.
+    """
     state = feed.catch_up()
     if state.inflight is None:
         return False
@@ -26,8 +35,39 @@ def carry_out(store: Store, declared: Loop, feed: Feed, *, as_json: bool) -> boo
             if _declared_then(store, declared.name) != declared.digest:
                 print("note: the loop's file changed since; that takes effect when `homeostat up` is started again")
         return False
-    finish(store, declared, state.inflight.key, as_json=as_json)
+    finish(store, declared, state.inflight.key, as_json=as_json, resume=resume)
     return True
+
+
+def to_resume(store: Store, declared: Loop, feed: Feed, wanted: str) -> str:
+    """The run to go on with: one whose process died keeps its trigger, one that ended is asked for anew.
+
+    Args:
+        store: Where everything is kept.
+        declared: The loop.
+        feed: Its events.
+        wanted: The run's id, or a unique beginning of it.
+
+    Raises:
+        NotFoundError: there is no such run in this loop.
+        RefusedError: there is nothing to go on with: it succeeded, it still runs, or another run is in flight.
+    """
+    from homeostat.ci.pipeline import mark_interrupted
+    from homeostat.core.clock import SystemClock
+
+    mark_interrupted(store, SystemClock(), loop=declared.name)
+    row, inflight = store.ledger.run(wanted), feed.catch_up().inflight
+    if row.loop != declared.name:
+        raise NotFoundError(f"run {row.run} belongs to loop {row.loop!r}", hint="resume it there, with --loop")
+    if row.version is not None:
+        hint = "`homeostat run` begins another"
+        raise RefusedError(f"run {row.run} succeeded: it made version {row.version}", hint=hint)
+    if row.status == "running":
+        raise RefusedError(f"run {row.run} is still running", hint="wait for it, or end its process first")
+    if inflight is not None and inflight.key != row.trigger:
+        what = f"run {row.run} ended, and the run for {inflight.key} is in flight"
+        raise RefusedError(what, hint="`homeostat run` goes on with that one")
+    return row.run
 
 
 def _declared_then(store: Store, name: str) -> str | None:

@@ -157,9 +157,7 @@ def _project_steps(connection: sa.Connection, batch: list[tuple[int, ev.StepFini
     connection.execute(_add_step, [dict(zip(columns, row, strict=True)) for row in rows])
     if stored:
         connection.execute(_forget_cache, [{"old_key": key} for key in stored])
-        kept = [
-            {"key": key, "step": each.step, "output": each.output, "run": each.run} for key, each in stored.items()
-        ]
+        kept = [{"key": key, "step": each.step, "output": each.output, "run": each.run} for key, each in stored.items()]
         connection.execute(_add_cache, kept)
 
 

@@ -12,6 +12,7 @@ from homeostat.core import codecs
 from homeostat.core import events as ev
 from homeostat.core.clock import PacedClock, SystemClock
 from homeostat.core.errors import DataError, HomeostatError, NotFoundError
+from homeostat.core.fingerprint import fingerprint_parts
 from homeostat.core.model import Bundle
 from homeostat.engine.feed import Feed, ended_key
 from homeostat.engine.state import Rules
@@ -19,6 +20,7 @@ from homeostat.loop.pipeline import pipeline_of, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from homeostat.core.clock import Clock
     from homeostat.core.ledger import Lease
@@ -53,7 +55,7 @@ def carry_out(
         clock: The loop's clock.
         played: Let the time run on from the command's `now` instead.
         progress: Called as `Pipeline.run` says.
-        resume: A run of this trigger that did not succeed, to go on with.
+        resume: A run that did not succeed, of this trigger or an earlier one, whose finished steps are taken over.
         raising: Raise the error that ended the run, after it was recorded, in place of returning None.
 
     Returns:
@@ -104,11 +106,13 @@ def run_pipeline(
     snapshot = store.table(loop.name, "rows", loop.source.spec).snapshot()
     row = store.ledger.champion(loop.name)
     champion = Bundle.read(store.artifacts, store.ledger.version(loop.name, row.version).manifest) if row else None
+    begun = _beginning(store, loop.name, snapshot, resume) if resume is not None else None
+    known_by, before = begun or (command.now, None)
     inputs = {
         "snapshot": snapshot,
-        "known_by": command.now,
+        "known_by": known_by,
         "accepted": champion.manifest.schema if champion else None,
-        "previous": previous_report(store, loop),
+        "previous": previous_report(store, loop, before=before),
         "champion": champion,
         "champion_version": row.version if row else None,
     }
@@ -123,6 +127,24 @@ def run_pipeline(
         resume=resume,
     )
     return registration(store, loop, run, command, snapshot, row.version if row else None)
+
+
+def _beginning(store: Store, loop: str, snapshot: Snapshot, run: str) -> tuple[datetime, int] | None:
+    """When the run that is resumed began, and its ledger number; None when the table holds other rows by now.
+
+    So the steps that had finished are not run again only because time went by.
+    """
+    recorded = store.ledger.events(loop=loop, kinds=(ev.RunStarted,))
+    started = {one.event.run: (one.seq, one.event) for one in recorded if isinstance(one.event, ev.RunStarted)}
+    rows, _ = fingerprint_parts(snapshot)
+    found = None
+    wanted: str | None = run
+    while wanted is not None:
+        seq, event = started[wanted]
+        if event.inputs["snapshot"]["fingerprint"] != rows:
+            break
+        found, wanted = (outstanding(store, loop, event.trigger.key).now, seq), event.resumes
+    return found
 
 
 def registration(
@@ -159,9 +181,9 @@ def registration(
     )
 
 
-def previous_report(store: Store, loop: Loop) -> Any:
-    """What the `report` step of the last run gave, to compare with; None when there is none."""
-    recorded = store.ledger.last_step(loop.name, "report")
+def previous_report(store: Store, loop: Loop, *, before: int | None = None) -> Any:
+    """What the `report` step of the last run, or of the last before a ledger number, gave; None when there is none."""
+    recorded = store.ledger.last_step(loop.name, "report", before=before)
     event = recorded.event if recorded else None
     if not isinstance(event, ev.StepFinished) or event.output is None or not store.artifacts.has(event.output):
         return None
