@@ -70,8 +70,8 @@ def promote(
 ) -> None:
     """Make a version the champion, or try it.
 
-    At once, or with --trial through shadow and canary. Gates that refused it are overruled, on record; those that guard a
-    promise (NaN, a tie, too few rows, another schema) are not.
+    At once, or with --trial through shadow and canary. Gates that refused it are overruled, on record; those that
+    guard a promise (NaN, a tie, too few rows, another schema) are not.
     """
     from homeostat.core.events import PromotionRequested
 
