@@ -68,3 +68,9 @@ def test_a_change_in_the_number_of_rows_alone_never_fires():
 def test_too_few_rows_never_fire():
     rng = np.random.default_rng(3)
     assert not any(fires(when.drift(psi=0.1), frame(rng, rows, 3.0)) for rows in (1, 10, 100, 199))
+
+
+def test_too_few_rows_are_told_as_nothing_measured():
+    seen = observe("loop", START, CHAMPION, rows=frame(np.random.default_rng(3), 199))
+    reading = when.drift(psi=0.1).read(seen, HISTORY)
+    assert reading.reason == "no drift beyond 0.1 (nothing measured)"

@@ -197,7 +197,7 @@ class Drift(Policy, tag="drift", frozen=True, kw_only=True):
     def read(self, seen: Observed, history: History) -> Reading:
         """Fires when enough columns moved beyond the threshold and beyond their noise."""
         kinds = ("value_drift", "prediction_drift") if self.predictions else ("value_drift",)
-        watched = [one for one in seen.signals if one.kind in kinds and self._watches(one)]
+        watched = [one for one in seen.signals if one.kind in kinds and one.value is not None and self._watches(one)]
         moved = sorted((one for one in watched if self._moved(one)), key=_excess, reverse=True)
         largest = max(watched, key=_excess, default=None)
         evidence: dict[str, Any] = {
