@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 
 import msgspec
 import numpy as np
@@ -213,3 +214,19 @@ def test_every_label_and_every_row_is_accounted_for(tmp_path_factory, records, k
     assert len(arrived.answered) == counts.joined + traffic.waiting + counts.forgotten_rows
     lost = counts.unknown_labels + counts.forgotten_labels
     assert counts.labels == counts.joined + counts.repeated_labels + counts.conflicting_labels + lost
+
+
+def test_rows_that_are_still_waited_for_crowd_out_none_that_are_not(traffic):
+    early, late = NOON, NOON + timedelta(days=1)
+    traffic.fold([asked(f"a{row}", time=early) for row in range(10)])
+    traffic.fold([asked(f"b{row}", time=late) for row in range(50)])
+    times = traffic.outcomes(last=4, before=late).times.tolist()
+    assert times == [microsecond(early)] * 4 + [microsecond(late)] * 50
+    assert len(traffic.outcomes(last=20, before=late).times) == 60
+    assert len(traffic.outcomes(last=4, before=early).times) == 60
+
+
+def test_a_version_was_asked_about_the_rows_that_it_scored_or_failed_on(traffic):
+    traffic.fold([asked("a"), asked("b"), asked("c"), beside("a"), beside("b", error="it broke")])
+    assert traffic.asked(2, [0, 1, 2]).tolist() == [True, True, False]
+    assert traffic.asked(7, [0, 1]).tolist() == [False, False]

@@ -63,7 +63,7 @@ class Watch:
         self._configs: dict[int, MonitorConfig] = {}
         self._told: Counter[str] | None = None
 
-    def _config(self, champion: int) -> MonitorConfig:
+    def config(self, champion: int) -> MonitorConfig:
         """The declared thresholds; undeclared, labels are waited for as long as those of its training rows took.
 
         They depend on the champion alone, so that a trial is judged the same after a restart.
@@ -145,7 +145,7 @@ class Watch:
                 trainable=self.table.count_trainable(now),
                 source_version=source_version,
             )
-        champion, config = self._champion(state), self._config(state.champion)
+        champion, config = self._champion(state), self.config(state.champion)
         self._learn(state.champion, now)
         rows, places = decoded([one.features for one in self._block], self._manifest(state.champion).signature)
         numbers = [self._block[place].number for place in places]
@@ -224,7 +224,7 @@ class Watch:
             outcomes,
             now,
             config=judge_config(trial.plan),
-            maturity=self._config(champion.version).window.maturity,
+            maturity=self.config(champion.version).window.maturity,
             guardrails=checks,
         )
 
