@@ -419,7 +419,9 @@ def _champion(label: str, evaluation: Evaluation) -> tuple[Difference | None, Ga
 
 def _no_comparison(label: str, evaluation: Evaluation) -> GateResult:
     reasons = [warning for warning in evaluation.warnings if "champion" in warning]
-    return _result(label, False, "; ".join(reasons) or "the champion was not scored on the test rows", {})
+    why = "; ".join(reasons) or "the champion was not scored on the test rows"
+    way_out = "promote it by hand after review: homeostat promote N --reason ..."
+    return _result(label, False, f"{why}; {way_out}", {})
 
 
 def _result(gate: str, passed: bool, reason: str, numbers: dict[str, Any]) -> GateResult:

@@ -25,6 +25,7 @@ from homeostat.core.errors import (
     RetryableError,
 )
 from homeostat.engine.feed import Feed
+from homeostat.engine.fitness import check_champion
 from homeostat.engine.hold import TTL, Hold
 from homeostat.engine.holder import is_dead, this_process
 from homeostat.engine.server import Server
@@ -107,11 +108,13 @@ class Live:
         """Take the loop in charge: collect, and train the first model or resume what was cut off.
 
         Raises:
-            RefusedError: another process holds the loop, or the address is one that may not be served at.
+            RefusedError: another process holds the loop, the address is one that may not be served at, or the champion
+                was trained with another `features()`.
             StoreError: the address cannot be had.
             DataError: the source holds no usable rows, and there is no model yet that could serve.
         """
         self.server.check()
+        check_champion(self.store, self.loop)
         lease = self._take_charge()
         self._hold = Hold(self.store.ledger, lease)
         self._told = self.store.ledger.newest()
