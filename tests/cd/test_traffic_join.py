@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from homeostat.cd.cohorts import microsecond
 from homeostat.cd.log import LogWriter
+from homeostat.cd.performance import Champion, Window, measure
 from homeostat.cd.traffic import Traffic
 from tests.cd.log_records import LATER, NOON, asked, beside, told
 
@@ -230,3 +231,21 @@ def test_a_version_was_asked_about_the_rows_that_it_scored_or_failed_on(traffic)
     traffic.fold([asked("a"), asked("b"), asked("c"), beside("a"), beside("b", error="it broke")])
     assert traffic.asked(2, [0, 1, 2]).tolist() == [True, True, False]
     assert traffic.asked(7, [0, 1]).tolist() == [False, False]
+
+
+def test_performance_is_measured_although_many_rows_wait_for_labels_that_never_come(traffic):
+    """Twenty rows an hour of which one has no label: all hours wait a week, and a week holds more than four windows."""
+    hours = [NOON + timedelta(hours=hour) for hour in range(24 * 9)]
+    for place, hour in enumerate(hours):
+        names = [f"{place}-{row}" for row in range(20)]
+        traffic.fold([asked(name, time=hour) for name in names])
+        traffic.fold([told(name, moment=hour, received=hour) for name in names[1:]])
+    rule, champion = (
+        Window(rows=500),
+        Champion(version=1, task="classification", metric="accuracy", classes=(False, True)),
+    )
+    now = hours[-1]
+    newest = traffic.outcomes(last=4 * rule.rows)
+    assert measure(champion, newest, now, rule) == []
+    enough = traffic.outcomes(last=4 * rule.rows, before=now - rule.maturity.wait - rule.maturity.every)
+    assert [one.n for one in measure(champion, enough, now, rule)] == [500]

@@ -183,7 +183,9 @@ class _Player:
         model = history.trained(self.trained_at[version])
         manifest = model.model.manifest
         scores = np.concatenate(self.scores) if self.scores else np.zeros(0)
-        tail = max(self.begin, last - WINDOWS * self.config.window.rows)
+        maturity = self.config.window.maturity
+        mature = history.between(end - maturity.wait - maturity.every, end)[0]
+        tail = max(self.begin, mature - WINDOWS * self.config.window.rows)
         by = self.answered_by[tail:last]
         seen = scores[tail - self.begin : last - self.begin]
         said = {int(one): np.where(_column(by == one, seen), seen, np.nan) for one in np.unique(by)}
