@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from homeostat.core.clock import pause
-from homeostat.engine.holder import is_dead, this_process
+from homeostat.engine.holder import is_dead, this_machine, this_process
 from tests.cli.bad import LOOP, Verb, csv, refused, rides, works
 
 LIVELY = LOOP.replace('"rides.csv"', '"rides"').replace("when=", 'observe="1s",\n    when=')
@@ -153,12 +153,22 @@ def test_a_start_that_fails_leaves_nothing_behind(homeostat: Verb, project: Path
 def test_only_a_process_of_this_machine_is_known_to_be_dead() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    here = socket.gethostname()
-    assert is_dead(f"ann@{here} (process {ended.pid})")
-    assert not is_dead(f"ann@{here} (process {os.getppid()})")
-    assert not is_dead(f"ann@elsewhere (process {ended.pid})")
+    here, machine = socket.gethostname(), this_machine()
+    assert is_dead(f"ann@{here} (process {ended.pid} of {machine}-0a1b2c3d)")
+    assert not is_dead(f"ann@{here} (process {os.getppid()} of {machine}-0a1b2c3d)")
+    assert not is_dead(f"ann@elsewhere (process {ended.pid} of {machine}-0a1b2c3d)")
+    assert not is_dead(f"ann@{here} (process {ended.pid} of 00000000-0a1b2c3d)"), "another start, or another container"
+    assert not is_dead(f"ann@{here} (process {ended.pid})")
     assert not is_dead("somebody")
     assert not is_dead(this_process())
+
+
+def test_no_two_processes_have_one_name() -> None:
+    told = [sys.executable, "-c", "from homeostat.engine.holder import this_process; print(this_process())"]
+    names = {subprocess.run(told, capture_output=True, text=True, check=True).stdout for _ in range(2)}
+    names |= {this_process(), this_process()}
+    assert len({name.rpartition("-")[2] for name in names}) == 3
+    assert f"process {os.getpid()} of {this_machine()}" in this_process()
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 from homeostat.core.clock import SystemClock
 from homeostat.core.ledger import Ledger
 from homeostat.core.store import Store
+from homeostat.engine.holder import this_machine
 
 
 def states(found: list[dict[str, str]]) -> dict[str, str]:
@@ -55,7 +56,7 @@ def test_a_lock_held_by_a_dead_process_is_told_from_a_living_one(homeostat, tmp_
 
     ledger = Ledger.open(tmp_path / ".homeostat" / "ledger.sqlite")
     Driver(ledger=ledger, loop="rides").start()
-    owner = f"ann@{socket.gethostname()} (process {pid})"
+    owner = f"ann@{socket.gethostname()} (process {pid} of {this_machine()}-0a1b2c3d)"
     ledger.acquire("engine/rides", owner, ttl=timedelta(minutes=1), now=SystemClock().now())
     assert states(homeostat("doctor", "--json").json)["lock"] == state
 
