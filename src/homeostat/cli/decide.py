@@ -107,13 +107,21 @@ def cancel(
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop the trial or the run in flight."""
+    """Stop the trial or the run in flight.
+
+    `homeostat up` ends the run if it is up, otherwise this command does: whoever works on it cannot register it.
+    """
+    from homeostat.cli.outcome import end_here
     from homeostat.core.events import CancelRequested
+    from homeostat.core.store import Store
 
     def request(name: str) -> AnyEvent:
         return CancelRequested(loop=name, user=who(user), reason=reason)
 
-    _tell(_ask(store, loop, request)[1], as_json=as_json)
+    feed, decisions = _ask(store, loop, request)
+    _refuse(decisions)
+    end_here(Store.open(store), feed, f"{who(user)}: {reason}")
+    _tell(decisions, as_json=as_json)
 
 
 def _ask(store: Path, loop: str | None, request: Callable[[str], AnyEvent]) -> tuple[Feed, Sequence[Decision]]:

@@ -70,6 +70,17 @@ def to_resume(store: Store, declared: Loop, feed: Feed, wanted: str) -> str:
     return row.run
 
 
+def end_here(store: Store, feed: Feed, why: str) -> None:
+    """End a run that is to be cancelled, unless a live loop is up that does it: nobody else would."""
+    from homeostat.core.clock import SystemClock
+    from homeostat.engine.training import end_training
+
+    state = feed.catch_up()
+    if state.inflight is None or not state.cancelling or in_charge(store.ledger, state.rules.loop) is not None:
+        return
+    end_training(store, feed, SystemClock(), state.inflight.key, "cancelled", why)
+
+
 def _declared_then(store: Store, name: str) -> str | None:
     """The digest of the declaration that a live loop started with."""
     started = [one.event for one in store.ledger.events(loop=name, kinds=(ev.LoopStarted,))][-1:]
