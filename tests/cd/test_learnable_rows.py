@@ -59,8 +59,8 @@ def test_a_row_that_cannot_be_stored_is_set_aside_alone(tmp_path, row, reason):
 def test_labels_are_stored_in_the_type_of_the_target():
     rows, aside = learned(labelled("a", 30.0), labelled("b", True), labelled("c", "7"))
     assert (rows["y"].to_list(), rows["y"].dtype, aside) == ([30, 1, 7], pl.Int64, {})
-    texts, _ = learned(labelled("a", "late"), labelled("b", 1), dtype=pl.String())
-    assert texts["y"].to_list() == ["late", "1"]
+    texts, _ = learned(labelled("a", "late"), labelled("b", 1), labelled("c", True), dtype=pl.String())
+    assert texts["y"].to_list() == ["late", "1", "true"]
 
 
 @pytest.mark.parametrize("label", [float("nan"), float("inf"), "late", 10**400])

@@ -109,6 +109,7 @@ def test_nothing_matured_is_nothing_measured():
         ((0, 1), [0, 1, "late", None, 2], [0, 1, np.nan, np.nan, np.nan]),
         ((False, True), [True, 0, "x"], [1, 0, np.nan]),
         (("late", "on time"), ["late", 3, "on time"], [0, np.nan, 1]),
+        (("1", "true"), [1, True, "1", 1.5], [0, 1, 0, np.nan]),
         (None, [1, 2.5, "late", 10**400, None], [1, 2.5, np.nan, np.nan, np.nan]),
     ],
 )

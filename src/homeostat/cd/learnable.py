@@ -89,7 +89,7 @@ def stored_label(label: object, dtype: pl.DataType) -> bool | int | float | str 
         (30, None, None)
     """
     if dtype == pl.String:
-        return label if isinstance(label, str) else None if label is None else str(label)
+        return as_text(label)
     if dtype == pl.Boolean:
         return bool(label) if isinstance(label, (bool, int, float)) and label in (0, 1) else None
     number = as_number(label)
@@ -107,6 +107,13 @@ def as_number(label: object) -> int | float | None:
         return number if math.isfinite(number) else None
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def as_text(label: object) -> str | None:
+    """A label as a table of texts holds it: `true` for True, `1` for 1; None stays None."""
+    if label is None or isinstance(label, str):
+        return label
+    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def _reasons(spec: TableSpec, rows: pl.DataFrame) -> dict[str, pl.Expr]:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from homeostat.cd.cohorts import Maturity, labelled_by, matured, microseconds
-from homeostat.cd.learnable import as_number
+from homeostat.cd.learnable import as_number, as_text
 from homeostat.core.events import Performance
 from homeostat.core.metrics import estimate, greater_is_better, kappa_per, label_codes
 from homeostat.core.model.signature import Predictions
@@ -143,10 +143,9 @@ def _judged(outcomes: Outcomes, now: datetime, rule: Window) -> NDArray[np.intp]
 
 def coded_labels(labels: ArrayLike, classes: tuple[Any, ...] | None) -> NDArray[np.float64]:
     """Labels as numbers, shape (n,): a class by its place among `classes`; NaN for one that is null or unknown."""
-    given = np.asarray(labels, dtype=object).tolist()
-    if classes is None or not isinstance(classes[0], str):
-        # One text among numbers would turn them all into text.
-        given = [as_number(label) for label in given]
+    # One text among numbers would turn them all into text.
+    alike = as_text if classes is not None and isinstance(classes[0], str) else as_number
+    given = [alike(label) for label in np.asarray(labels, dtype=object).tolist()]
     coded = np.full(len(given), np.nan)
     there = np.array([label is not None for label in given], dtype=bool)
     known = [label for label in given if label is not None]
