@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import socket
+from pathlib import Path
 from functools import cache
 from pathlib import Path
 
@@ -57,11 +58,19 @@ def _unique(_pid: int) -> str:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process of this machine has this id now."""
+    """Whether a process of this machine has this id and runs; one that ended and was not fetched does not."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # gone meanwhile, or a system without /proc
+        return False
+    return stat.rpartition(")")[2].split()[0] == "Z"
