@@ -152,8 +152,10 @@ def test_a_start_that_fails_leaves_nothing_behind(homeostat: Verb, project: Path
 
 def test_only_a_process_of_this_machine_is_known_to_be_dead() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
     here, machine = socket.gethostname(), this_machine()
+    while not is_dead(f"ann@{here} (process {ended.pid} of {machine}-0a1b2c3d)"):  # though nobody has fetched it yet
+        pause(0.01)
+    ended.wait()
     assert is_dead(f"ann@{here} (process {ended.pid} of {machine}-0a1b2c3d)")
     assert not is_dead(f"ann@{here} (process {os.getppid()} of {machine}-0a1b2c3d)")
     assert not is_dead(f"ann@elsewhere (process {ended.pid} of {machine}-0a1b2c3d)")

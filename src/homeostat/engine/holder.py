@@ -7,7 +7,6 @@ import hashlib
 import os
 import re
 import socket
-from pathlib import Path
 from functools import cache
 from pathlib import Path
 
