@@ -101,10 +101,9 @@ def observe(
         loop: Name of the Loop.
         now: Time on its clock; no label with a later `label_time` is looked at.
         champion: What is known of the champion; None while there is none.
-        rows: Raw inputs of the block's requests, and of earlier ones that were too few to compare.
+        rows: Raw inputs of the block's requests, after those of earlier ones that were too few to compare.
         predictions: The champion's output on `rows`: scores (n, classes) or values (n,).
-        asked: On which of `rows` the champion had to predict, shape (n,); all by default. The others say nothing about
-            its predictions.
+        asked: On which of `rows` the champion had to predict, shape (n,); all by default.
         fresh: How many of `rows` came since the last observation; all by default.
         outcomes: The recent requests with their labels, enough for `config.window.rows` matured ones.
         service: What the server counted.
@@ -118,32 +117,45 @@ def observe(
     Returns:
         A signal for all that was looked at, alarmed or not, and a `Performance` per version, the champion's first.
     """
-    rule = config or MonitorConfig()
-    came = (0 if rows is None else rows.height) if fresh is None else fresh
-    counts = {"rows": came, "labels": 0 if outcomes is None else labelled_between(outcomes.label_times, since, now)}
-    performance = [] if champion is None or outcomes is None else measure(champion, outcomes, now, rule.window)
-    signals = [
-        *_input_signals(champion, rows, predictions, asked, rule),
-        *_performance_signals(champion, performance, rule),
-        *_age_signals(champion, newest, now, rule),
-        *_service_signals(service, rule),
-        *_new_data_signals(counts),
-    ]
+    rule, came = config or MonitorConfig(), _came(rows, fresh)
+    labels, performance = _measured(champion, outcomes, since, now, rule)
     return Observed(
         loop=loop,
         now=now,
-        rows=counts["rows"],
-        labelled=counts["labels"],
+        rows=came,
+        labelled=labels,
         trainable=trainable,
         newest=newest,
-        signals=tuple(signals),
+        signals=(
+            *_input_signals(champion, rows, predictions, asked, rule),
+            *_performance_signals(champion, performance, rule),
+            *_age_signals(champion, newest, now, rule),
+            *_service_signals(service, rule),
+            *_new_data_signals(rows=came, labels=labels),
+        ),
         performance=tuple(performance),
         judgement=judgement,
         source_version=source_version,
     )
 
 
-def _new_data_signals(counts: dict[str, int]) -> list[Signal]:
+def _came(rows: pl.DataFrame | None, fresh: int | None) -> int:
+    if fresh is not None:
+        return fresh
+    return 0 if rows is None else rows.height
+
+
+def _measured(
+    champion: Champion | None, outcomes: Outcomes | None, since: datetime | None, now: datetime, rule: MonitorConfig
+) -> tuple[int, list[Performance]]:
+    """How many labels arrived, and how well each version did."""
+    if outcomes is None:
+        return 0, []
+    performance = [] if champion is None else measure(champion, outcomes, now, rule.window)
+    return labelled_between(outcomes.label_times, since, now), performance
+
+
+def _new_data_signals(**counts: int) -> list[Signal]:
     return [Signal(kind="new_data", subject=name, value=float(count), n=count) for name, count in counts.items()]
 
 
