@@ -28,6 +28,7 @@ class Store:
         self.path = path
         self.ledger = ledger
         self.artifacts = ArtifactStore(path / "artifacts")
+        self._tables: dict[tuple[str, str, TableSpec], Table] = {}
 
     @classmethod
     def open(cls, path: Path | str, *, create: bool = True) -> Store:
@@ -51,8 +52,11 @@ class Store:
         return cls(folder, Ledger.open(folder / "ledger.sqlite"))
 
     def table(self, loop: str, name: str, spec: TableSpec) -> Table:
-        """A table of a loop, for example `rows`."""
-        return Table(self.path / "tables" / loop / name, spec)
+        """A table of a loop, for example `rows`; the same object every time, because it remembers what it has read."""
+        key = (loop, name, spec)
+        if key not in self._tables:
+            self._tables[key] = Table(self.path / "tables" / loop / name, spec)
+        return self._tables[key]
 
     def log_folder(self, loop: str) -> Path:
         """Where the prediction log of a loop lies; created when missing."""
