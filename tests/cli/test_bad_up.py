@@ -134,7 +134,7 @@ def test_what_fails_in_the_trainers_process_is_told_by_up_runs_and_why(homeostat
         (run,) = homeostat("runs", "--json").json
         assert run["status"] == "failed"
         assert "features() raised" in homeostat("status").out
-        assert "features() raised" in homeostat("why", "last").out
+        assert "features() raised" in homeostat("why", run["run"]).out
         (project / "loop.py").write_text(LIVELY)
         asked = homeostat("retrain", "--reason", "mended")
         assert "takes effect when `homeostat up` is started again" in asked.out

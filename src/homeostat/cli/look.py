@@ -104,7 +104,7 @@ def status(
         "champion": f"version {champion.version} since {champion.since:%Y-%m-%d %H:%M}" if champion else "none yet",
         "traffic": ", ".join(f"version {arm.version} {arm.role} {arm.share:.0%}" for arm in facts["arms"]) or "none",
         "versions, runs": f"{facts['versions']}, {facts['runs']}",
-        "newest run": f"{found_runs[0].run} {found_runs[0].status}: {found_runs[0].reason}"
+        "newest run": f"{found_runs[0].run} {found_runs[0].status}: {_said(found_runs[0])}"
         if found_runs
         else "none yet",
         **_refused(observed),
@@ -162,9 +162,14 @@ def print_facts(facts: dict[str, Any]) -> None:
     console().print(table)
 
 
+def _said(row: Any) -> str:
+    """Why a run failed, or else what it was for."""
+    return str(row.error or row.reason).partition("\n")[0]
+
+
 def _run(row: Any) -> tuple[Any, ...]:
     seconds = round((row.ended - row.started).total_seconds(), 3) if row.ended else None
-    said = (row.error or row.reason).partition("\n")[0]
+    said = _said(row)
     return row.run, row.status, row.started, seconds, row.kind, row.version, said
 
 
