@@ -55,6 +55,15 @@ def test_few_rows_are_scored_as_a_table_would_be(name, records):
     assert served.score(rows) == by_table(served, rows)
 
 
+@pytest.mark.parametrize("wind", [1e300, -1e300, 1e31, 1e29])
+@pytest.mark.parametrize("name", MODELS)
+def test_values_far_beyond_float32_are_bounded_alike(name, wind):
+    served = SERVED[name]
+    (row,) = raw(flights(1))
+    rows = served.decoder.rows([row | {"wind": wind}])
+    assert served.score(rows) == by_table(served, rows)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_many_rows_too(name):
     served = SERVED[name]

@@ -157,5 +157,5 @@ def _refuse(decisions: Sequence[Decision]) -> None:
     mark = "refused: "
     refused = [one.decided.reason for one in decisions if one.decided.reason.startswith(mark)]
     if refused:
-        hint = "`homeostat why last` names what it was decided from"
+        hint = "`homeostat versions` says what there is, `homeostat why last` what it was decided from"
         raise RefusedError("; ".join(reason.removeprefix(mark) for reason in refused), hint=hint)

@@ -170,7 +170,7 @@ def _put_on_its_way(
         return _decision(state, "promote", "candidate", reason, evidence, (), *_crown(state, version, reason))
     assert state.champion is not None
     trial = Trial(challenger=version, champion=state.champion, stage=0, plan=plan, veto=veto)
-    details = msgspec.to_builtins(plan)
+    details = msgspec.json.decode(msgspec.json.encode(plan))
     loop = state.rules.loop
     started = ev.TrialStarted(loop=loop, challenger=version, champion=state.champion, plan=details, veto=veto)
     arms = _arms_at(state, trial, 0.0, 0, 0)

@@ -13,6 +13,7 @@ import numpy as np
 from msgspec.structs import astuple
 
 from homeostat.core.clock import utc
+from homeostat.core.model.encoder import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from homeostat.cd.log import Scored
     from homeostat.cd.serve.decode import RowDecoder
     from homeostat.core.model import Code, Model
-
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 class _Vocabulary(dict[Any, float]):
@@ -73,7 +72,7 @@ def _column(code: Code) -> Callable[[Any], float]:
 def _number(value: Any) -> Any:
     if value is None:
         return math.nan
-    return value if -_LARGEST <= value <= _LARGEST else math.copysign(_LARGEST, value)
+    return value if -LARGEST <= value <= LARGEST else math.copysign(LARGEST, value)
 
 
 def _hour(value: Any) -> float:

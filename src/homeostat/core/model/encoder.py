@@ -28,7 +28,7 @@ VOCABULARY = 254
 """Most frequent values of a text column that get a code of their own; histogram trees have one bin more."""
 
 _FREE_TEXT = 1_000
-_LARGEST = 1e30
+LARGEST = 1e30
 """Values are clipped here: beyond it, sums over a column leave the range of float32."""
 
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
@@ -176,7 +176,7 @@ class Coder:
         infinite = np.isinf(matrix).any(axis=0)
         if infinite.any():
             _refuse_infinity(self._names[int(infinite.argmax())])
-        return np.clip(matrix, -_LARGEST, _LARGEST).astype(np.float32)
+        return np.clip(matrix, -LARGEST, LARGEST).astype(np.float32)
 
     def _column(self, place: int, code: Code, series: pl.Series) -> NDArray[Any]:
         enum = self._enums[place]
@@ -194,7 +194,7 @@ class Coder:
             values = series.cast(pl.Float64).to_numpy()
             if np.isinf(values).any():
                 _refuse_infinity(series.name)
-            return np.asarray(np.clip(values, -_LARGEST, _LARGEST))
+            return np.asarray(np.clip(values, -LARGEST, LARGEST))
         if not (series.dtype in (pl.Date, pl.Null) or isinstance(series.dtype, pl.Datetime)):
             raise _mistyped(series, "times")
         return _time_part(series, code.kind)
