@@ -56,7 +56,7 @@ loop = Loop(
         gates.not_worse_than_champion(margin=0.02),
     ],
     deploy=deploy.Canary(shadow_rows=1_500, steps=(0.05, 0.5), step_rows=500),
-    when=when.every("21d") | when.degraded(roc_auc=0.05).cooldown("7d"),
+    when=when.every("28d") | when.degraded(roc_auc=0.05).cooldown("7d"),
     how=how.Refit(),  # from scratch, on everything so far
     where=where.Process(niceness=0),  # the virtual clock waits for it, so it need not step back
     test="14d",

@@ -1,4 +1,4 @@
-"""Flights as requests: what was due to leave in each quarter of an hour, and the labels of what landed."""
+"""Flights as requests: what was due to leave in each hour, and the labels of what landed."""
 
 from __future__ import annotations
 

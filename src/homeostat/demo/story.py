@@ -46,7 +46,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     end: datetime
     every: int = 1
     block: timedelta = timedelta(days=1)
-    window: timedelta = timedelta(minutes=30)
+    window: timedelta = timedelta(hours=1)
     pushes: tuple[Push, ...] = ()
     declaration: Path = Path(__file__).with_name("loop.py")
 
