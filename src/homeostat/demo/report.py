@@ -187,7 +187,7 @@ def _month(line: Line, style: str) -> str:
         f"{line.late:.0%}",
         number(line.loop),
         number(line.frozen),
-        f"<span class={'good' if line.gain > 0 else 'bad'}>{line.gain:+.3f}</span>",
+        f"<span class={'good' if line.gain > 0.001 else 'bad' if line.gain < -0.001 else 'even'}>{line.gain:+.3f}</span>",
         number(line.persistence),
         number(line.loop_loss),
         number(line.frozen_loss),
