@@ -181,13 +181,14 @@ def _months(figures: Figures) -> str:
 
 
 def _month(line: Line, style: str) -> str:
+    colour = "good" if line.gain > 0.001 else "bad" if line.gain < -0.001 else "even"
     cells = [
         line.label,
         f"{line.rows:,}",
         f"{line.late:.0%}",
         number(line.loop),
         number(line.frozen),
-        f"<span class={'good' if line.gain > 0.001 else 'bad' if line.gain < -0.001 else 'even'}>{line.gain:+.3f}</span>",
+        f"<span class={colour}>{line.gain:+.3f}</span>",
         number(line.persistence),
         number(line.loop_loss),
         number(line.frozen_loss),
