@@ -67,8 +67,7 @@ class Recorder:
             self._place.parent.mkdir(exist_ok=True)
             self._journal = os.open(self._place, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
-            what = f"the journal of the run cannot be written: {error.strerror or error}"
-            raise StoreError(what, hint="check the permissions and the free space of the store's folder") from error
+            raise _unwritable(error) from error
         self._take(event)
         self._committer = threading.Thread(target=self._commit_regularly, name="homeostat-recorder", daemon=True)
         self._committer.start()
@@ -102,9 +101,16 @@ class Recorder:
     def _take(self, event: ev.RunStarted | ev.StepFinished) -> None:
         line = _Line(self._clock.now(), event)
         with self._taking:
-            if self._journal is not None:
-                os.write(self._journal, msgspec.json.encode(line) + b"\n")
+            self._write(line)
             self._buffer.append(line)
+
+    def _write(self, line: _Line) -> None:
+        if self._journal is None:
+            return
+        try:
+            os.write(self._journal, msgspec.json.encode(line) + b"\n")
+        except OSError as error:
+            raise _unwritable(error) from error
 
     def _commit_regularly(self) -> None:
         """Commit every 20 ms, or less often where commits are slow: they take a tenth of the time at most."""
@@ -132,6 +138,11 @@ class Recorder:
             with self._taking:
                 del self._buffer[: len(batch)]
         self._flights.committed(_keys(batch))
+
+
+def _unwritable(error: OSError) -> StoreError:
+    what = f"the journal of the run cannot be written: {error.strerror or error}"
+    return StoreError(what, hint="check the permissions and the free space of the store's folder")
 
 
 def _append(tx: Transaction, lines: list[_Line]) -> None:

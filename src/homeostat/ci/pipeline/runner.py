@@ -6,6 +6,7 @@ import hashlib
 import os
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from homeostat.ci.pipeline.contract import check_declared
@@ -121,6 +122,7 @@ class Execution:
         self._wanted = {name: len(takers) for name, takers in self._takers.items()}
         ready = [name for name, missing in self._missing.items() if not missing]
         flying: set[Future[Done]] = set()
+        orders: dict[Future[Done], _Order] = {}
         workers = self.workers or os.cpu_count() or 1
         pool: ThreadPoolExecutor | None = None
         try:
@@ -132,7 +134,9 @@ class Execution:
                     if isinstance(done, _Order):
                         if ready or flying:
                             pool = pool or ThreadPoolExecutor(workers, thread_name_prefix="homeostat-step")
-                            flying.add(pool.submit(self._work, step, done))
+                            future = pool.submit(self._work, step, done)
+                            orders[future] = done
+                            flying.add(future)
                             continue
                         done = self._work(step, done)  # alone: another thread would only cost time
                     ready += self._take(done)
@@ -142,10 +146,22 @@ class Execution:
                 finished, flying = wait(flying, timeout=_GLANCE_SECONDS, return_when=FIRST_COMPLETED)
                 for future in finished:
                     ready += self._take(future.result())
+                    del orders[future]
         finally:
             self._stopping = True
             if pool is not None:
                 pool.shutdown(wait=not flying, cancel_futures=True)
+            for future, order in orders.items():
+                future.add_done_callback(partial(self._give_up, order))
+
+    def _give_up(self, order: _Order, future: Future[Done]) -> None:
+        """Let go of a step whose result nobody takes any more, so that another run can do it."""
+        key = order.identity.key
+        if key is None:
+            return
+        if future.cancelled() and order.entered:
+            self.flights.leave(key)
+        self.flights.committed([key])
 
     def _take(self, done: Done) -> list[str]:
         """Record what became of a step; return the steps that can start now."""
