@@ -138,7 +138,8 @@ def _held(state: State, now: datetime) -> str | None:
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(history.failures - 1, 10))
         if now < history.failed_at + pause:
             until = f"{history.failed_at + pause:%Y-%m-%d %H:%M}"
-            return f"{history.failures} runs in a row came to nothing; next try after {until}"
+            runs = "the last run" if history.failures == 1 else f"the last {history.failures} runs"
+            return f"{runs} came to nothing; next try after {until}"
     return None
 
 
