@@ -97,3 +97,11 @@ def test_cancel_is_refused_while_the_model_is_being_replaced() -> None:
     (allowed,) = driver.give(ev.CancelRequested(loop="loop", user="ann", reason="stop"))
     assert allowed.fired
     assert driver.arms() == {1: 1.0}
+
+
+def test_a_policy_that_fires_while_a_run_is_in_flight_starts_no_second_one() -> None:
+    driver = Driver(when.drift(psi=0.2))
+    driver.first_champion()
+    first, second = (driver.observe(signals=(drifted(0.9),)) for _ in range(2))
+    assert [(one.action, one.fired) for one in (*first, *second)] == [("retrain", True), ("keep", False)]
+    assert "in flight" in second[0].reason
