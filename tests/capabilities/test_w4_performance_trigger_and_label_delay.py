@@ -16,14 +16,16 @@ ALONE = (Arm(version=1, role="champion", share=1.0),)
 CHAMPION = Champion(version=1, task="classification", metric="accuracy", classes=(False, True), references={1: 0.74})
 
 
-def windows_until_fire(folder: Path, *, drop_at: int, error: float, delay: timedelta, hours: int = 30) -> int | None:
+def windows_until_fire(
+    folder: Path, *, drop_at: int, error: float, delay: timedelta, hours: int = 30, bad_news_first: bool = False
+) -> int | None:
     """Hours after the drop at which the loop retrained; None if it never did."""
     driver = Driver(when.degraded(accuracy=0.03, min_rows=400))
     driver.first_champion()
     stream, traffic = Stream(folder), Traffic(folder)
     for hour in range(hours):
         wrong = error if hour >= drop_at else 0.02
-        stream.block(driver.now, 400, ALONE, {1: wrong}, label_after=delay)
+        stream.block(driver.now, 400, ALONE, {1: wrong}, label_after=delay, bad_news_first=bad_news_first)
         traffic.take()
         now = driver.now + timedelta(hours=1)
         decided = driver.give(observe("loop", now, CHAMPION, outcomes=traffic.outcomes()), hours=1)
@@ -52,3 +54,8 @@ def test_labels_that_come_five_hours_late_are_waited_for(tmp_path: Path) -> None
     assert soon is not None
     assert late is not None
     assert late >= 5
+
+
+def test_bad_news_that_arrives_first_does_not_fire_it(tmp_path: Path) -> None:
+    hours = windows_until_fire(tmp_path, drop_at=0, error=0.02, delay=timedelta(hours=4), bad_news_first=True)
+    assert hours is None

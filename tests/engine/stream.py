@@ -29,10 +29,12 @@ class Stream:
         *,
         salt: str = "s",
         label_after: timedelta = timedelta(minutes=30),
+        bad_news_first: bool = False,
     ) -> dict[int, int]:
         """One hour of rows; gives how many each version answered.
 
         Args:
+            bad_news_first: Labels that the champion got wrong come after a minute.
             errors: By version, the share of rows (0..1) on which it says the opposite of what it should.
         """
         answered: dict[int, int] = {}
@@ -56,7 +58,10 @@ class Stream:
             for version in others:
                 shadow = {"version": version, "ids": [unit], "predictions": [said[version]]}
                 self.log.append(ShadowRecord(requests=[unit], time=moment, **shadow))
-            items.append(LabelItem(id=unit, label=bool(labels[row]), time=moment + label_after))
+            label = bool(labels[row])
+            soon = bad_news_first and label != said[arms[0].version][0]
+            known = moment + (timedelta(minutes=1) if soon else label_after)
+            items.append(LabelItem(id=unit, label=label, time=known))
             answered[chosen.version] = answered.get(chosen.version, 0) + 1
         self.log.append(LabelRecord(time=start + timedelta(hours=1), labels=items))
         return answered
