@@ -22,6 +22,8 @@ from homeostat.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import polars as pl
 
     from homeostat.core.ledger import Recorded
@@ -59,7 +61,8 @@ def up(
         _tell(recorded, as_json=as_json)
 
     live = Live(Store.open(store), declared, host=host, port=port, on_decision=tell)
-    before = {ending: signal.signal(ending, _interrupt) for ending in (signal.SIGTERM, signal.SIGINT)}
+    ask = _asker(live)
+    before = {ending: signal.signal(ending, ask) for ending in (signal.SIGTERM, signal.SIGINT)}
     try:
         with live:
             _greet(declared.name, shown, as_json=as_json)
@@ -68,11 +71,12 @@ def up(
                 _watch_first_training(live)
             live.run()
     except KeyboardInterrupt:
-        if not as_json:
-            print("stopped; the next `homeostat up` goes on from here")
+        pass
     finally:
         for ending, handler in before.items():
             signal.signal(ending, handler)
+    if not as_json:
+        print("stopped; the next `homeostat up` goes on from here")
 
 
 def replay(
@@ -153,9 +157,15 @@ def _print_replay(found: Replay) -> None:
     print(found.comparison.verdict)
 
 
-def _interrupt(_signal: int, _frame: object) -> None:
-    """End in good order upon SIGTERM too: an exception rolls an open transaction back, as a crash would."""
-    raise KeyboardInterrupt
+def _asker(live: Live) -> Callable[[int, object], None]:
+    """What a signal does: the first lets the step in hand end, so that no transaction is torn; a second does not."""
+
+    def ask(_signal: int, _frame: object) -> None:
+        if live.halting:
+            raise KeyboardInterrupt
+        live.halt()
+
+    return ask
 
 
 def _greet(name: str, shown: dict[str, Any], *, as_json: bool) -> None:
@@ -173,7 +183,7 @@ def _watch_first_training(live: Live) -> None:
 
     ledger, name = live.store.ledger, live.loop.name
     with progress("first training") as bar:
-        while True:
+        while not live.halting:
             try:
                 state = live.step()
             except RetryableError:

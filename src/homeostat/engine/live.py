@@ -136,6 +136,15 @@ class Live:
                 self._check()
             pause(_TICK_SECONDS)
 
+    @property
+    def halting(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stopping
+
+    def halt(self) -> None:
+        """Ask `run` to end after the step in hand; safe in a signal handler."""
+        self._stopping = True
+
     def step(self) -> State:
         """Look at what happened since the last step, decide, and carry out what was decided."""
         self._check()
