@@ -54,14 +54,7 @@ class BeatsChampion(Gate, tag="beats_champion", frozen=True, kw_only=True):
 
     def check(self, evaluation: Evaluation) -> GateResult:
         """Passes when the gain is above the margin beyond noise, or when there is no champion."""
-        gain, early = _champion(self.label, evaluation)
-        if early is not None or gain is None:
-            return early or _no_comparison(self.label, evaluation)
-        lower = gain.lower(self.confidence)
-        numbers = _gain_numbers(gain, self.confidence) | {"margin": self.margin}
-        passed = lower is not None and lower > self.margin
-        words = f"{_versus(gain, 'the champion')}; with {self.confidence:.0%} confidence by more than {_show(lower)}"
-        return _result(self.label, passed, words + ("" if passed else f", which is not above {self.margin:g}"), numbers)
+        return _gain_above(self, evaluation, self.margin, f"not above {self.margin:g}")
 
 
 class NotWorseThanChampion(Gate, tag="not_worse_than_champion", frozen=True, kw_only=True):
@@ -72,14 +65,7 @@ class NotWorseThanChampion(Gate, tag="not_worse_than_champion", frozen=True, kw_
 
     def check(self, evaluation: Evaluation) -> GateResult:
         """Passes unless the candidate may be worse than the champion by the margin, or when there is no champion."""
-        gain, early = _champion(self.label, evaluation)
-        if early is not None or gain is None:
-            return early or _no_comparison(self.label, evaluation)
-        lower = gain.lower(self.confidence)
-        numbers = _gain_numbers(gain, self.confidence) | {"margin": self.margin}
-        passed = lower is not None and lower > -self.margin
-        words = f"{_versus(gain, 'the champion')}; with {self.confidence:.0%} confidence by more than {_show(lower)}"
-        return _result(self.label, passed, words + ("" if passed else f", which is below {-self.margin:g}"), numbers)
+        return _gain_above(self, evaluation, -self.margin, f"below {-self.margin:g}")
 
 
 class AtLeast(Gate, tag="at_least", frozen=True, kw_only=True):
@@ -409,6 +395,20 @@ def _same_schema(evaluation: Evaluation) -> GateResult:
 def _kind(kind: str | None) -> str | None:
     """Whether a text column has few or many values is no change of what callers send."""
     return "text" if kind == "category" else kind
+
+
+def _gain_above(
+    gate: BeatsChampion | NotWorseThanChampion, evaluation: Evaluation, limit: float, otherwise: str
+) -> GateResult:
+    """Whether the lower bound of the gain over the champion is above a limit; without a champion it passes."""
+    gain, early = _champion(gate.label, evaluation)
+    if early is not None or gain is None:
+        return early or _no_comparison(gate.label, evaluation)
+    lower = gain.lower(gate.confidence)
+    numbers = _gain_numbers(gain, gate.confidence) | {"margin": gate.margin}
+    passed = lower is not None and lower > limit
+    words = f"{_versus(gain, 'the champion')}; with {gate.confidence:.0%} confidence by more than {_show(lower)}"
+    return _result(gate.label, passed, words + ("" if passed else f", which is {otherwise}"), numbers)
 
 
 def _champion(label: str, evaluation: Evaluation) -> tuple[Difference | None, GateResult | None]:
