@@ -88,7 +88,7 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "error: Python 3.11 or newer is needed"; echo "hint: make PYTHON=/path/to/python3.11"; exit 2; }
 	@echo "installing into $(VENV) (once; a minute or two)"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@$(PY) $(PIP) install -c constraints.txt hatchling editables
+	@$(PY) $(PIP) install -c constraints.txt hatchling editables setuptools wheel
 	@$(PY) $(PIP) install -c constraints.txt --no-build-isolation -e '.[demo,dev]'
 	@touch $@
 
