@@ -19,11 +19,14 @@ help: ## this list
 demo: $(READY) ## a year of flights through the whole closed loop, on this machine (3 minutes)
 	$(PY) -m homeostat demo
 
-test: $(READY) ## every test, on WORKERS processes (default 2)
-	$(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder tests
+test: $(READY) ## every test but the long ones, on WORKERS processes (default 2)
+	$(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not long" tests
 
 test-fast: $(READY) ## the tests without the slow and the crash ones
-	$(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not slow and not crash" tests
+	$(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not slow and not crash and not long" tests
+
+test-long: $(READY) ## the tests that take minutes: a thousand kills, swaps under load, fuzzing, other people's clients
+	$(PY) -m pytest -m long tests
 
 check: $(READY) ## style, types, floors, structure and documents
 	$(VENV)/bin/ruff check .
@@ -98,5 +101,5 @@ $(PEERS)/.ready: benchmarks/peers.txt
 	@$(PEERS)/bin/python $(PIP) install -r benchmarks/peers.txt
 	@touch $@
 
-.PHONY: help demo test test-fast check format capabilities bench bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
+.PHONY: help demo test test-fast test-long check format capabilities bench bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
 	install constraints hooks clean
