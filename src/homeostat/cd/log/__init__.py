@@ -2,30 +2,36 @@
 
 from homeostat.cd.log.reader import Batch, LogReader, Position, retire
 from homeostat.cd.log.records import (
+    BlockRecord,
     Label,
     LabelItem,
     LabelRecord,
+    Packed,
     PredictionRecord,
     Record,
     RowRecord,
     Scored,
     ShadowRecord,
+    Written,
 )
 from homeostat.cd.log.writer import LogStats, LogWriter
 
 __all__ = [
     "Batch",
+    "BlockRecord",
     "Label",
     "LabelItem",
     "LabelRecord",
     "LogReader",
     "LogStats",
     "LogWriter",
+    "Packed",
     "Position",
     "PredictionRecord",
     "Record",
     "RowRecord",
     "Scored",
     "ShadowRecord",
+    "Written",
     "retire",
 ]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.log import segments
-from homeostat.cd.log.records import Record
+from homeostat.cd.log.blocks import expand
+from homeostat.cd.log.records import BlockRecord, LabelRecord, PredictionRecord, Record, Written
 from homeostat.core.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ class LogReader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._decode: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Record)
+        self._decode: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Written)
 
     def read(self, after: Position | None = None, *, limit: int = 1_000_000) -> Batch:
-        """Everything written after a position, up to about `limit` records.
+        """Everything written after a position, up to about `limit` rows and labels.
 
         A frame that is being written, or was torn by a crash, ends the reading of its segment; it is read the next
         time, or cut off by the next writer.
@@ -73,16 +74,18 @@ class LogReader:
         records: list[Record] = []
         offsets: dict[str, int] = {}
         counts: dict[str, int] = {}
-        damaged, more = 0, False
+        damaged, more, held = 0, False, 0
         for path in segments.segments(self._folder):
             offset, before = after.segments.get(path.name, 0), len(records)
-            while len(records) < limit:
+            while held < limit:
                 data, begin = segments.read_from(path, offset, _CHUNK)
                 found = segments.scan(data)
                 if not found.consumed and len(data) == _CHUNK:
                     data, begin = segments.read_from(path, offset, segments.LONGEST)
                     found = segments.scan(data)
-                records.extend(self._record(path, payload) for payload in found.payloads)
+                read = [self._record(path, payload) for payload in found.payloads]
+                held += sum(map(_size, read))
+                records += read
                 damaged += found.damaged
                 offset = begin + found.consumed if found.consumed else offset
                 if not found.consumed or len(data) < _CHUNK:
@@ -96,11 +99,21 @@ class LogReader:
 
     def _record(self, path: Path, payload: bytes) -> Record:
         try:
-            record: Record = self._decode.decode(payload)
-        except msgspec.MsgspecError as error:
+            record: Written = self._decode.decode(payload)
+            return expand(record) if isinstance(record, BlockRecord) else record
+        except (msgspec.MsgspecError, ValueError, TypeError) as error:
             what = f"log segment {path.name} holds a whole frame that is no record: {error}"
             raise IntegrityError(what, hint="was it written by a newer Homeostat?") from error
-        return record
+
+
+def _size(record: Record) -> int:
+    """How many rows or labels it holds, at least 1."""
+    match record:
+        case PredictionRecord():
+            return len(record.rows) or 1
+        case LabelRecord():
+            return len(record.labels) or 1
+    return len(record.ids) or 1
 
 
 def retire(folder: Path, read: Position, *, before: datetime | None = None) -> int:

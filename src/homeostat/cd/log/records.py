@@ -82,4 +82,46 @@ class LabelRecord(msgspec.Struct, array_like=True, tag=3):
     labels: list[LabelItem]
 
 
+class Packed(msgspec.Struct, frozen=True):
+    """Numbers as bytes, as they arrived or as a model gave them.
+
+    Attributes:
+        dtype: NumPy's name of their type, little-endian: `<f8`, `<f4`, `<i8`, `|b1`, …
+        data: The numbers, row by row; none of them is NaN.
+    """
+
+    dtype: str
+    data: bytes
+
+
+class BlockRecord(msgspec.Struct, array_like=True, tag=4):
+    """One answered request of many rows, by columns; a reader gives it as the `PredictionRecord` that it stands for.
+
+    Attributes:
+        request, time, awaits: As in a `PredictionRecord`.
+        rows: How many, at least 1.
+        ids: One per row; None when row `place` is called `request/place`, and a single row like its request.
+        arms: The version that answered all rows, or one per row.
+        propensities: The probability (0..1) with which it was chosen, or one per row.
+        columns: Column name to one raw value per row.
+        values: What the answering arm predicted, one per row.
+        scores: The classes' probabilities of each row, of shape (rows, classes); None for a regression.
+    """
+
+    request: str
+    time: datetime
+    rows: int
+    ids: list[str] | None
+    arms: int | list[int]
+    propensities: float | list[float]
+    columns: dict[str, list[Any] | Packed]
+    values: list[Any] | Packed
+    scores: list[list[Any]] | Packed | None
+    awaits: tuple[int, ...] = ()
+
+
 Record = PredictionRecord | ShadowRecord | LabelRecord
+"""What a reader gives."""
+
+Written = Record | BlockRecord
+"""What a writer takes."""

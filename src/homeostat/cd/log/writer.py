@@ -15,7 +15,7 @@ from homeostat.core.errors import StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from homeostat.cd.log.records import Record
+    from homeostat.cd.log.records import Written
 
 _SYNC_SECONDS = 0.05
 
@@ -70,7 +70,7 @@ class LogWriter:
         self._syncer = threading.Thread(target=self._sync_often, name="log-sync", daemon=True)
         self._syncer.start()
 
-    def append(self, record: Record) -> None:
+    def append(self, record: Written) -> None:
         """Write one record to the file.
 
         Raises:
