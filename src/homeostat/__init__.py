@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from homeostat.ct import when as when
     from homeostat.ct import where as where
     from homeostat.loop import Loop as Loop
-    from homeostat.loop import load as load
+    from homeostat.loop import load as load_loop
+    from homeostat.loop.embedded import load as load
 
 __version__ = "0.1.0"
 
@@ -36,7 +37,8 @@ _NAMES = {
     "Loop": "loop",
     "Pipeline": "ci.pipeline",
     "Store": "core.store",
-    "load": "loop",
+    "load": "loop.embedded",
+    "load_loop": "loop:load",
     "step": "ci.pipeline",
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "gates",
     "how",
     "load",
+    "load_loop",
     "step",
     "when",
     "where",
@@ -62,7 +65,8 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         value: Any = import_module(f"homeostat.{_MODULES[name]}")
     elif name in _NAMES:
-        value = getattr(import_module(f"homeostat.{_NAMES[name]}"), name)
+        module, _, other = _NAMES[name].partition(":")
+        value = getattr(import_module(f"homeostat.{module}"), other or name)
     else:
         raise AttributeError(f"module 'homeostat' has no attribute {name!r}")
     globals()[name] = value

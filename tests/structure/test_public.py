@@ -6,7 +6,7 @@ import homeostat
 
 PUBLIC = [
     *("FileSource", "FrameSource", "HomeostatError", "Loop", "Pipeline", "Store"),
-    *("deploy", "gates", "how", "load", "step", "when", "where"),
+    *("deploy", "gates", "how", "load", "load_loop", "step", "when", "where"),
 ]
 
 

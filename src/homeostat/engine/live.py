@@ -72,7 +72,9 @@ class Live:
         on_decision: Callable[[Recorded], None] | None = None,
     ) -> None:
         if loop.file is None:
-            raise RefusedError("a loop that runs live must be declared in a file", hint="load it with homeostat.load()")
+            raise RefusedError(
+                "a loop that runs live must be declared in a file", hint="load it with homeostat.load_loop()"
+            )
         self.store = store
         self.loop = loop
         self.clock = clock or SystemClock()
