@@ -81,6 +81,9 @@ class Dict(dict[str, bytes]):
         self[name] = data
         return name
 
+    def size(self, name: str) -> int:
+        return len(self[name])
+
 
 def test_a_flipped_byte_in_either_part_is_refused():
     blobs = Dict()

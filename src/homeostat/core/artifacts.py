@@ -1,4 +1,4 @@
-"""Artifacts: immutable bytes named by their SHA-256, in a folder or behind any three-method store."""
+"""Artifacts: immutable bytes named by their SHA-256, in a folder or behind any store of the same four methods."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ class Blobs(Protocol):
 
     def has(self, name: str) -> bool:
         """Whether bytes are kept under this name."""
+        ...
+
+    def size(self, name: str) -> int:
+        """How many bytes are kept under this name; nothing is read."""
         ...
 
 
@@ -133,6 +137,18 @@ class ArtifactStore:
     def has(self, name: str) -> bool:
         """Whether there is an artifact of this name; its bytes are not verified."""
         return Path(self._place(name)).is_file()
+
+    def size(self, name: str) -> int:
+        """How many bytes are kept under this name; they are not read, so they may be any number.
+
+        Raises:
+            NotFoundError: there are none.
+        """
+        try:
+            return Path(self._place(name)).stat().st_size
+        except FileNotFoundError as error:
+            what = f"artifact {name[:12]} is missing from {self.folder}"
+            raise NotFoundError(what, hint=_WHAT_NOW) from error
 
     def names(self) -> Iterator[str]:
         """Names of all artifacts, in order; files still being written are none."""

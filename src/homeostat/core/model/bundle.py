@@ -15,6 +15,7 @@ from homeostat.core.events import Environment
 from homeostat.core.model.convert import Proof, Stored
 from homeostat.core.model.encoder import Coder, Encoder
 from homeostat.core.model.features import FeaturesCode, apply_features, features_code
+from homeostat.core.model.inspect import MOST_BYTES, MOST_MANIFEST_BYTES, check_blob
 from homeostat.core.model.runtimes import EstimatorRuntime, OnnxRuntime, Runtime, load_estimator
 from homeostat.core.model.signature import Predictions, Signature
 from homeostat.core.profile import Profile
@@ -305,14 +306,20 @@ class Bundle:
         """Read both parts back.
 
         Raises:
-            IntegrityError: Bytes were changed, or are not there.
-            ModelError: It is no manifest, or from a newer Homeostat.
+            IntegrityError: Bytes were changed, are not there, or are more than they say.
+            ModelError: It is no manifest, from a newer Homeostat, or of an absurd size.
         """
-        data = _got(blobs, key)
+        data = _got(blobs, key, MOST_MANIFEST_BYTES, "manifest")
         if hashlib.sha256(data).hexdigest() != key:
             raise IntegrityError(f"the manifest {key[:12]} was changed", hint="restore it from a copy")
         manifest = Manifest.from_json(data)
-        return Bundle(manifest, _got(blobs, manifest.blob.sha256))
+        blob = manifest.blob
+        if blob.size > MOST_BYTES:
+            what = (
+                f"its manifest says that model {blob.sha256[:12]} has {blob.size:,} bytes; {MOST_BYTES:,} are the most"
+            )
+            raise ModelError(what, hint="train a smaller model")
+        return Bundle(manifest, _got(blobs, blob.sha256, blob.size, "model"))
 
     @staticmethod
     def load(
@@ -343,6 +350,7 @@ class Bundle:
     ) -> Model:
         """A running model; see `load`."""
         check_features(self.manifest, features)
+        check_blob(self.manifest.blob.runtime, self.data)
         regression = self.manifest.signature.task == "regression"
         blob = self.manifest.blob
         runtime: Runtime
@@ -439,8 +447,13 @@ def unlearned(schema: Schema) -> Iterable[str]:
     return dict.fromkeys(schema.spec.declared)
 
 
-def _got(blobs: Blobs, key: str) -> bytes:
+def _got(blobs: Blobs, key: str, most: int, part: str) -> bytes:
+    """One part of a bundle; a part that is larger than it may be is not read."""
     try:
+        size = blobs.size(key)
+        if size > most:
+            what = f"the {part} {key[:12]} has {size:,} bytes; {most:,} are the most"
+            raise IntegrityError(what, hint="restore the artifact from a copy, or roll back to another version")
         return blobs.get(key)
     except NotFoundError as error:
         raise IntegrityError(f"a model is not whole: {error.what}", hint=error.hint) from error
