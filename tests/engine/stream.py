@@ -30,12 +30,14 @@ class Stream:
         salt: str = "s",
         label_after: timedelta = timedelta(minutes=30),
         bad_news_first: bool = False,
+        lost: dict[int, float] | None = None,
     ) -> dict[int, int]:
         """One hour of rows; gives how many each version answered.
 
         Args:
             bad_news_first: Labels that the champion got wrong come after a minute.
             errors: By version, the share of rows (0..1) on which it says the opposite of what it should.
+            lost: By version, the share of its units (0..1) that never reach the log.
         """
         answered: dict[int, int] = {}
         truth = self.random.random(rows)
@@ -47,6 +49,8 @@ class Stream:
             unit = f"u{self.count}"
             self.count += 1
             chosen = assign(arms, salt, unit)
+            if lost and self.random.random() < lost.get(chosen.version, 0.0):
+                continue
             scores = {arm.version: float(1 - truth[row] if wrong[arm.version][row] else truth[row]) for arm in arms}
             said = {version: [score > 0.5, 1 - score, score] for version, score in scores.items()}
             own = {chosen.version: said[chosen.version]}

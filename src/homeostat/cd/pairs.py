@@ -61,9 +61,9 @@ def pairs(
     known = labelled_by(outcomes.label_times, now)[chosen]
     labels = np.where(known, coded_labels(np.asarray(outcomes.labels)[chosen], champion.classes), np.nan)
     scores = [scores_of(outcomes, version, champion.classes)[chosen] for version in versions]
-    losses = [_losses(champion, labels, score) for score in scores]
+    lost = [losses(champion, labels, score) for score in scores]
     gaps = _possible(champion, *scores)
-    return Pairs(champion=losses[0], challenger=losses[1], least=gaps[0], greatest=gaps[1])
+    return Pairs(champion=lost[0], challenger=lost[1], least=gaps[0], greatest=gaps[1])
 
 
 def judge_trial(
@@ -91,7 +91,7 @@ def judge_trial(
     return msgspec.structs.replace(judgement, matured=len(found.champion))
 
 
-def _losses(champion: Champion, labels: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def losses(champion: Champion, labels: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Loss of each row for coded labels: NaN without a label, 1 for an answer that is no number."""
     classes = champion.classes
     unknown = np.isnan(labels)
@@ -99,8 +99,8 @@ def _losses(champion: Champion, labels: NDArray[np.float64], scores: NDArray[np.
     valid = finite_rows(scores)
     usable = np.where(valid if scores.ndim == 1 else valid[:, None], scores, 0.0)
     predictions = as_predictions(usable, classes)
-    losses = row_loss(champion.task, truth, predictions, classes=classes, scale=champion.loss_scale)
-    return np.where(unknown, np.nan, np.where(valid, losses, 1.0))
+    lost = row_loss(champion.task, truth, predictions, classes=classes, scale=champion.loss_scale)
+    return np.where(unknown, np.nan, np.where(valid, lost, 1.0))
 
 
 def _possible(
@@ -112,6 +112,6 @@ def _possible(
         reach = np.where(np.isfinite(reach), reach, 1.0)
         return -reach, reach
     labels = [np.full(len(old), float(place)) for place in range(len(champion.classes))]
-    gaps = np.stack([_losses(champion, label, new) - _losses(champion, label, old) for label in labels])
+    gaps = np.stack([losses(champion, label, new) - losses(champion, label, old) for label in labels])
     least: NDArray[np.float64] = gaps.min(axis=0)
     return least, gaps.max(axis=0)

@@ -33,6 +33,9 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
         predictions: By version: scores of shape (n, classes), or values of shape (n,).
         asked: By version: which rows it had to answer, shape (n,); a version that is not named was asked about the rows
             where its prediction is not NaN.
+        arms: The version that answered each row, shape (n,).
+        propensities: The probability (0..1) with which that version was chosen, shape (n,).
+        leads: Whether the row is the first of its request, shape (n,).
     """
 
     times: Any
@@ -40,6 +43,9 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
     labels: Any
     predictions: dict[int, Any]
     asked: dict[int, Any] = {}
+    arms: Any = None
+    propensities: Any = None
+    leads: Any = None
 
     def was_asked(self, version: int) -> NDArray[np.bool_]:
         """Which rows a version had to answer, shape (n,)."""

@@ -135,6 +135,8 @@ class Traffic:
         self._times = np.empty(0, dtype=np.int64)
         self._label_times = np.empty(0, dtype=np.int64)
         self._arms = np.empty(0, dtype=np.int64)
+        self._shares = np.empty(0, dtype=np.float64)
+        self._leads = np.empty(0, dtype=np.bool_)
         self._scores: dict[int, NDArray[np.float64]] = {}
         self._asked: dict[int, NDArray[np.bool_]] = {}
         self._unknown: OrderedDict[str, tuple[LabelItem, datetime, str]] = OrderedDict()
@@ -213,6 +215,9 @@ class Traffic:
             labels=_objects([self._labels[place] for place in chosen]),
             predictions={version: _flat(self._scores[version][chosen]) for version in asked},
             asked=asked,
+            arms=self._arms[chosen],
+            propensities=self._shares[chosen],
+            leads=self._leads[chosen],
         )
 
     def scores(self, version: int, numbers: ArrayLike) -> NDArray[np.float64] | None:
@@ -277,6 +282,7 @@ class Traffic:
             self._labels.append(None)
             self._features.append(row.features)
             self._times[place], self._label_times[place], self._arms[place] = moment, _NEVER, row.arm
+            self._shares[place], self._leads[place] = row.propensity, row is record.rows[0]
             self._needed.row(segment, number)
             for version, scored in row.predictions.items():
                 self._score(version, place, scored)
@@ -368,6 +374,8 @@ class Traffic:
             np.concatenate([column, np.zeros(more, dtype=np.int64)])
             for column in (self._times, self._label_times, self._arms)
         )
+        self._shares = np.concatenate([self._shares, np.zeros(more)])
+        self._leads = np.concatenate([self._leads, np.zeros(more, dtype=bool)])
         for version, known in self._scores.items():
             self._scores[version] = np.concatenate([known, np.full((more, known.shape[1]), np.nan)])
             self._asked[version] = np.concatenate([self._asked[version], np.zeros(more, dtype=bool)])
@@ -383,6 +391,7 @@ class Traffic:
             del column[:cut]
         self._first += cut
         self._times, self._label_times, self._arms = self._times[cut:], self._label_times[cut:], self._arms[cut:]
+        self._shares, self._leads = self._shares[cut:], self._leads[cut:]
         self._asked = {version: mask[cut:] for version, mask in self._asked.items() if mask[cut:].any()}
         self._scores = {version: known[cut:] for version, known in self._scores.items() if version in self._asked}
 

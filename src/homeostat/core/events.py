@@ -21,7 +21,7 @@ SignalKind = Literal[
     "service_fault",
 ]
 Action = Literal["keep", "notify", "stop", "retrain", "reuse", "roll_back", "experiment", "deploy", "promote"]
-Role = Literal["champion", "canary", "shadow"]
+Role = Literal["champion", "canary", "shadow", "split", "bandit"]
 Outcome = Literal["ran", "hit", "failed"]
 RunStatus = Literal["running", "succeeded", "failed", "stopped", "interrupted"]
 Verdict = Literal["promote", "roll_back", "continue", "inconclusive"]
@@ -129,6 +129,21 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
     greater_is_better: bool = True
 
 
+class ArmOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the rows that an arm answered itself, each weighted by one over the probability of that arm.
+
+    Attributes:
+        rows: Matured rows with a label.
+        loss: Weighted mean loss (0..1), free of when the arm got how much traffic; None without a row.
+        weight: How many rows of equal weight would say as much.
+    """
+
+    version: int
+    rows: int
+    loss: float | None
+    weight: float
+
+
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """What the judge makes of all matured pairs of a trial so far.
 
@@ -140,6 +155,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
         difference: Mean per-row loss of the challenger minus the champion's; negative is better.
         low, high: Anytime-valid interval of the difference.
         guardrails: Checks that can only stop a trial.
+        arms: Of a trial with randomised arms: what came of each arm's own rows, the champion first.
     """
 
     champion: int
@@ -154,6 +170,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None
     guardrails: tuple[Signal, ...] = ()
     matured: int = 0
+    arms: tuple[ArmOutcome, ...] = ()
 
 
 class RunStarted(Event, tag="run_started", frozen=True, kw_only=True):

@@ -62,7 +62,7 @@ class CacheRow(msgspec.Struct, frozen=True):
 
 
 class VersionRow(msgspec.Struct, frozen=True):
-    """The status of a version: candidate, refused, shadow, canary, champion, retired, rolled_back, inconclusive."""
+    """The status of a version: candidate, refused, what its arm is called, retired, rolled_back or inconclusive."""
 
     loop: str
     version: int

@@ -103,7 +103,6 @@ _add_run, _add_step, _add_version = sa.insert(runs), sa.insert(steps), sa.insert
 _add_cache = sa.insert(cache)
 _forget_cache = sa.delete(cache).where(cache.c.key == sa.bindparam("old_key"))
 _forget_step = sa.delete(steps).where(steps.c.run == sa.bindparam("old_run"), steps.c.step == sa.bindparam("old_step"))
-_ARM_STATE = {"champion": "champion", "canary": "canary", "shadow": "shadow"}
 
 
 def stamp(moment: datetime) -> str:
@@ -131,7 +130,7 @@ def project(connection: sa.Connection, seq: int, when: datetime, event: ev.Event
             connection.execute(sa.update(runs).where(runs.c.run == event.run).values(version=event.version))
         case ev.ArmsSet():
             for arm in event.arms:
-                _set_state(connection, event.loop, arm.version, _ARM_STATE[arm.role])
+                _set_state(connection, event.loop, arm.version, arm.role)
         case ev.TrialEnded(outcome=outcome) if outcome != "promoted":
             _set_state(connection, event.loop, event.challenger, outcome)
         case ev.Promoted() | ev.RolledBack():

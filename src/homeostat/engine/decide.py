@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.cd.deploy import Canary, Trial, advance, seen
+from homeostat.cd.deploy import Canary, Immediately, Trial, advance, begin, role, seen
 from homeostat.core import events as ev
 from homeostat.core.events import Arm, Cancel, Command, Decided, Train, Trigger
 from homeostat.ct.when import Reading
@@ -96,9 +96,13 @@ def _on_trial(state: State, _recorded: Recorded, event: ev.Observed) -> Decision
         case "stay":
             return _decision(state, "keep", "trial", f"{name} stays where it is: {move.reason}", evidence, fired=False)
         case "next":
-            share = trial.plan.steps[trial.stage]
-            arms = _arms_at(state, trial, share, trial.stage + 1, seen(judgement))
-            return _decision(state, "deploy", "trial", f"{name} answers {share:.0%}: {move.reason}", evidence, (), arms)
+            arms = _arms_at(state, trial, move.share, trial.stage + 1, seen(judgement))
+            reason = f"{name} answers {move.share:.0%}: {move.reason}"
+            return _decision(state, "deploy", "trial", reason, evidence, (), arms)
+        case "share":
+            arms = _arms_at(state, trial, move.share, trial.stage, trial.pairs_before)
+            reason = f"{name} answers {move.share:.1%} instead of {trial.share:.1%}: {move.reason}"
+            return _decision(state, "deploy", "trial", reason, evidence, (), arms)
         case "promote":
             reason = f"{name} replaces version {trial.champion}: {move.reason}"
             facts = (_ended(state, trial, "promoted", move.reason, judgement), *_crown(state, trial.challenger, reason))
@@ -167,15 +171,17 @@ def _put_on_its_way(
 ) -> Decision:
     """Start a trial, or promote at once when the plan is to."""
     plan = state.rules.deploy
-    if not isinstance(plan, Canary):
+    if isinstance(plan, Immediately):
         return _decision(state, "promote", "candidate", reason, evidence, (), *_crown(state, version, reason))
     assert state.champion is not None
-    trial = Trial(challenger=version, champion=state.champion, stage=0, plan=plan, veto=veto)
+    stage, share = begin(plan)
+    trial = Trial(challenger=version, champion=state.champion, stage=stage, plan=plan, veto=veto)
     details = msgspec.json.decode(msgspec.json.encode(plan))
     loop = state.rules.loop
     started = ev.TrialStarted(loop=loop, challenger=version, champion=state.champion, plan=details, veto=veto)
-    arms = _arms_at(state, trial, 0.0, 0, 0)
-    where = "goes to the shadow" if plan.shadow_rows else "goes on trial"
+    arms = _arms_at(state, trial, share, stage, 0)
+    shadowed = isinstance(plan, Canary) and plan.shadow_rows
+    where = f"answers {share:.0%}" if share else "goes to the shadow" if shadowed else "goes on trial"
     return _decision(state, "deploy", "candidate", f"{reason}: it {where}", evidence, (), started, arms)
 
 
@@ -236,7 +242,7 @@ def _on_promotion_request(state: State, _recorded: Recorded, event: ev.Promotion
     evidence["refused_by"] = list(candidate.refused_by)
     by = ", ".join(candidate.refused_by)
     if not event.direct and state.champion is not None:
-        if not isinstance(state.rules.deploy, Canary):
+        if isinstance(state.rules.deploy, Immediately):
             return _refusal(
                 state, "the loop's deploy has no trial; declare deploy.Canary(), or promote at once", evidence
             )
@@ -343,13 +349,13 @@ def _alone(state: State, version: int, reason: str) -> ev.ArmsSet:
 
 
 def _arms_at(state: State, trial: Trial, share: float, stage: int, pairs: int) -> ev.ArmsSet:
-    role: ev.Role = "canary" if share else "shadow"
+    name = role(trial.plan, share)
     arms = (
         Arm(version=trial.champion, role="champion", share=1.0 - share),
-        Arm(version=trial.challenger, role=role, share=share),
+        Arm(version=trial.challenger, role=name, share=share),
     )
     loop = state.rules.loop
-    reason = f"version {trial.challenger} as {role}" + (f" with {share:.0%}" if share else "")
+    reason = f"version {trial.challenger} as {name}" + (f" with {share:.1%}" if share else "")
     return ev.ArmsSet(loop=loop, arms=arms, salt=f"{loop}/{trial.challenger}", reason=reason, stage=stage, pairs=pairs)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.cd.deploy import Canary, Plan, Trial
+from homeostat.cd.deploy import Plan, Trial, Tried
 from homeostat.core import events as ev
 from homeostat.core.events import Trigger
 from homeostat.ct.when import AnyPolicy, History
@@ -149,7 +149,7 @@ def _ended(state: State, recorded: Recorded, event: ev.TrainingEnded) -> dict[st
 
 
 def _trial_started(_state: State, recorded: Recorded, event: ev.TrialStarted) -> dict[str, object]:
-    plan = msgspec.convert(event.plan, Canary)
+    plan = msgspec.convert(event.plan, Tried)
     rivals = {"challenger": event.challenger, "champion": event.champion}
     return {"trial": Trial(stage=0, plan=plan, started=recorded.time, veto=event.veto, **rivals)}
 
@@ -158,7 +158,9 @@ def _arms(state: State, recorded: Recorded, event: ev.ArmsSet) -> dict[str, obje
     divided = recorded.cause or recorded.seq
     changes: dict[str, object] = {"divided": divided, "replacing": divided if state.served else None}
     if state.trial is not None and event.stage is not None:
-        changes["trial"] = msgspec.structs.replace(state.trial, stage=event.stage, pairs_before=event.pairs)
+        share = next((arm.share for arm in event.arms if arm.version == state.trial.challenger), 0.0)
+        where = {"stage": event.stage, "pairs_before": event.pairs, "share": share}
+        changes["trial"] = msgspec.structs.replace(state.trial, **where)
     return changes
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from homeostat.cd import guardrails
+from homeostat.cd import deploy, guardrails
 from homeostat.cd.cohorts import learned
-from homeostat.cd.deploy import Canary
 from homeostat.cd.drain import Archive
 from homeostat.cd.judge import JudgeConfig
 from homeostat.cd.learnable import decoded, storable, training_rows
@@ -18,6 +17,7 @@ from homeostat.cd.log import Position, retire
 from homeostat.cd.monitor import Champion, MonitorConfig, ServiceCounts, observe
 from homeostat.cd.pairs import judge_trial
 from homeostat.cd.performance import Window
+from homeostat.cd.randomised import judge_arms, sample_ratio_of
 from homeostat.cd.traffic import Answered, Labelled, Traffic
 from homeostat.ci.collect import record
 from homeostat.core import events as ev
@@ -218,14 +218,19 @@ class Watch:
             failed = self.traffic.failures(trial.challenger, since=trial.started)
             counts = guardrails.ArmCounts(requests=int(outcomes.asked[trial.challenger].sum()), errors=failed)
             checks = guardrails.check(scores[0][asked], scores[1][asked], challenger=counts)
-        return judge_trial(
-            champion,
-            trial.challenger,
-            outcomes,
-            now,
-            config=judge_config(trial.plan),
-            maturity=self.config(champion.version).window.maturity,
-            guardrails=checks,
+        maturity, config = self.config(champion.version).window.maturity, judge_config(trial.plan)
+        on_trial = champion, trial.challenger, outcomes, now
+        if not deploy.randomised(trial.plan):
+            return judge_trial(*on_trial, config=config, maturity=maturity, guardrails=checks)
+        by_request = not self._loop.source.spec.key
+        ratio = sample_ratio_of(trial.champion, trial.challenger, outcomes, by_request=by_request)
+        return judge_arms(
+            *on_trial,
+            config=config,
+            maturity=maturity,
+            guardrails=(*checks, ratio),
+            least_share=deploy.least_share(trial.plan),
+            by_request=by_request,
         )
 
     def _champion(self, state: State) -> Champion:
@@ -271,7 +276,7 @@ def _loss(kind: ev.SignalKind, subject: str, count: int | None, detail: str) -> 
     return ev.Signal(kind=kind, subject=subject, value=value, n=count or 0, detail=detail)
 
 
-def judge_config(plan: Canary) -> JudgeConfig:
+def judge_config(plan: deploy.Tried) -> JudgeConfig:
     """The judge's part of a deployment plan."""
     return JudgeConfig(
         alpha_harm=plan.alpha_harm,

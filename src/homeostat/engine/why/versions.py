@@ -17,6 +17,8 @@ _STATE = {
     "refused": "It was refused",
     "shadow": "It is on trial in the shadow: it answers nobody, on the same rows as the champion",
     "canary": "It is on trial as a canary: it answers a share of the units",
+    "split": "It is on trial in an A/B test: units are divided at random, and each version is judged on its own",
+    "bandit": "It is on trial as a bandit's arm: its share of the units follows what comes of its answers",
     "champion": "It is the champion",
     "retired": "It was the champion and has been replaced",
     "rolled_back": "It was rolled back",
@@ -131,6 +133,6 @@ def _last_reason(row: VersionRow, event: ev.VersionRegistered, fate: list[Record
         match record.event:
             case ev.TrialEnded() | ev.Promoted() | ev.RolledBack() as last:
                 return f": {last.reason}"
-            case ev.TrialStarted() if row.state in ("shadow", "canary"):
+            case ev.TrialStarted() if row.state in ("shadow", "canary", "split", "bandit"):
                 return f", against version {record.event.champion}"
     return f": {event.trigger.reason}" if row.state == "champion" else ""
