@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.cd.log import LogReader, LogWriter, PredictionRecord
+from homeostat.cd.log import LogReader, LogWriter, Position, PredictionRecord
 from homeostat.cd.log.segments import is_sealed, segments
 from tests.cd.serving import ServerProcess, bundle, flights, log_of, promote, raw, register
 
 KILLS_OF_A_WRITER = 60
 KILLS_OF_A_SERVER = 4
+RECORDS_BESIDE = 20_000
 CONNECTIONS = 4
 ROW = raw(flights(1, seed=9))[0]
 
@@ -72,6 +73,24 @@ def test_every_acknowledged_record_survives_sixty_kills(tmp_path):
     assert promised - set(found) == set()
     assert len(found) == len(set(found))
     assert batch.damaged == 0
+
+
+@pytest.mark.crash
+@pytest.mark.slow
+def test_a_reader_beside_a_writing_process_misses_nothing(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", WRITER, str(tmp_path), "life"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+    reader, position, found, damaged = LogReader(tmp_path), Position(), [], 0
+    while len(found) < RECORDS_BESIDE:
+        batch = reader.read(position, limit=100)
+        position, damaged = batch.position, damaged + batch.damaged
+        found += [record.request for record in batch.records]
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert damaged == 0
+    assert found == [f"life-{number}" for number in range(len(found))]
 
 
 def ask_until_it_dies(port, answered, wanted, enough):

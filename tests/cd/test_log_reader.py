@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeostat.cd.log import LabelItem, LabelRecord, LogReader, LogWriter, Position, PredictionRecord, RowRecord, retire
+from homeostat.cd.log import segments as segment_files
 from homeostat.cd.log.segments import HEADER, SEAL, frame, scan, segments
 from homeostat.core.errors import IntegrityError, StoreError
 
@@ -88,6 +89,23 @@ def test_damage_in_the_middle_is_skipped_and_counted(tmp_path):
     batch = LogReader(tmp_path).read()
     assert names(batch) == ["a", "c"]
     assert batch.damaged == len(frames[1])
+
+
+def test_a_frame_that_is_written_while_its_page_is_being_read_is_no_damage(tmp_path, monkeypatch):
+    frames = [frame(msgspec.msgpack.encode(record(name))) for name in "ab"]
+    path = tmp_path / "00000001-1.seg"
+    path.write_bytes(HEADER + bytes(len(frames[0])) + frames[1])
+    read_from = segment_files.read_from
+
+    def slowly(*what):
+        # The first frame came after its page was read, and before the page of the second one was.
+        seen = read_from(*what)
+        path.write_bytes(HEADER + b"".join(frames))
+        return seen
+
+    monkeypatch.setattr(segment_files, "read_from", slowly)
+    batch = LogReader(tmp_path).read()
+    assert (names(batch), batch.damaged) == (["a", "b"], 0)
 
 
 def test_a_newer_format_is_refused(tmp_path):

@@ -25,6 +25,7 @@ from homeostat.cd.log import (
     Record,
     Scored,
     ShadowRecord,
+    UnrecordedRecord,
 )
 from homeostat.cd.needed import Needed
 from homeostat.cd.performance import Outcomes
@@ -86,6 +87,7 @@ class Counts(msgspec.Struct):
         dropped: Rows that another version was to score and could not, because its queue was full.
         failed: Rows of which another version made nothing but an error.
         damaged: Bytes of the log that could not be read.
+        unrecorded: Answered requests that a full log did not take, by its policy `drop`.
         set_aside: By reason: labelled rows that the training table could not take.
     """
 
@@ -101,6 +103,7 @@ class Counts(msgspec.Struct):
     dropped: int = 0
     failed: int = 0
     damaged: int = 0
+    unrecorded: int = 0
     set_aside: dict[str, int] = {}
 
 
@@ -189,6 +192,8 @@ class Traffic:
                     self.counts.labels += len(record.labels)
                     for item in record.labels:
                         self._take_label(item, record.time, segment, arrived)
+                case UnrecordedRecord():
+                    self.counts.unrecorded += record.records
         return arrived
 
     def outcomes(

@@ -12,9 +12,10 @@ from homeostat.cd.log.records import (
     RowRecord,
     Scored,
     ShadowRecord,
+    UnrecordedRecord,
     Written,
 )
-from homeostat.cd.log.writer import LogStats, LogWriter
+from homeostat.cd.log.writer import LogStats, LogWriter, WhenFull
 
 __all__ = [
     "Batch",
@@ -32,6 +33,8 @@ __all__ = [
     "RowRecord",
     "Scored",
     "ShadowRecord",
+    "UnrecordedRecord",
+    "WhenFull",
     "Written",
     "retire",
 ]

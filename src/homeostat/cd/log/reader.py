@@ -9,7 +9,7 @@ import msgspec
 
 from homeostat.cd.log import segments
 from homeostat.cd.log.blocks import expand
-from homeostat.cd.log.records import BlockRecord, LabelRecord, PredictionRecord, Record, Written
+from homeostat.cd.log.records import BlockRecord, LabelRecord, PredictionRecord, Record, ShadowRecord, Written
 from homeostat.core.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -83,6 +83,10 @@ class LogReader:
                 if not found.consumed and len(data) == _CHUNK:
                     data, begin = segments.read_from(path, offset, segments.LONGEST)
                     found = segments.scan(data)
+                if found.damaged:
+                    # A frame may have been written between the reading of its page and of a later one: what stands
+                    # before a whole frame is whole by now, or it never was.
+                    found = segments.scan(segments.read_from(path, offset, found.consumed)[0])
                 read = [self._record(path, payload) for payload in found.payloads]
                 held += sum(map(_size, read))
                 records += read
@@ -113,7 +117,9 @@ def _size(record: Record) -> int:
             return len(record.rows) or 1
         case LabelRecord():
             return len(record.labels) or 1
-    return len(record.ids) or 1
+        case ShadowRecord():
+            return len(record.ids) or 1
+    return 1
 
 
 def retire(folder: Path, read: Position, *, before: datetime | None = None) -> int:

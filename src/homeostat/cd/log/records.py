@@ -120,7 +120,15 @@ class BlockRecord(msgspec.Struct, array_like=True, tag=4):
     awaits: tuple[int, ...] = ()
 
 
-Record = PredictionRecord | ShadowRecord | LabelRecord
+class UnrecordedRecord(msgspec.Struct, array_like=True, tag=5):
+    """A gap: so many records were not taken, by the policy `drop`, from `since` on until `time`."""
+
+    time: datetime
+    since: datetime
+    records: int
+
+
+Record = PredictionRecord | ShadowRecord | LabelRecord | UnrecordedRecord
 """What a reader gives."""
 
 Written = Record | BlockRecord

@@ -3,7 +3,8 @@
 A segment is `NNNNNNNN-<pid>.seg`: an 8-byte header (`HSEG`, a version, three zeros), then frames of a 2-byte mark, the
 payload's length and its CRC-32 (both 4 bytes, little-endian), and the payload. An empty payload seals the segment. A
 writer holds an exclusive `flock` on its segment for as long as it may append: "unlocked and unsealed" means it died.
-The mark's first byte, 0xF5, never occurs in UTF-8, so no text that a caller sends can pose as a frame.
+For as long as it lives, zeros may follow the last frame. The mark's first byte, 0xF5, never occurs in UTF-8, so no text
+that a caller sends can pose as a frame.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import re
 import struct
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -86,6 +87,16 @@ def segments(folder: Path) -> list[Path]:
     return sorted(found, key=number)
 
 
+def held(folder: Path, *, but: Path) -> int:
+    """Bytes of all segments of a folder but one."""
+    sizes = 0
+    for path in segments(folder):
+        if path != but:
+            with suppress(FileNotFoundError):  # retired meanwhile
+                sizes += path.stat().st_size
+    return sizes
+
+
 def number(segment: Path) -> int:
     """The running number of a segment."""
     match = _NAME.match(segment.name)
@@ -112,7 +123,7 @@ def repair(folder: Path) -> int:
     """Cut the torn tail of every segment whose writer died, and seal it.
 
     Returns:
-        How many bytes were cut off: they were never acknowledged to anybody.
+        How many bytes of torn frames were cut off: they were never acknowledged to anybody.
     """
     cut = 0
     with _folder_lock(folder):
@@ -176,10 +187,11 @@ def _repair(path: Path) -> int:
             return size
         data, begin = read_from(path, 0, size)
         keep = begin + scan(data).consumed
+        torn = data[keep - begin :].rstrip(b"\0")  # zeros were written ahead of the frames
         os.ftruncate(descriptor, keep)
         os.write(descriptor, SEAL)
         os.fsync(descriptor)
-        return size - keep
+        return len(torn)
     finally:
         os.close(descriptor)
 

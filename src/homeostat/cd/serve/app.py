@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.cd.log import LabelRecord
+from homeostat.cd.log import LabelRecord, WhenFull
 from homeostat.cd.serve import openinference
 from homeostat.cd.serve.answer import NotReadyError, answer, predictions
 from homeostat.cd.serve.batcher import BusyError
@@ -60,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         header_clock: Take the time of a request from its header `homeostat-time`, for traffic that is played back.
         most_bytes: Longest body.
         most_rows: Rows of one request.
+        log_bytes: Longest prediction log, all its segments together; None for no limit.
+        when_full: A prediction that the log cannot take gets 503 by `block`, and is answered and counted by `drop`.
     """
 
     name: str
@@ -68,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     header_clock: bool = False
     most_bytes: int = 32 << 20
     most_rows: int = 100_000
+    log_bytes: int | None = None
+    when_full: WhenFull = "block"
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -135,7 +139,7 @@ class Application:
     @property
     def ready(self) -> bool:
         """Whether predictions are answered."""
-        return self.router.table is not None and not self.draining and self.log.stats().fault is None
+        return self.router.table is not None and not self.draining and not self.log.stats().refuses
 
     async def _route(self, request: Request) -> Reply:
         if self._bearer is not None and not self._bears_token(request):

@@ -97,6 +97,9 @@ def _log(log: LogStats) -> Iterable[Metric]:
     yield _counter("homeostat_log_records", "Records in the prediction log", log.records)
     yield _counter("homeostat_log_bytes", "Bytes in the prediction log", log.bytes)
     yield _counter("homeostat_log_faults", "Writes and syncs that the disk refused", log.faults)
+    yield _counter("homeostat_log_dropped", "Records that a full log did not take, by its policy", log.dropped)
+    yield _gauge("homeostat_log_pending", "Records that are not on the disk yet", log.pending)
+    yield _gauge("homeostat_log_held_bytes", "Bytes of the whole log folder, of all its writers", log.held)
     yield _gauge("homeostat_log_segments", "Segments begun", log.segments)
 
 

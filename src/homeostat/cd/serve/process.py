@@ -106,7 +106,7 @@ def application(
         model.check_golden()
         return Served(version, model)
 
-    log = LogWriter(store.log_folder(settings.name))
+    log = LogWriter(store.log_folder(settings.name), most_bytes=settings.log_bytes, when_full=settings.when_full)
     others = Others(log)
     router = Router(store.ledger, settings.name, load)
     router.start()
