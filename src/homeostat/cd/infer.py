@@ -1,19 +1,24 @@
 """Batch inference: a table in, its predictions out, by the same check and the same model as the server's.
 
 The rows are read in chunks, so that a table may be larger than memory. Nothing is published unless every chunk fits the
-schema: the output appears whole, under its name, or not at all.
+schema: the output appears whole, under its name, or not at all. Finished chunks are kept until then, so that a run that
+was killed goes on where it stopped.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
+import hashlib
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.core.errors import DataError, NotFoundError, SchemaError, StoreError
+from homeostat.cd.unfinished import Note, Unfinished
+from homeostat.core.chunks import BLOCK_BYTES, Chunks, Place
+from homeostat.core.clock import new_id
+from homeostat.core.errors import DataError, ModelError, SchemaError, StoreError
+from homeostat.core.reading import Form
 from homeostat.core.schema import fit
 
 if TYPE_CHECKING:
@@ -21,11 +26,14 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from homeostat.core.chunks import Chunk
     from homeostat.core.model import Model, Predictions
     from homeostat.core.schema import Schema
 
 CHUNK_ROWS = 50_000
 _MOST_PROBLEMS = 20
+_FORMAT = 1
+"""Of the chunks that a killed run leaves behind."""
 
 
 class Inferred(msgspec.Struct, frozen=True):
@@ -36,16 +44,18 @@ class Inferred(msgspec.Struct, frozen=True):
         out: The file with one row per row, in order: the key (or `row`, from 0), `prediction`, and the scores:
             `score` of the positive class of two, or `score_<class>` for each of more.
         signals: Sentences about values that the schema has not seen; they stop nothing.
+        resumed: Rows of these that an earlier run had predicted before it was cut off.
     """
 
     rows: int
     out: str
     signals: tuple[str, ...]
+    resumed: int = 0
 
 
 def infer(
     model: Model,
-    source: pl.DataFrame | Path | str,
+    source: pl.DataFrame | Path | str | Sequence[Path | str],
     out: Path | str,
     *,
     separator: str = ",",
@@ -53,16 +63,17 @@ def infer(
     chunk_rows: int = CHUNK_ROWS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Inferred:
-    """Predict a table.
+    """Predict a table, in bounded memory and going on where an earlier run of the same was cut off.
 
     Args:
         model: A loaded model.
-        source: A table, or a file as `read_file` takes it. Target and label time are not looked at.
+        source: A DataFrame; a file, a Delta table's folder, a folder of files, a pattern such as `day/*.parquet`; or
+            several of them. Target and label time are not looked at.
         out: The Parquet file to write.
         separator: What separates the columns of a CSV file.
         ignore: Columns that are left out where they are there, as the training data's source leaves them out.
-        chunk_rows: Rows that are in memory at a time.
-        progress: Called with the rows done and the rows in all after each chunk.
+        chunk_rows: Rows that are in memory at a time; of text files 8 MB are, and a .json file is read at once.
+        progress: Called with the rows done and the rows in all (for text files, an estimate) after each chunk.
 
     Returns:
         What was made.
@@ -70,31 +81,34 @@ def infer(
     Raises:
         SchemaError: Rows do not fit the model's schema; lists the problems of all chunks. No output is written.
         DataError: The table cannot be read.
-        StoreError: The output cannot be written.
+        StoreError: The output cannot be written. Finished chunks stay for the next attempt.
+        ConflictError: Another process makes the same output now.
 
     Example:
         >>> made = infer(Bundle.load(store.artifacts, manifest), "flights.parquet", "predictions.parquet")
         >>> made.rows
         1000
     """
-    target = Path(out)
-    if not hasattr(source, "columns") and _is_same(Path(source), target):
-        raise DataError(f"{target} is the table itself", hint="choose another --output")
-    parts = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        parts.mkdir(parents=True, exist_ok=True)
-        frame, total = _opened(source, model.manifest.schema, separator)
-        frame = frame.drop(ignore, strict=False)
-        done = _chunks(model, frame, total, parts, chunk_rows, progress)
-        _publish(parts, target)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StoreError(
-            f"the predictions cannot be written to {target}: {reason}", hint="nothing was written"
-        ) from error
-    finally:
-        shutil.rmtree(parts, ignore_errors=True)
-    return Inferred(done[0], str(target), done[1])
+    target, schema = Path(out), model.manifest.schema
+    chunks = Chunks(source, schema.spec, _form(schema, separator), size=chunk_rows)
+    _not_itself(source, target)
+    settings = (_FORMAT, separator, sorted(ignore), chunk_rows, BLOCK_BYTES)
+    same = (chunks.fingerprint or new_id(), model.manifest.to_json(), settings)
+    with _unfinished(target, hashlib.sha256(msgspec.msgpack.encode(same)).hexdigest()) as unfinished:
+        notes = unfinished.notes
+        resumed = sum(note.rows for note in notes)
+        try:
+            _predict(model, chunks, unfinished, frozenset(ignore), progress)
+            _refuse_problems(notes)
+            unfinished.publish()
+        except (DataError, ModelError):
+            unfinished.drop()
+            raise
+        finally:
+            if chunks.fingerprint is None:
+                unfinished.drop()
+    signals = tuple(dict.fromkeys(signal for note in notes for signal in note.signals))
+    return Inferred(sum(note.rows for note in notes), str(target), signals[:_MOST_PROBLEMS], resumed)
 
 
 def predictions_table(model: Model, rows: pl.DataFrame, found: Predictions, start: int = 0) -> pl.DataFrame:
@@ -120,100 +134,81 @@ def predictions_table(model: Model, rows: pl.DataFrame, found: Predictions, star
     return pl.DataFrame(columns)
 
 
-def _is_same(source: Path, target: Path) -> bool:
-    return source.exists() and target.exists() and target.samefile(source)
-
-
-def _chunks(
-    model: Model,
-    frame: pl.LazyFrame,
-    total: int,
-    parts: Path,
-    chunk_rows: int,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[int, tuple[str, ...]]:
-    """Predict chunk by chunk; once one does not fit, the rest is only checked, so that all problems are known."""
-    problems: list[str] = []
-    signals: dict[str, None] = {}
-    done = 0
-    for number, chunk in enumerate(_slices(frame, total, chunk_rows)):
-        where = f"rows {done + 1:,} to {done + chunk.height:,}: " if total > chunk_rows else ""
-        rows, wrong, seen = _checked(model, chunk)
-        problems += [where + problem for problem in wrong]
-        signals |= dict.fromkeys(where + signal for signal in seen)
-        if not problems:
-            predictions_table(model, rows, model.predict(rows), done).write_parquet(parts / f"{number:08d}.parquet")
-        done += chunk.height
-        if progress is not None:
-            progress(done, total)
-    if not total:
-        raise DataError("the table has no rows", hint="give it at least one")
-    if problems:
-        shown = problems[:_MOST_PROBLEMS] + (
-            [f"and {len(problems) - _MOST_PROBLEMS} more"] * (len(problems) > _MOST_PROBLEMS)
-        )
-        what = "\n".join(
-            ["the rows do not fit the model's schema; nothing was predicted:", *(f"  - {p}" for p in shown)]
-        )
-        hint = "mend the rows, and leave out columns that the model was not trained on; other columns take a loop of "
-        raise SchemaError(what, hint=hint + "a new name, which begins a new table and schema")
-    return done, tuple(signals)[:_MOST_PROBLEMS]
-
-
-def _checked(model: Model, chunk: pl.DataFrame) -> tuple[pl.DataFrame, list[str], list[str]]:
-    """The chunk in stored types, its problems, and what is merely unusual about it."""
-    rows, findings = fit(chunk, model.manifest.schema, target_required=False)
-    return rows, list(findings.problems), [f"{signal.subject}: {signal.detail}" for signal in findings.signals]
-
-
-def _opened(source: Any, schema: Schema, separator: str) -> tuple[pl.LazyFrame, int]:
-    """The table, and how many rows it has; text files are read as they are for training, so that codes stay codes."""
-    import polars as pl
-
-    from homeostat.core.reading import SUFFIXES, Form, read_file
-
-    if isinstance(source, pl.DataFrame):
-        return source.lazy(), source.height
-    path = Path(source)
-    if not path.exists():
-        raise NotFoundError(f"there is no table {path}", hint="check the path")
-    if not path.name.lower().endswith(SUFFIXES):
-        raise DataError(f"{path.name} is no table that can be read", hint=f"give a {', '.join(SUFFIXES)} file")
-    if not path.name.lower().endswith(".parquet"):
-        text = tuple(column.name for column in schema.inputs if column.kind in ("category", "text"))
-        rows = read_file(path, schema.spec, Form(separator, text))
-        return rows.lazy(), rows.height
+@contextmanager
+def _unfinished(target: Path, fingerprint: str) -> Iterator[Unfinished]:
+    """The place of the finished chunks, and what the disk says against it as one clear error."""
     try:
-        frame = pl.scan_parquet(path)
-        return frame, int(frame.select(pl.len()).collect().item())
-    except (pl.exceptions.PolarsError, OSError) as error:
-        first = str(error).partition("\n")[0]
-        raise DataError(f"the table {path.name} cannot be read: {first}", hint="is it complete?") from error
-
-
-def _slices(frame: pl.LazyFrame, total: int, chunk_rows: int) -> Iterator[pl.DataFrame]:
-    import polars as pl
-
-    for start in range(0, total, chunk_rows):
+        unfinished = Unfinished(target, fingerprint)
         try:
-            yield frame.slice(start, chunk_rows).collect()
-        except pl.exceptions.PolarsError as error:
-            first = str(error).partition("\n")[0]
-            raise DataError(f"rows {start + 1:,} and on cannot be read: {first}") from error
+            yield unfinished
+        finally:
+            unfinished.close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        hint = "mend that; finished chunks are kept, and the same command goes on behind them"
+        raise StoreError(f"the predictions cannot be written to {target}: {reason}", hint=hint) from error
 
 
-def _publish(parts: Path, target: Path) -> None:
+def _form(schema: Schema, separator: str) -> Form:
+    """How text files are read: as for training, so that codes stay codes."""
+    return Form(separator, tuple(column.name for column in schema.inputs if column.kind in ("category", "text")))
+
+
+def _not_itself(source: Any, target: Path) -> None:
+    paths = source if isinstance(source, (list, tuple)) else [source]
+    for path in paths:
+        if isinstance(path, (str, Path)) and Path(path).exists() and target.exists() and target.samefile(path):
+            raise DataError(f"{target} is the table itself", hint="choose another --output")
+
+
+def _predict(
+    model: Model,
+    chunks: Chunks,
+    unfinished: Unfinished,
+    ignore: frozenset[str],
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Predict chunk by chunk; once one does not fit, the rest is only checked, so that all problems are known."""
+    notes = unfinished.notes
+    done = sum(note.rows for note in notes)
+    refused = any(note.problems for note in notes)
+    for chunk in chunks.read(notes[-1].after if notes else Place()):
+        rows, note = _checked(model.manifest.schema, chunk, ignore)
+        refused = refused or bool(note.problems)
+        unfinished.add(note, None if refused else predictions_table(model, rows, model.predict(rows), done))
+        done += note.rows
+        if progress is not None:
+            progress(done, done + chunk.rest)
+
+
+def _checked(schema: Schema, chunk: Chunk, ignore: frozenset[str]) -> tuple[pl.DataFrame, Note]:
+    """The chunk in stored types, and what the check says of it."""
     import polars as pl
 
-    whole = parts / "whole"
-    files = sorted(parts.glob("*.parquet"))
-    if len(files) == 1:
-        files[0].replace(whole)
-    else:
-        pl.scan_parquet(files).sink_parquet(whole)
-    descriptor = os.open(whole, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    whole.replace(target)
+    rows = chunk.rows.drop(ignore, strict=False)
+    absent: tuple[str, ...] = ()
+    if chunk.ragged:
+        absent = tuple(column.name for column in schema.inputs if column.name not in rows.columns)
+        rows = rows.with_columns(pl.lit(None).alias(name) for name in absent)
+    rows, findings = fit(rows, schema, target_required=False)
+    problems = tuple(chunk.where + problem for problem in findings.problems)
+    signals = tuple(f"{chunk.where}{signal.subject}: {signal.detail}" for signal in findings.signals)
+    note = Note(rows=rows.height, after=chunk.after, problems=problems, signals=signals, absent=absent)
+    return rows, note
+
+
+def _refuse_problems(notes: Sequence[Note]) -> None:
+    if not any(note.rows for note in notes):
+        raise DataError("the table has no rows", hint="give it at least one")
+    problems = [problem for note in notes for problem in note.problems]
+    for part in dict.fromkeys(note.after.part for note in notes):
+        lacking = [set(note.absent) for note in notes if note.after.part == part]
+        problems += [f"column {name!r} is missing" for name in sorted(set.intersection(*lacking))]
+    if not problems:
+        return
+    shown = problems[:_MOST_PROBLEMS] + (
+        [f"and {len(problems) - _MOST_PROBLEMS} more"] * (len(problems) > _MOST_PROBLEMS)
+    )
+    what = "\n".join(["the rows do not fit the model's schema; nothing was predicted:", *(f"  - {p}" for p in shown)])
+    hint = "mend the rows, and leave out columns that the model was not trained on; other columns take a loop of "
+    raise SchemaError(what, hint=hint + "a new name, which begins a new table and schema")

@@ -55,8 +55,12 @@ def run(
 
 
 def infer(
-    table: Annotated[
-        str, typer.Argument(metavar="TABLE", help="A .parquet, .csv, .jsonl, .ndjson or .json file, or .gz.")
+    tables: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TABLE...",
+            help="Files (.parquet, .csv, .jsonl, .ndjson, .json, or .gz), patterns, folders, or Delta tables.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="The Parquet file to write.")] = Path(
         "predictions.parquet"
@@ -68,8 +72,11 @@ def infer(
 ) -> None:
     """Predict a whole table.
 
-    The same check of the columns and the same answers as the server's; a table that fails the check gets none.
+    The same check of the columns and the same answers as the server's; a table that fails the check gets none. It may
+    be larger than memory; a run that was cut off is gone on with.
     """
+    import msgspec
+
     from homeostat.core.clock import SystemClock
     from homeostat.core.errors import DataError, NotFoundError
     from homeostat.core.model import Bundle, trusted_types
@@ -91,7 +98,7 @@ def infer(
     model = Bundle.load(opened.artifacts, row.manifest, declared.features, trusted=trusted_types(declared.model))
     with progress("predict", quiet=as_json) as bar:
         made = infer_recorded(
-            *(Feed(opened.ledger, Rules.of(declared)), model, table, output),
+            *(Feed(opened.ledger, Rules.of(declared)), model, tables, output),
             version=row.version,
             now=SystemClock().now(),
             separator=declared.source.separator,
@@ -99,8 +106,9 @@ def infer(
             progress=bar,
         )
     if as_json:
-        print_json({"rows": made.rows, "out": made.out, "version": row.version, "signals": made.signals})
+        print_json({**msgspec.structs.asdict(made), "version": row.version})
         return
-    print(f"version {row.version} predicted {made.rows:,} rows: {made.out}")
+    before = f" ({made.resumed:,} of them before it was cut off)" if made.resumed else ""
+    print(f"version {row.version} predicted {made.rows:,} rows{before}: {made.out}")
     for said in made.signals:
         print(f"  unusual: {said}")

@@ -35,10 +35,18 @@ _MOSTLY = 0.9
 
 
 class Form(NamedTuple):
-    """How to read a source's files: the CSV separator, and columns that stay text even if they look like numbers."""
+    """How to read a source's files.
+
+    Attributes:
+        separator: Between the columns of a CSV file.
+        text: Columns that stay text even if they look like numbers.
+        lines, rows: How many came before, where only a part of a file is read; messages count from the file's start.
+    """
 
     separator: str = ","
     text: tuple[str, ...] = ()
+    lines: int = 0
+    rows: int = 0
 
 
 def read_file(path: Path, spec: TableSpec, form: Form) -> pl.DataFrame:
@@ -75,15 +83,17 @@ def decode(data: bytes, name: str, spec: TableSpec, form: Form) -> pl.DataFrame:
         data, name = _inflate(data), name.removesuffix(".gz")
     if not data[:4_096].strip() and not data.strip():
         raise DataError("the file is empty", hint="delete it, or write a header and rows into it")
-    if name.endswith(".parquet"):
-        rows = _parquet(data)
-    elif name.endswith(".csv"):
-        rows = _csv(data, spec, form)
-    else:
-        rows = _json(data, form, lines=not name.endswith(".json"))
+    rows = _parquet(data) if name.endswith(".parquet") else decode_text(data, name, spec, form)
     if not rows.height:
         raise DataError("the file has columns and no rows", hint="delete it, or write rows into it")
     return rows
+
+
+def decode_text(data: bytes, name: str, spec: TableSpec, form: Form) -> pl.DataFrame:
+    """The rows, perhaps none, in the text of a CSV or JSON file, or in a part of it that `form` places."""
+    if name.endswith(".csv"):
+        return _csv(data, spec, form)
+    return _json(data, form, lines=not name.endswith(".json"))
 
 
 def _inflate(data: bytes) -> bytes:
@@ -106,24 +116,24 @@ def _csv(data: bytes, spec: TableSpec, form: Form) -> pl.DataFrame:
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = form.lines + data.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"line {line} holds the byte 0x{data[error.start]:02x}, so the file is not UTF-8 text",
             hint="convert it first, for example: iconv -f latin1 -t utf-8",
         ) from error
     if b"\0" in data:
-        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        line = form.lines + data.count(b"\n", 0, data.index(b"\0")) + 1
         raise DataError(f"line {line} holds the byte 0x00, so the file is not text", hint="write it again as UTF-8")
     data = data.removeprefix(b"\xef\xbb\xbf")
     header = _header(data, spec, form.separator)
-    _same_width(data, len(header), form.separator)
+    _same_width(data, len(header), form)
     try:
         rows = pl.read_csv(data, separator=form.separator, null_values=list(NULLS), infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"the file is no readable CSV: {str(error)[:200]}") from error
     rows = rows.filter(~pl.all_horizontal(pl.all().is_null()))
     as_text = {*form.text, spec.time, spec.label_time}
-    return rows.with_columns(_number_or_text(series) for series in rows if series.name not in as_text)
+    return rows.with_columns(_number_or_text(series, form) for series in rows if series.name not in as_text)
 
 
 def _header(data: bytes, spec: TableSpec, separator: str) -> list[str]:
@@ -144,7 +154,7 @@ def _header(data: bytes, spec: TableSpec, separator: str) -> list[str]:
     return names
 
 
-def _same_width(data: bytes, width: int, separator: str) -> None:
+def _same_width(data: bytes, width: int, form: Form) -> None:
     """Refuse lines with more or fewer fields than the header; Polars would fill the shorter ones with nulls."""
     codes = np.frombuffer(data, dtype=np.uint8)
     quotes = np.flatnonzero(codes == ord('"'))
@@ -156,7 +166,7 @@ def _same_width(data: bytes, width: int, separator: str) -> None:
     ends = outside_quotes(ord("\n"))
     ends = ends if data.endswith(b"\n") else np.append(ends, codes.size)
     starts = np.concatenate([[0], ends[:-1] + 1])
-    separators = outside_quotes(ord(separator))
+    separators = outside_quotes(ord(form.separator))
     fields = np.diff(np.searchsorted(separators, ends), prepend=0) + 1
     blank = (ends - starts == 0) | ((ends - starts == 1) & (codes[np.minimum(starts, codes.size - 1)] == ord("\r")))
     wrong = np.flatnonzero((fields != width) & ~blank)
@@ -164,8 +174,8 @@ def _same_width(data: bytes, width: int, separator: str) -> None:
         line = wrong[0]
         text = data[starts[line] : ends[line]].decode().strip()
         raise DataError(
-            f"line {line + 1} has {fields[line]} fields where the header has {width} ({wrong.size:,} such lines): "
-            f"{shown(text)}",
+            f"line {form.lines + line + 1} has {fields[line]} fields where the header has {width} "
+            f"({wrong.size:,} such lines): {shown(text)}",
             hint="quote fields that hold the separator, or complete the line if the file was cut off",
         )
 
@@ -180,20 +190,20 @@ def _json(data: bytes, form: Form, *, lines: bool) -> pl.DataFrame:
             )
         return _all_unmixed(pl.read_json(io.BytesIO(data), infer_schema_length=None), form)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _where_broken(data, str(error), lines=lines) from error
+        raise _where_broken(data, str(error), form, lines=lines) from error
 
 
 def _all_unmixed(rows: pl.DataFrame, form: Form) -> pl.DataFrame:
     """Polars reads numbers among which there is a text as text."""
     for series in rows:
         if series.dtype == pl.String and series.name not in form.text:
-            _unmixed(series, series.cast(pl.Float64, strict=False))
+            _unmixed(series, series.cast(pl.Float64, strict=False), form)
     return rows
 
 
-def _where_broken(data: bytes, said: str, *, lines: bool) -> DataError:
+def _where_broken(data: bytes, said: str, form: Form, *, lines: bool) -> DataError:
     documents = data.splitlines() if lines else [data]
-    for number, line in enumerate(documents, start=1):
+    for number, line in enumerate(documents, start=form.lines + 1):
         if not line.strip():
             continue
         place = f"line {number}" if lines else "the file"
@@ -207,7 +217,7 @@ def _where_broken(data: bytes, said: str, *, lines: bool) -> DataError:
     return DataError(f"the rows do not share their types: {said[:200]}", hint="keep one type per column")
 
 
-def _number_or_text(series: pl.Series) -> pl.Series:
+def _number_or_text(series: pl.Series, form: Form) -> pl.Series:
     """What a column of text holds: truth values, whole numbers, fractions, or text."""
     present = series.count()
     if not present:
@@ -222,7 +232,7 @@ def _number_or_text(series: pl.Series) -> pl.Series:
             return bare.str.to_lowercase() == "true"
         fractions = bare.cast(pl.Float64, strict=False)
     if fractions.count() < present:
-        return _unmixed(series, fractions)
+        return _unmixed(series, fractions, form)
     return series if _coded(series) else fractions
 
 
@@ -236,14 +246,14 @@ def _coded(numbers: pl.Series) -> bool:
     return bool(long.str.contains(r"^\d+$").any())
 
 
-def _unmixed(series: pl.Series, numbers: pl.Series) -> pl.Series:
+def _unmixed(series: pl.Series, numbers: pl.Series, form: Form) -> pl.Series:
     """Refuse text in which nearly all are numbers: somewhere a number is broken."""
     present = series.count()
     if not present or not _MOSTLY <= numbers.count() / present < 1:
         return series
     wrong = (numbers.is_null() & series.is_not_null()).arg_true()
     raise DataError(
-        f"column {series.name!r} mixes numbers and text: row {wrong[0] + 1} has {shown(series[wrong[0]])} "
+        f"column {series.name!r} mixes numbers and text: row {form.rows + wrong[0] + 1} has {shown(series[wrong[0]])} "
         f"({len(wrong):,} of {series.len():,} rows)",
         hint=f"mend or empty those cells, or keep the column as text: FileSource(..., text=({series.name!r},))",
     )

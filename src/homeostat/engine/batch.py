@@ -10,6 +10,7 @@ from homeostat.core import events as ev
 from homeostat.core.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import polars as pl
@@ -24,7 +25,7 @@ _MOST_PROBLEMS = 20
 def infer_recorded(
     feed: Feed,
     model: Model,
-    source: pl.DataFrame | Path | str,
+    source: pl.DataFrame | Path | str | Sequence[Path | str],
     out: Path | str,
     *,
     version: int,
@@ -48,6 +49,8 @@ def infer_recorded(
     try:
         return infer(model, source, out, **settings)
     except DataError as error:
+        if isinstance(source, (list, tuple)) and len(source) == 1:
+            (source,) = source
         name = Path(source).name if isinstance(source, (str, Path)) else "a table"
         problems = tuple(error.what.splitlines()[:_MOST_PROBLEMS])
         refused = ev.BatchRefused(loop=feed.state.rules.loop, source=name, version=version, problems=problems)

@@ -64,13 +64,14 @@ class LoadedModel:
 
         from homeostat.core.frames import frame_of
         from homeostat.core.schema import fit
+        from homeostat.core.schema.columns import stored_type
 
         rows, schema = frame_of(table), self.model.manifest.schema
-        absent = [name for name in schema.spec.key if name not in rows.columns]
-        wanted = tuple(column for column in schema.columns if column.name not in absent)
+        absent = [column for column in schema.inputs if column.name in schema.spec.key and column.name not in rows]
+        wanted = tuple(column for column in schema.columns if column not in absent)
         rows, findings = fit(rows, msgspec.structs.replace(schema, columns=wanted), target_required=False)
         findings.raise_if_any()
-        return rows.with_columns(pl.lit(None).alias(name) for name in absent) if absent else rows
+        return rows.with_columns(pl.lit(None, stored_type(one.kind)).alias(one.name) for one in absent)
 
     def __repr__(self) -> str:
         return f"LoadedModel({self.name}@{self.version})"

@@ -8,6 +8,7 @@ import msgspec
 
 from homeostat.core.errors import SchemaError
 from homeostat.core.events import Signal
+from homeostat.core.schema.columns import stored_type
 from homeostat.core.spec import did_you_mean
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def fit(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> tuple[p
     Args:
         rows: Any number of rows; times may be text, as they are in CSV and JSON files.
         schema: What they must look like.
-        target_required: As for `check`; if not, target and label time are dropped.
+        target_required: As for `check`; if not, target and label time are dropped, columns take the schema's order, and
+            whole numbers become fractions where the schema has fractions, and the reverse.
 
     Returns:
         The rows, and every problem and signal. With a problem, the rows are good for nothing but looking at them.
@@ -103,8 +105,10 @@ def fit(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> tuple[p
         >>> batch = pl.DataFrame({"delay": [9], "at": ["2013-02-01"]})
         >>> rows, findings = fit(batch, schema, target_required=False)
         >>> rows.columns, [signal.subject for signal in findings.signals]
-        (['delay', 'at'], ['delay'])
+        (['at', 'delay'], ['delay'])
     """
+    import polars as pl
+
     from homeostat.core.rows import stored_form
 
     if not target_required:
@@ -113,6 +117,9 @@ def fit(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> tuple[p
     findings = check(rows, schema, target_required=target_required)
     told = {problem.split("'")[1] for problem in broken}
     others = [problem for problem in findings.problems if problem.split("'")[1] not in told]
+    if not target_required and not broken and not others:
+        # As a server's rows have them, so that features() and the model see the same in every mode.
+        rows = rows.select(pl.col(column.name).cast(stored_type(column.kind)) for column in schema.inputs)
     return rows, Findings(problems=(*broken, *others), signals=findings.signals)
 
 

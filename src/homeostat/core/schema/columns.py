@@ -89,6 +89,14 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
             raise SchemaError(f"this is not a schema: {error}") from error
 
 
+def stored_type(kind: str) -> pl.DataType:
+    """The type in which a table stores a kind of column."""
+    import polars as pl
+
+    types: dict[str, pl.DataType] = {"number": pl.Float64(), "integer": pl.Int64(), "boolean": pl.Boolean()}
+    return pl.Datetime("us", "UTC") if kind == "time" else types.get(kind, pl.String())
+
+
 def infer_schema(rows: pl.DataFrame, spec: TableSpec) -> Schema:
     """What these rows look like.
 

@@ -1,0 +1,128 @@
+"""The finished chunks of a batch inference, kept beside its output until it is whole, so that none is done twice."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from homeostat.core.chunks import Place
+from homeostat.core.errors import ConflictError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about a finished chunk.
+
+    Attributes:
+        rows: How many were checked.
+        after: The place in the table behind it.
+        problems, signals: What the check said.
+        absent: Columns that it lacked, and that may be absent where other rows of the file have them.
+    """
+
+    rows: int
+    after: Place
+    problems: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+
+class Unfinished:
+    """A folder beside the output, named after it and a fingerprint of what it is made from.
+
+    A chunk counts once its note is there; both are on the disk before the next one is begun.
+
+    Args:
+        target: The output.
+        fingerprint: Of table, model and settings; chunks of another fingerprint are deleted.
+
+    Raises:
+        ConflictError: Another process makes the same output now.
+    """
+
+    def __init__(self, target: Path, fingerprint: str) -> None:
+        self._target = target
+        self._folder = target.with_name(f".{target.name}.{fingerprint[:16]}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for other in target.parent.glob(f".{_escaped(target.name)}.{'[0-9a-f]' * 16}"):
+            if other != self._folder:
+                with _locked(other) as free:
+                    if free:
+                        shutil.rmtree(other, ignore_errors=True)
+        self._folder.mkdir(exist_ok=True)
+        self._lock = _locked(self._folder)
+        if not self._lock.__enter__():
+            raise ConflictError(f"another process is making {target} now", hint="wait for it, or choose another output")
+        self.notes: list[Note] = []
+        while (note := self._file("json")).is_file():
+            self.notes.append(msgspec.json.decode(note.read_bytes(), type=Note))
+
+    def add(self, note: Note, predictions: pl.DataFrame | None) -> None:
+        """Keep the next chunk; None for one that gets no predictions."""
+        if predictions is not None:
+            with self._file("parquet").open("wb") as file:
+                predictions.write_parquet(file)
+                file.flush()
+                os.fsync(file.fileno())
+        note_file = self._file("json")
+        temporary = note_file.with_suffix(".new")
+        with temporary.open("wb") as file:
+            file.write(msgspec.json.encode(note))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(note_file)
+        self.notes.append(note)
+
+    def publish(self) -> None:
+        """Make the output of the chunks, whole and in one step, and delete them."""
+        import polars as pl
+
+        whole = self._folder / "whole"
+        files = [self._folder / f"{number:08d}.parquet" for number in range(len(self.notes))]
+        if len(files) == 1:
+            files[0].replace(whole)
+        else:
+            pl.scan_parquet(files).sink_parquet(whole)
+        with whole.open("rb") as file:
+            os.fsync(file.fileno())
+        whole.replace(self._target)
+        self.drop()
+
+    def drop(self) -> None:
+        """Delete the chunks."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let go; the chunks stay for the next attempt."""
+        self._lock.__exit__(None, None, None)
+
+    def _file(self, ending: str) -> Path:
+        return self._folder / f"{len(self.notes):08d}.{ending}"
+
+
+class _locked:  # noqa: N801 - used as a function
+    """An exclusive lock on a folder while it is held; gives whether it was free. It ends with the process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __enter__(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
