@@ -298,7 +298,7 @@ def _out_of_range(
     found += [
         f"{name}={getattr(plan, name)!r} is not a loss from 0 to 1"
         for name in ("margin", "harm")
-        if not 0 <= getattr(plan, name) <= 1
+        if not 0 <= getattr(plan, name) < 1
     ]
     found += [
         f"{name}={getattr(plan, name)!r} is not a probability between {low:g} and {high:g}"

@@ -45,6 +45,15 @@ class JudgeConfig(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 0.95
     dependence: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Refuse numbers by which nothing can be judged."""
+        shares = ("alpha_harm", "alpha_promote", "confidence")
+        odd = [f"{name}={getattr(self, name)!r}" for name in shares if not 0 < getattr(self, name) < 1]
+        odd += [f"{name}={getattr(self, name)!r}" for name in ("harm", "margin") if not 0 <= getattr(self, name) < 1]
+        odd += [f"{name}={getattr(self, name)!r}" for name in ("horizon", "dependence") if not getattr(self, name) >= 1]
+        if odd:
+            raise DataError(f"the judge cannot decide with {', '.join(odd)}", hint="see JudgeConfig for the ranges")
+
 
 class JudgeState(msgspec.Struct, frozen=True, kw_only=True):
     """All that the judge remembers of the pairs so far; it can be stored as JSON and continued exactly.

@@ -9,14 +9,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from homeostat.cli import build, decide, explain, live, look, start
+from homeostat.cli import build, decide, explain, live, look, start, verdict
 from homeostat.core.errors import HomeostatError
 
 _VERBS: tuple[Callable[..., None], ...] = (
     *(start.demo, start.init),
     *(build.run, live.up),
     *(look.status, explain.why, look.runs, look.versions),
-    *(decide.retrain, decide.promote, decide.rollback, decide.cancel),
+    *(decide.retrain, decide.promote, decide.rollback, decide.cancel, verdict.judge),
     *(build.infer, live.replay),
     *(look.verify, start.doctor),
 )
@@ -56,7 +56,7 @@ def homeostat(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command line and exit: 0 done, 1 our fault or try again, 2 something for the user to mend.
+    """Run a command line and exit: 0 done, 1 our fault or try again, 2 for the user to mend, 3 the judge says no.
 
     Args:
         arguments: The words after `homeostat`; those of this process by default.

@@ -355,7 +355,11 @@ class Ledger:
 
     def arms(self, loop: str) -> Recorded | None:
         """The newest division of traffic; its event is an `ArmsSet`."""
-        query = _select_events(loop, (ev.ArmsSet,), 0).order_by(None).order_by(db.events.c.seq.desc()).limit(1)
+        return self.last(loop, ev.ArmsSet)
+
+    def last(self, loop: str, kind: type[ev.Event]) -> Recorded | None:
+        """The newest event of a kind."""
+        query = _select_events(loop, (kind,), 0).order_by(None).order_by(db.events.c.seq.desc()).limit(1)
         rows = self._all(query)
         return _recorded(rows[0]) if rows else None
 
