@@ -7,6 +7,8 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 PEERS  := .venv-peers
+# Each server has an environment of its own: they do not agree on the versions of what they share.
+SERVING := fastapi litserve mlserver mlflow bentoml
 PIP    := -m pip -qq --disable-pip-version-check
 WORKERS ?= 2
 
@@ -53,8 +55,8 @@ bench-demo: $(READY) ## the demo's year against what it must show: gain, broken 
 bench-pipeline: $(READY) $(PEERS)/.ready ## the pipeline engine beside plain functions, Kedro and Dagster
 	$(PY) benchmarks/pipeline.py --peers $(PEERS)/bin/python
 
-bench-serve: $(READY) $(PEERS)/.ready ## the server beside bare uvicorn and FastAPI with ONNX Runtime
-	$(PY) benchmarks/serve.py --peers $(PEERS)/bin/python
+bench-serve: $(READY) $(SERVING:%=$(PEERS)-%/.ready) ## the server beside its peers: rates, memory, swaps, log, shadows (10 minutes)
+	$(PY) -m benchmarks.serving --peers $(PEERS)
 
 bench-drift: $(READY) ## drift alarms on columns that do not drift, beside the common rules
 	$(PY) benchmarks/drift.py
@@ -83,7 +85,7 @@ hooks: $(READY) ## run the quick checks before every commit (installs pre-commit
 	$(VENV)/bin/pre-commit install
 
 clean: ## remove the environments, the caches, the default store and demos
-	rm -rf $(VENV) $(PEERS) .venv-resolve .homeostat homeostat-demo* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) $(PEERS) $(PEERS)-* .venv-resolve .homeostat homeostat-demo* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
@@ -99,6 +101,12 @@ $(PEERS)/.ready: benchmarks/peers.txt
 	@echo "installing the peers into $(PEERS) (once)"
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python $(PIP) install -r benchmarks/peers.txt
+	@touch $@
+
+$(PEERS)-%/.ready: benchmarks/peers/%.txt
+	@echo "installing $* into $(PEERS)-$* (once)"
+	@test -x $(PEERS)-$*/bin/python || $(PYTHON) -m venv $(PEERS)-$*
+	@$(PEERS)-$*/bin/python $(PIP) install -r $<
 	@touch $@
 
 .PHONY: help demo test test-fast test-long check format capabilities bench bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \

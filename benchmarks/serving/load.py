@@ -20,7 +20,7 @@ from typing import Any
 WARM_SECONDS = 0.3
 """Answers of this time are not counted."""
 
-_SAMPLES, _SAMPLE_EVERY = 200, 997
+_SAMPLES, _SAMPLE_EVERY = 400, 997
 _END = b"\r\n\r\n"
 
 

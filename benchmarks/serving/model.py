@@ -1,7 +1,7 @@
 """What is served: one table, one model, and the requests and right answers that follow from them.
 
-The row is an ordinary one: a key, a time, a category and eight numbers. Homeostat gets it as it is. Peers get the eleven
-numbers that the model takes, so that they have nothing to look up; the model that they run is the very same file.
+The row is an ordinary one: a key, a time, a category and eight numbers. Homeostat gets it as it is. Peers get the
+eleven numbers that the model takes, so that they have nothing to look up; they run the very same file.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def linear() -> Any:
 
 
 def centroids() -> Any:
-    """A model that has no ONNX form, so that scikit-learn itself answers: the cheapest such one, which favours peers."""
+    """A model without an ONNX form, so that scikit-learn itself answers; a cheap one, which favours peers."""
     from sklearn.impute import SimpleImputer
     from sklearn.neighbors import NearestCentroid
     from sklearn.pipeline import make_pipeline

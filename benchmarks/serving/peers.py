@@ -16,7 +16,7 @@ from benchmarks.serving.calls import Call
 from benchmarks.serving.model import LOOP, Questions
 from benchmarks.serving.processes import Server, free_port, running
 
-SCRIPTS = Path(__file__).resolve().with_name("peers")
+SCRIPTS = Path(__file__).resolve().parents[1] / "peers"
 _UVICORN = ["--no-access-log", "--http", "httptools", "--loop", "uvloop", "--log-level", "warning"]
 
 

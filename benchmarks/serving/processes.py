@@ -11,11 +11,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 START_SECONDS = 90.0
 _LEAVE_SECONDS = 10.0
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""There is one core; more threads would only wait for each other."""
 
 
 @dataclass
@@ -35,7 +37,6 @@ class Server:
     port: int
     ready_seconds: float
     output: Path
-    _tree: set[int] = field(default_factory=set)
 
     @contextlib.contextmanager
     def awake(self) -> Iterator[None]:
@@ -46,7 +47,11 @@ class Server:
         finally:
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended with code {self.process.returncode}:\n{self.tail()}")
-            self._signal(signal.SIGSTOP)
+            self.sleep()
+
+    def sleep(self) -> None:
+        """Freeze it."""
+        self._signal(signal.SIGSTOP)
 
     def memory_mb(self) -> tuple[float, float]:
         """Resident memory now and at most, of all its processes."""
@@ -104,10 +109,10 @@ def running(
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **_ONE_THREAD, **(environment or {})},
             stdout=out,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # ours ends when this ends
             preexec_fn=lambda: os.sched_setaffinity(0, {server_core()}),  # noqa: PLW1509
         )
     server = Server(name, process, port, 0.0, output)

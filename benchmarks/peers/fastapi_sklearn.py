@@ -1,4 +1,4 @@
-"""FastAPI with scikit-learn, as one writes it by hand; run by uvicorn in the environment of benchmarks/peers/fastapi.txt.
+"""FastAPI with scikit-learn, as one writes it by hand; run by uvicorn in the environment of fastapi.txt.
 
 The estimator comes from the very bytes that ours comes from. `async def`, because on one core a thread per request is
 slower.

@@ -32,9 +32,7 @@ class Model(MLModel):
 
 def write(folder: Path, name: str, port: int) -> None:
     """The settings: no debugging (and so no access log), and the model in the server's own process."""
-    (folder / "model-settings.json").write_text(
-        json.dumps({"name": name, "implementation": "with_mlserver.Model"})
-    )
+    (folder / "model-settings.json").write_text(json.dumps({"name": name, "implementation": "with_mlserver.Model"}))
     settings = {"debug": False, "parallel_workers": 0, "host": "127.0.0.1", "http_port": port}
     settings |= {"grpc_port": port + 1, "metrics_port": port + 2, "metrics_endpoint": None, "gzip_enabled": False}
     (folder / "settings.json").write_text(json.dumps(settings))

@@ -39,6 +39,10 @@ class Model(litserve.LitAPI):
 
 if __name__ == "__main__":
     server = litserve.LitServer(
-        Model(max_batch_size=32, batch_timeout=float(os.environ.get("BENCH_WAIT", "0"))), accelerator="cpu", devices=1, workers_per_device=1, fast_queue=True
+        Model(max_batch_size=32, batch_timeout=float(os.environ.get("BENCH_WAIT", "0"))),
+        accelerator="cpu",
+        devices=1,
+        workers_per_device=1,
+        fast_queue=True,
     )
     server.run(port=int(sys.argv[1]), host="127.0.0.1", log_level="warning", generate_client_file=False)
