@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from sklearn.linear_model import LinearRegression
 
+from homeostat.core.model import Bundle
+from homeostat.engine.rehearse import check_contract
 from tests.cd.serving import LOOP, Client, bundle, flights, promote, raw, register, serving
 
 
@@ -52,3 +56,35 @@ def test_a_model_with_changed_inputs_is_refused_and_its_callers_notice_nothing(s
     assert after == before
     assert routing["seq"] != routing["wanted"]
     assert all(words in routing["error"] for words in said)
+
+
+@pytest.mark.parametrize("model", [None, LinearRegression()], ids=["classes", "numbers"])
+def test_the_gate_asks_the_golden_requests_of_the_real_application(model):
+    verdict = check_contract(LOOP, bundle(model=model), None, None)
+    assert verdict.passed, verdict.reason
+    assert verdict.numbers["rows"] == 5
+    for protocol in ("records", "v2"):
+        assert verdict.numbers[protocol] < 1e-6
+
+
+def test_the_gate_refuses_a_model_that_answers_otherwise_than_recorded():
+    """Another model under the manifest of the first: everything fits, and the answers are others."""
+    first, second = bundle(), bundle(seed=1)
+    mixed = Bundle(msgspec.structs.replace(first.manifest, blob=second.manifest.blob), second.data)
+    verdict = check_contract(LOOP, mixed, None, None)
+    assert not verdict.passed
+    assert verdict.binding
+    assert "does not answer its golden rows" in verdict.reason
+
+
+def test_the_gate_refuses_a_model_with_changed_inputs_and_names_them():
+    changed = bundle(flights(seed=2).rename({"wind": "wind_speed"}))
+    verdict = check_contract(LOOP, changed, bundle(), None)
+    assert not verdict.passed
+    assert "input 'wind' is gone; input 'wind_speed' is new" in verdict.reason
+
+
+def test_the_gate_refuses_a_model_that_cannot_be_served():
+    verdict = check_contract(LOOP, bundle(features=lambda rows: rows.select("wind")), None, None)
+    assert not verdict.passed
+    assert "features() is not the one" in verdict.reason

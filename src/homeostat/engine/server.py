@@ -147,6 +147,11 @@ class Server:
         """Let it drain and end."""
         self._child.stop()
 
+    def kill(self) -> None:
+        """End it at once."""
+        self._child.kill()
+        self._child.stop()
+
     def _ask(self, path: str) -> bytes | None:
         endpoint = self._endpoint
         if endpoint is None:

@@ -15,6 +15,7 @@ from homeostat.core.errors import DataError, HomeostatError, NotFoundError
 from homeostat.core.fingerprint import fingerprint_parts
 from homeostat.core.model import Bundle
 from homeostat.engine.feed import Feed, ended_key
+from homeostat.engine.rehearse import recorded_load, rehearse
 from homeostat.engine.state import Rules
 from homeostat.loop.pipeline import pipeline_of, settings_of
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from homeostat.core.clock import Clock
+    from homeostat.core.latency import Latency
     from homeostat.core.ledger import Lease
     from homeostat.core.spec import Snapshot
     from homeostat.core.store import Store
@@ -126,7 +128,7 @@ def run_pipeline(
         progress=progress,
         resume=resume,
     )
-    return registration(store, loop, run, command, snapshot, row.version if row else None)
+    return registration(store, loop, run, command, snapshot, row.version if row else None, champion)
 
 
 def _beginning(store: Store, loop: str, snapshot: Snapshot, run: str) -> tuple[datetime, int] | None:
@@ -148,9 +150,15 @@ def _beginning(store: Store, loop: str, snapshot: Snapshot, run: str) -> tuple[d
 
 
 def registration(
-    store: Store, loop: Loop, run: Run, command: ev.Train, snapshot: Snapshot, parent: int | None
+    store: Store,
+    loop: Loop,
+    run: Run,
+    command: ev.Train,
+    snapshot: Snapshot,
+    parent: int | None,
+    champion: Bundle | None,
 ) -> ev.VersionRegistered:
-    """The registry's entry for a finished run; its bundle is completed with where it comes from, and stored."""
+    """The registry's entry for a finished run: its bundle is completed, rehearsed and stored."""
     evaluation, bundle = run["evaluation"], run["model"]
     lineage = msgspec.structs.replace(
         bundle.manifest.lineage,
@@ -163,6 +171,10 @@ def registration(
     )
     facts = {"train_metrics": evaluation.train, "test_metrics": evaluation.test, "lineage": lineage}
     bundle = bundle.with_facts(created=command.now, **facts)
+    verdicts = tuple(run["verdicts"])
+    barred = any(gate.binding and not gate.passed for gate in verdicts)
+    rehearsal = rehearse(loop, bundle, champion, earlier=_load_of(store, loop, parent), barred=barred)
+    bundle = bundle.with_facts(needs=rehearsal.needs)
     return ev.VersionRegistered(
         loop=loop.name,
         version=0,
@@ -172,13 +184,20 @@ def registration(
         parent=parent,
         train_metrics=evaluation.train,
         test_metrics=evaluation.test,
-        gates=tuple(run["verdicts"]),
+        gates=(*verdicts, *rehearsal.gates),
         how=loop.how.label,
         trained_rows=lineage.rows,
         trainable=store.table(loop.name, "rows", loop.source.spec).count_trainable(command.now),
         window_start=lineage.window_start,
         window_end=lineage.window_end,
     )
+
+
+def _load_of(store: Store, loop: Loop, version: int | None) -> Latency | None:
+    if version is None:
+        return None
+    event = store.ledger.event(store.ledger.version(loop.name, version).seq).event
+    return recorded_load(event.gates) if isinstance(event, ev.VersionRegistered) else None
 
 
 def previous_report(store: Store, loop: Loop, *, before: int | None = None) -> Any:

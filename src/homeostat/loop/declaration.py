@@ -6,7 +6,7 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
-from homeostat.cd.deploy import Canary, Plan
+from homeostat.cd.deploy import Canary, Plan, Target
 from homeostat.ci import gates as standard_gates
 from homeostat.core.clock import duration
 from homeostat.core.errors import LoopError
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from homeostat.ci.gates import Gate
     from homeostat.core.model import Signature
 
+_KINDS: tuple[tuple[str, Any], ...] = (
+    ("deploy", Plan),
+    ("when", Policy),
+    ("how", Method),
+    ("where", Place),
+    ("target", Target | None),
+)
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -50,6 +57,8 @@ class Loop:
         where: Where training runs.
         test: Length of the newest stretch of labelled rows that candidates are tested on, as in `"14d"`, or a share of
             them, as in `0.2`.
+        target: Where models are to run (`deploy.Target`); None is this machine. A model that needs what is not there
+            is refused.
         seed: Makes runs repeatable.
         behaviours: Invariances and directions that a candidate has to show (`homeostat.ci.evaluate.invariant`).
         monitor: Thresholds of the monitor; None takes the defaults.
@@ -82,6 +91,7 @@ class Loop:
         how: Method | None = None,
         where: Place | None = None,
         test: str | float = 0.2,
+        target: Target | None = None,
         seed: int = 0,
         behaviours: Sequence[Behaviour] = (),
         monitor: MonitorConfig | None = None,
@@ -101,6 +111,7 @@ class Loop:
         self.how = Refit() if how is None else how
         self.where = Process() if where is None else where
         self.test = test
+        self.target = target
         self.seed = seed
         self.behaviours = tuple(behaviours)
         self.monitor = monitor
@@ -130,7 +141,7 @@ class Loop:
                 found.append(f"model is the class {self.model.__name__}; write {self.model.__name__}()")
             elif lacking:
                 found.append(f"model {type(self.model).__name__} has no {' and no '.join(lacking)}")
-        for part, kind in (("deploy", Plan), ("when", Policy), ("how", Method), ("where", Place)):
+        for part, kind in _KINDS:
             value = getattr(self, part)
             if not isinstance(value, kind):
                 found.append(f"{part} is a {type(value).__name__}")

@@ -18,6 +18,7 @@ from homeostat.core.model.features import FeaturesCode, apply_features, features
 from homeostat.core.model.inspect import MOST_BYTES, MOST_MANIFEST_BYTES, check_blob
 from homeostat.core.model.runtimes import EstimatorRuntime, OnnxRuntime, Runtime, load_estimator
 from homeostat.core.model.signature import Predictions, Signature
+from homeostat.core.needs import Needs
 from homeostat.core.profile import Profile
 from homeostat.core.schema import Schema
 
@@ -139,6 +140,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         reference: Profile of the raw training rows, with the scores: what drift is measured from.
         train_metrics, test_metrics: By name; None where a metric is undefined.
         trials: Every setting that was tried.
+        needs: What its runtime uses; None in a bundle that no loop has registered.
     """
 
     format: int = FORMAT
@@ -156,6 +158,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     test_metrics: dict[str, float | None] = {}
     trials: tuple[Trial, ...] = ()
     golden: Golden | None = None
+    needs: Needs | None = None
 
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces."""

@@ -1,0 +1,111 @@
+"""A short closed-loop load on a server: a few connections, each asking again as soon as it was answered."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import cycle
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httptools
+
+from homeostat.core.clock import stopwatch
+from homeostat.core.latency import Latency
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_WARM_SHARE = 0.1
+_PATIENCE_SECONDS = 30.0
+_OK = 200
+
+
+def load(
+    url: str, path: str, bodies: Sequence[bytes], *, seconds: float, connections: int, token: str | None = None
+) -> Latency:
+    """Ask a server for a while and measure how it answers; the first tenth of the time does not count.
+
+    Args:
+        url: Where it answers, such as `http://127.0.0.1:8000`.
+        path: The route to POST to.
+        bodies: JSON bodies, taken in turn.
+        seconds: How long to ask.
+        connections: Requests on their way at a time.
+        token: Borne by every request.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "127.0.0.1", parts.port or 80
+    bearer = f"authorization: Bearer {token}\r\n" if token else ""
+    head = f"POST {path} HTTP/1.1\r\nhost: {host}:{port}\r\n{bearer}content-type: application/json\r\ncontent-length: "
+    messages = [f"{head}{len(body)}\r\n\r\n".encode("ascii") + body for body in bodies]
+    return asyncio.run(_load(host, port, messages, seconds, connections))
+
+
+async def _load(host: str, port: int, messages: Sequence[bytes], seconds: float, connections: int) -> Latency:
+    loop = asyncio.get_running_loop()
+    asked = cycle(messages)
+    start = stopwatch()
+    counted, end = start + _WARM_SHARE * seconds, start + seconds
+    times: list[float] = []
+    errors: list[str] = []
+
+    async def ask() -> None:
+        _, lane = await loop.create_connection(_Lane, host, port)
+        try:
+            while (sent := stopwatch()) < end:
+                status, body = await asyncio.wait_for(lane.exchange(next(asked)), _PATIENCE_SECONDS)
+                if status != _OK:
+                    errors.append(f"{status} {body[:200].decode(errors='replace')}")
+                elif sent >= counted:
+                    times.append(stopwatch() - sent)
+        finally:
+            lane.hang_up()
+
+    found = await asyncio.gather(*(ask() for _ in range(connections)), return_exceptions=True)
+    errors += [str(one) or type(one).__name__ for one in found if isinstance(one, BaseException)]
+    lasted = max(stopwatch() - counted, 1e-9)
+    first = errors[0] if errors else None
+    return Latency.of(times, seconds=lasted, connections=connections, errors=len(errors), error=first)
+
+
+class _Lane(asyncio.Protocol):
+    """One connection with one request on its way."""
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._reply: asyncio.Future[tuple[int, bytes]] | None = None
+        self._body: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def exchange(self, message: bytes) -> asyncio.Future[tuple[int, bytes]]:
+        """Send a request; its status and body come as a future."""
+        self._reply = asyncio.get_running_loop().create_future()
+        self._transport.write(message)
+        return self._reply
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        self._settle((self._parser.get_status_code(), b"".join(self._body)), None)
+        self._body = []
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._settle(None, exc or ConnectionResetError("the server closed the connection"))
+
+    def hang_up(self) -> None:
+        self._transport.abort()
+
+    def _settle(self, reply: tuple[int, bytes] | None, error: Exception | None) -> None:
+        if self._reply is None or self._reply.done():
+            return
+        if reply is not None:
+            self._reply.set_result(reply)
+        elif error is not None:
+            self._reply.set_exception(error)
