@@ -62,7 +62,7 @@ def test_a_shadow_that_crashes_changes_no_answer_and_its_failures_are_counted(sh
         ready = client.get("/v2/health/ready").status_code
     assert with_shadow == alone
     assert ready == 200
-    assert app.others.stats[2].failed == len(REQUESTS)
+    assert app.hosted.others.stats[2].failed == len(REQUESTS)
     said = [record for record in log_of(shadowed) if isinstance(record, ShadowRecord)]
     assert all("out of memory" in record.error for record in said)
 
@@ -75,13 +75,13 @@ def test_a_shadow_that_cannot_keep_up_is_left_behind_in_bounded_memory(shadowed,
         release.wait(30)
 
     with serving(shadowed, trusted=MOODY) as app:
-        app.others.queue_rows = 50
+        app.hosted.others.queue_rows = 50
         monkeypatch.setattr(Moody, "acts", staticmethod(stuck))
         client = Client(app)
         client.ask(REQUESTS[0])
         assert entered.wait(30)
         with_shadow = [reply.content for reply in client.ask(*REQUESTS)]
-        dropped = app.others.stats[2].dropped
+        dropped = app.hosted.others.stats[2].dropped
         release.set()
     assert with_shadow == alone
     assert dropped == len(REQUESTS) - 50

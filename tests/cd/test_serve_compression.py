@@ -29,6 +29,7 @@ def raw_deflate(data):
 @pytest.mark.parametrize(
     ("encoding", "packed"),
     [("gzip", gzip.compress(PLAIN)), ("deflate", zlib.compress(PLAIN)), ("deflate", raw_deflate(PLAIN))],
+    ids=["gzip", "zlib", "raw deflate"],
 )
 def test_what_others_pack_is_unpacked(encoding, packed):
     assert inflate(encoding, packed, len(PLAIN)) == PLAIN

@@ -21,7 +21,7 @@ def test_a_promotion_is_followed_and_acknowledged(store):
         client = Client(app)
         before = version_of(client)
         promote(store, second)
-        app.router.poll()
+        app.hosted.router.poll()
         routing = client.get("/routing").json()
         assert (before, version_of(client)) == (1, 2)
     assert routing["seq"] == routing["wanted"] == store.ledger.arms(LOOP).seq
@@ -35,12 +35,12 @@ def test_a_rollback_loads_nothing_and_answers_as_before(store):
         client = Client(app)
         before = client.post("/predict", {"records": [ROW], "id": "same"}).content
         promote(store, second)
-        app.router.poll()
+        app.hosted.router.poll()
         for blob in (store.path / "artifacts").rglob("*"):
             if blob.is_file():
                 blob.unlink()
         promote(store, first)
-        app.router.poll()
+        app.hosted.router.poll()
         assert client.post("/predict", {"records": [ROW], "id": "same"}).content == before
 
 
@@ -54,7 +54,7 @@ def test_a_bundle_with_other_features_is_refused_and_the_old_one_stays(store):
     with serving(store) as app:
         client = Client(app)
         promote(store, second)
-        app.router.poll()
+        app.hosted.router.poll()
         health = client.get("/health").json()
         metrics = client.get("/metrics").text
         assert version_of(client) == 1
@@ -76,7 +76,7 @@ def test_flipped_bytes_are_refused_and_the_old_one_stays(store):
     with serving(store) as app:
         client = Client(app)
         promote(store, second)
-        app.router.poll()
+        app.hosted.router.poll()
         assert version_of(client) == 1
         assert client.get("/routing").json()["error"]
 
@@ -108,11 +108,11 @@ def test_a_ledger_that_cannot_be_read_never_stops_the_answers(store):
         client = Client(app)
         whole = ledger.read_bytes()
         ledger.write_bytes(b"no database" * 1_000)
-        app.router.poll()
+        app.hosted.router.poll()
         assert version_of(client) == 1
         assert "the ledger cannot be read" in client.get("/health").json()["routing"]["error"]
         ledger.write_bytes(whole)
-        app.router.poll()
+        app.hosted.router.poll()
         assert client.get("/routing").json()["error"] is None
 
 
@@ -140,7 +140,7 @@ def test_a_model_with_another_contract_is_refused_by_name(store, change):
     with serving(store) as app:
         client = Client(app)
         promote(store, second)
-        app.router.poll()
+        app.hosted.router.poll()
         assert version_of(client) == 1
         error = client.get("/routing").json()["error"]
     assert "another contract" in error

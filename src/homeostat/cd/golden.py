@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.serve import binary
-from homeostat.cd.serve.openinference import DATATYPES
+from homeostat.cd.serve.tensors import DATATYPES
 from homeostat.core.errors import HomeostatError
 
 if TYPE_CHECKING:

@@ -101,7 +101,7 @@ def check_contract(
         staged(name, candidate) as store,
         application(store, Settings(name=name), features, SystemClock(), trusted=trusted) as app,
     ):
-        refused = app.router.status().error
+        refused = app.hosted.router.status().error
         if refused is not None:
             return contract(golden.scores if golden else (), {"server": refused}, changes)
         if golden is None or not golden.rows:

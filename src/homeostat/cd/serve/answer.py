@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
-from homeostat.cd.log import PredictionRecord, RowRecord, Scored
-from homeostat.cd.serve.batcher import BusyError
+from homeostat.cd.log import BlockRecord, Packed, PredictionRecord, RowRecord
+from homeostat.cd.serve.scores import Scores
 from homeostat.core.clock import new_id
 from homeostat.core.errors import DataError, HomeostatError, ModelError, NotFoundError, RetryableError
-from homeostat.core.model.signature import Signature
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from homeostat.cd.log import LogWriter
+    from homeostat.cd.serve.batcher import Batcher
     from homeostat.cd.serve.decode import Rows
     from homeostat.cd.serve.metrics import Metrics
     from homeostat.cd.serve.others import Others
     from homeostat.cd.serve.routing import Table
     from homeostat.cd.serve.served import Served
+    from homeostat.core.model.signature import Signature
 
 LONGEST_ID = 200
 _Choice = tuple[int, float]
@@ -37,146 +41,256 @@ class Answer(msgspec.Struct, frozen=True):
     Attributes:
         request: Its id.
         ids: One per row.
-        versions: The version that answered each row.
-        scored: `[value, probability, ...]` of each row.
+        versions: The version that answered all rows, or one per row.
+        scores: What they were answered with.
         signature: The contract that these are read by.
     """
 
     request: str
     ids: list[str]
-    versions: list[int]
-    scored: list[Scored]
+    versions: int | list[int]
+    scores: Scores
     signature: Signature
 
-
-class Prediction(msgspec.Struct, omit_defaults=True):
-    """One row of the answer to `POST /predict`."""
-
-    id: str
-    value: Any
-    version: int
-    score: float | None = None
-    probabilities: dict[str, float | None] | None = None
+    def by_row(self) -> list[int]:
+        """The version that answered each row."""
+        return [self.versions] * len(self.ids) if isinstance(self.versions, int) else self.versions
 
 
-async def answer(
-    table: Table, rows: Rows, moment: datetime, *, log: LogWriter, others: Others, metrics: Metrics, version: int | None
-) -> Answer:
-    """Answer a request, and have the answer in the log before it is returned.
+class Asked:
+    """One request on its way: it is whole when every part of it was scored, and answered when it is in the log.
 
     Args:
-        table: The division of traffic.
-        rows: The decoded request.
+        table: The division of traffic that it began with.
+        rows: Its rows.
         moment: When it is answered.
-        log: Where it is recorded.
-        others: The arms that do not answer score the same rows afterwards.
-        metrics: Counters.
-        version: Ask this version, not the arm that the unit belongs to.
+        done: Told the `Answer`, or the error that is the answer.
+        version: Ask this version, not the arm that a row belongs to.
+        deadline: When the caller stops waiting, on the stopwatch.
 
     Raises:
         NotFoundError: No arm has that version.
-        StoreError: The log cannot be written: nothing is answered that is not recorded.
-        ModelError: The champion raised.
+        DataError: An id is too long.
     """
-    request = rows.request or new_id()
-    ids = _ids(table.champion, rows, request)
-    arms, scored = await _scored(table, _choose(table, rows, request, version), rows.rows, metrics)
-    beside = _beside(table, arms) if len(table.arms) > 1 else {}
-    records = [
-        RowRecord(name, arm, propensity, row, {arm: one})
-        for name, (arm, propensity), row, one in zip(ids, arms, rows.rows, scored, strict=True)
-    ]
-    log.append(PredictionRecord(request, moment, records, tuple(beside)))
-    for number, places in beside.items():
-        part = [rows.rows[place] for place in places]
-        others.offer(table.served[number], moment, request, [ids[place] for place in places], part)
-    return Answer(request, ids, [arm for arm, _ in arms], scored, table.champion.signature)
+
+    __slots__ = ("choice", "deadline", "done", "ids", "missing", "moment", "pieces", "request", "rows", "table")
+
+    def __init__(
+        self,
+        table: Table,
+        rows: Rows,
+        moment: datetime,
+        done: Callable[[Answer | BaseException], None],
+        *,
+        version: int | None = None,
+        deadline: float = math.inf,
+    ) -> None:
+        self.table, self.rows, self.moment, self.done, self.deadline = table, rows, moment, done, deadline
+        self.request = rows.request or new_id()
+        keys = table.champion.decoder.keys(rows)
+        self.ids = _ids(rows, keys, self.request)
+        self.choice: _Choice | list[_Choice] = _choose(table, keys, self.request, version)
+        self.pieces: list[tuple[Part, Scores]] = []
+        self.missing = 1
+
+    def answer(self) -> Answer:
+        """The answer, once it is whole."""
+        choice = self.choice
+        versions = choice[0] if isinstance(choice, tuple) else [version for version, _ in choice]
+        return Answer(self.request, self.ids, versions, self._scores(), self.table.champion.signature)
+
+    def record(self, scores: Scores) -> PredictionRecord | BlockRecord:
+        """What goes into the log."""
+        rows, choice, awaits = self.rows, self.choice, self.awaits()
+        if rows.rows is not None:
+            chosen = [choice] * rows.count if isinstance(choice, tuple) else choice
+            found = zip(self.ids, chosen, rows.rows, scores.scored(), strict=True)
+            records = [RowRecord(name, arm, share, row, {arm: one}) for name, (arm, share), row, one in found]
+            return PredictionRecord(self.request, self.moment, records, awaits)
+        assert rows.columns is not None
+        arms: Any
+        shares: Any
+        arms, shares = choice if isinstance(choice, tuple) else map(list, zip(*choice, strict=True))
+        return BlockRecord(
+            self.request,
+            self.moment,
+            rows.count,
+            self.ids,
+            arms,
+            shares,
+            {name: _packed(column) for name, column in rows.columns.items()},
+            _packed(scores.array) if scores.array.ndim == 1 else scores.values,
+            _packed(scores.array) if scores.array.ndim == 2 else None,
+            awaits,
+        )
+
+    def awaits(self) -> tuple[int, ...]:
+        """Versions that are to score rows which another one answered."""
+        arms = self.table.arms
+        if len(arms) == 1:
+            return ()
+        choice = self.choice
+        if isinstance(choice, tuple):
+            return tuple(arm.version for arm in arms if arm.version != choice[0])
+        return tuple(arm.version for arm in arms if any(version != arm.version for version, _ in choice))
+
+    def _scores(self) -> Scores:
+        if len(self.pieces) == 1:
+            return self.pieces[0][1]
+        n = self.rows.count
+        first = self.pieces[0][1].array
+        array = np.empty((n, *first.shape[1:]))
+        values: list[Any] = [None] * n
+        for part, scores in self.pieces:
+            array[part.places] = scores.array
+            for place, value in zip(part.places or (), scores.values, strict=True):
+                values[place] = value
+        return Scores(array, values, array.tolist())
 
 
-def predictions(answer: Answer) -> list[Prediction]:
-    """The rows of the answer to `POST /predict`."""
-    classes = answer.signature.classes
-    lines = zip(answer.ids, answer.versions, answer.scored, strict=True)
-    if classes is None:
-        return [Prediction(name, one[0], version) for name, version, one in lines]
-    if len(classes) == 2:
-        return [Prediction(name, one[0], version, one[2]) for name, version, one in lines]
-    names = [str(value) for value in classes]
-    return [
-        Prediction(name, one[0], version, None, dict(zip(names, one[1:], strict=True))) for name, version, one in lines
-    ]
+class Part:
+    """The rows of a request that one version is to score: all of them, unless the request is divided among arms."""
+
+    __slots__ = ("asked", "deadline", "places", "rows", "served")
+
+    def __init__(self, asked: Asked, served: Served, rows: Rows, places: list[int] | None = None) -> None:
+        self.asked, self.served, self.rows, self.places = asked, served, rows, places
+        self.deadline = asked.deadline
 
 
-def _ids(champion: Served, rows: Rows, request: str) -> list[str]:
+class Desk:
+    """Takes requests of one model, and sees to it that each is scored, recorded and answered exactly once.
+
+    Everything here happens on the event loop.
+
+    Args:
+        log: Where answers are recorded before they are given.
+        others: The arms that do not answer score the same rows afterwards.
+        metrics: Counters.
+    """
+
+    def __init__(self, log: LogWriter, others: Others, metrics: Metrics) -> None:
+        self._log, self._others, self._metrics = log, others, metrics
+
+    def take(self, asked: Asked) -> None:
+        """Have a request answered; its `done` is told.
+
+        Raises:
+            HomeostatError: It is refused at once.
+        """
+        for part in _parts(asked):
+            self._submit(part)
+
+    def _submit(self, part: Part) -> None:
+        batcher: Batcher = part.served.batcher(part.rows.count, self._finish)
+        batcher.submit(part)
+
+    def _finish(self, results: list[tuple[Part, Scores | BaseException]]) -> None:
+        whole: list[Asked] = []
+        for part, found in results:
+            asked = part.asked
+            if isinstance(found, Scores):
+                asked.pieces.append((part, found))
+                asked.missing -= 1
+                self._metrics.rows[part.served.version] += part.rows.count
+                if not asked.missing:
+                    whole.append(asked)
+            else:
+                self._failed(part, found)
+        if whole:
+            self._answer(whole)
+
+    def _failed(self, part: Part, error: BaseException) -> None:
+        """The champion answers for another arm that raised; its own errors are the answer."""
+        asked, champion = part.asked, part.asked.table.champion
+        version = part.served.version
+        self._metrics.invalid[version] += part.rows.count * isinstance(error, ModelError)
+        if asked.missing < 0:
+            return
+        refused = isinstance(error, RetryableError) or not isinstance(error, HomeostatError)
+        if version == champion.version or refused:
+            asked.missing = -1
+            asked.done(error)
+            return
+        self._metrics.fallbacks[version] += part.rows.count
+        if part.places is None or isinstance(asked.choice, tuple):
+            asked.choice = (champion.version, 1.0)
+        else:
+            for place in part.places:
+                asked.choice[place] = (champion.version, 1.0)
+        try:
+            self._submit(Part(asked, champion, part.rows, part.places))
+        except HomeostatError as refusal:
+            asked.missing = -1
+            asked.done(refusal)
+
+    def _answer(self, whole: list[Asked]) -> None:
+        for asked in whole:
+            answer = asked.answer()
+            try:
+                self._log.append(asked.record(answer.scores))
+            except HomeostatError as error:
+                # What cannot be recorded is not answered.
+                asked.done(error)
+                continue
+            if len(asked.table.arms) > 1:
+                self._offer(asked, answer)
+            asked.done(answer)
+
+    def _offer(self, asked: Asked, answer: Answer) -> None:
+        versions = answer.by_row()
+        rows = asked.table.champion.decoder.structs(asked.rows)
+        for version in asked.awaits():
+            places = [place for place, answered in enumerate(versions) if answered != version]
+            part = [rows[place] for place in places]
+            ids = [asked.ids[place] for place in places]
+            self._others.offer(asked.table.served[version], asked.moment, asked.request, ids, part)
+
+
+def _parts(asked: Asked) -> Sequence[Part]:
+    choice, served = asked.choice, asked.table.served
+    if isinstance(choice, tuple):
+        return (Part(asked, served[choice[0]], asked.rows),)
+    parts = []
+    decoder = asked.table.champion.decoder
+    for version in sorted({version for version, _ in choice}):
+        places = [place for place, (chosen, _) in enumerate(choice) if chosen == version]
+        parts.append(Part(asked, served[version], decoder.chosen(asked.rows, places), places))
+    asked.missing = len(parts)
+    return parts
+
+
+def _ids(rows: Rows, keys: list[str | None], request: str) -> list[str]:
     if len(request) > LONGEST_ID:
         raise DataError(f"the request's id has {len(request)} characters", hint=f"at most {LONGEST_ID}")
     if rows.ids is not None:
         ids = rows.ids
+    elif rows.count == 1:
+        ids = [keys[0] or request]
     else:
-        key = champion.decoder.key
-        several = len(rows.rows) > 1
-        ids = [key(row) or (f"{request}/{place}" if several else request) for place, row in enumerate(rows.rows)]
+        ids = [key or f"{request}/{place}" for place, key in enumerate(keys)]
     longest = max(map(len, ids), default=0)
     if longest > LONGEST_ID:
         raise DataError(f"a row's id has {longest} characters", hint=f"at most {LONGEST_ID}")
     return ids
 
 
-def _choose(table: Table, rows: Rows, request: str, version: int | None) -> list[_Choice]:
-    """Version and propensity of each row."""
+def _choose(table: Table, keys: list[str | None], request: str, version: int | None) -> _Choice | list[_Choice]:
+    """Version and propensity: of all rows, or of each."""
     if version is not None:
         if version not in table.served:
             there = ", ".join(str(number) for number in sorted(table.served))
             raise NotFoundError(f"version {version} gets no traffic", hint=f"there are {there}")
-        return [(version, 1.0)] * len(rows.rows)
+        return version, 1.0
     if table.sole is not None:
-        return [(table.sole, 1.0)] * len(rows.rows)
-    key = table.champion.decoder.key
-    arms = [table.arm(key(row) or request) for row in rows.rows]
+        return table.sole, 1.0
+    arms = [table.arm(key or request) for key in keys]
+    if len({arm.version for arm in arms}) == 1:
+        return arms[0].version, arms[0].share
     return [(arm.version, arm.share) for arm in arms]
 
 
-async def _scored(
-    table: Table, chosen: list[_Choice], rows: list[Any], metrics: Metrics
-) -> tuple[list[_Choice], list[Scored]]:
-    """Who answered each row in the end, and the answers."""
-    numbers = {number for number, _ in chosen}
-    if len(numbers) == 1:
-        number = chosen[0][0]
-        used, found = await _score(table, number, rows, metrics)
-        return (chosen if used == number else [(used, 1.0)] * len(rows)), found
-    arms = list(chosen)
-    scored: list[Scored] = [[]] * len(rows)
-    for number in numbers:
-        places = [place for place, (wanted, _) in enumerate(chosen) if wanted == number]
-        used, found = await _score(table, number, [rows[place] for place in places], metrics)
-        for place, one in zip(places, found, strict=True):
-            scored[place] = one
-            if used != number:
-                arms[place] = (used, 1.0)
-    return arms, scored
-
-
-async def _score(table: Table, number: int, rows: list[Any], metrics: Metrics) -> tuple[int, list[Scored]]:
-    """The version that answered in the end, and its answers: the champion's when another arm raises."""
-    champion = table.champion
-    try:
-        found = await table.served[number].answer(rows)
-    except BusyError:
-        raise
-    except HomeostatError as error:
-        metrics.invalid[number] += len(rows) * isinstance(error, ModelError)
-        if number == champion.version:
-            raise
-        metrics.fallbacks[number] += len(rows)
-        number, found = champion.version, await champion.answer(rows)
-    metrics.rows[number] += len(rows)
-    return number, found
-
-
-def _beside(table: Table, arms: list[_Choice]) -> dict[int, list[int]]:
-    """Places of the rows that each version did not answer."""
-    found = {
-        arm.version: [place for place, (number, _) in enumerate(arms) if number != arm.version] for arm in table.arms
-    }
-    return {version: places for version, places in found.items() if places}
+def _packed(column: Any) -> list[Any] | Packed:
+    if isinstance(column, np.ndarray):
+        return Packed(column.dtype.newbyteorder("<").str, column.tobytes())
+    return column  # type: ignore[no-any-return]

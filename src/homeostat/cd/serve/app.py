@@ -1,64 +1,45 @@
-"""The server as a bare ASGI application: routes, the door (token, limits, errors), and what each route says."""
+"""The server as a bare ASGI application: from a request's path to whoever answers it, and the body in between."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import msgspec
 
 from homeostat.cd.log import LabelRecord, WhenFull
-from homeostat.cd.serve import openinference
-from homeostat.cd.serve.answer import NotReadyError, answer, predictions
-from homeostat.cd.serve.batcher import BusyError
-from homeostat.cd.serve.decode import RowsError
+from homeostat.cd.serve import compression, openinference
+from homeostat.cd.serve.door import Door
+from homeostat.cd.serve.hosted import Hosted, InferLane, Lane
 from homeostat.cd.serve.labels import decode_labels
 from homeostat.cd.serve.metrics import Metrics, render
-from homeostat.cd.serve.visitors import Visitors
-from homeostat.core.clock import stopwatch, utc
-from homeostat.core.errors import (
-    DataError,
-    HomeostatError,
-    ModelError,
-    NotFoundError,
-    RefusedError,
-    RetryableError,
-    StoreError,
-)
+from homeostat.cd.serve.replies import JSON, MethodError, Reply, SlowError, TooLargeError, failure, json_reply
+from homeostat.core.clock import stopwatch
+from homeostat.core.errors import DataError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from homeostat.cd.log import LogWriter
-    from homeostat.cd.serve.decode import Rows
-    from homeostat.cd.serve.others import Others
-    from homeostat.cd.serve.routing import Router, Table
     from homeostat.core.clock import Clock
 
     Scope = dict[str, Any]
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
+    Handler = Callable[["Request"], Awaitable[Reply]]
 
-JSON = b"application/json"
 _BODY_SECONDS = 30.0
-_JSON_HEADERS = [(b"content-type", JSON)]
-
-
-class TooLargeError(DataError):
-    """A request is larger than the server takes."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a server is told once.
 
     Attributes:
-        name: Name of the Loop, and of its model in the protocol.
+        name: Name of the Loop, and of its model in the protocol. With several models, the one behind `/predict`.
         token: Every request must bear it; None only on loopback, where web pages are kept out instead.
         host: The address that the server is bound to.
         header_clock: Take the time of a request from its header `homeostat-time`, for traffic that is played back.
-        most_bytes: Longest body.
+        most_bytes: Longest body, also once it is unpacked.
         most_rows: Rows of one request.
         log_bytes: Longest prediction log, all its segments together; None for no limit.
         when_full: A prediction that the log cannot take gets 503 by `block`, and is answered and counted by `drop`.
@@ -74,23 +55,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     when_full: WhenFull = "block"
 
 
-class Reply(msgspec.Struct, frozen=True):
-    """Status and body of an answer."""
-
-    status: int
-    body: bytes
-    route: str
-    content_type: bytes = JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
 class Request(msgspec.Struct):
-    """What a route looks at."""
+    """What a route looks at.
+
+    Attributes:
+        headers: All of them.
+        minded: Those that matter, by name.
+        query: What follows the question mark.
+    """
 
     method: str
     path: str
     headers: list[tuple[bytes, bytes]]
+    minded: dict[bytes, bytes]
     receive: Receive
+    query: bytes = b""
 
 
 class Application:
@@ -98,20 +77,19 @@ class Application:
 
     Args:
         settings: What it is told once.
-        router: Which versions answer.
-        log: The prediction log.
-        others: Scores the arms that do not answer.
+        models: The models that it answers for, by name; the first of them, or the one that `settings` names, is also
+            behind the routes that name none.
+        metrics: Counters.
         clock: What time it is, unless requests say so.
     """
 
-    def __init__(self, settings: Settings, router: Router, log: LogWriter, others: Others, clock: Clock) -> None:
-        self.settings, self.router, self.log, self.others, self.clock = settings, router, log, others, clock
-        self.metrics = Metrics()
-        self.draining = False
-        self._visitors = Visitors(settings.host)
-        self._bearer = f"Bearer {settings.token}".encode() if settings.token else None
-        self.routes: dict[tuple[str, str], Callable[[Request], Awaitable[Reply]]] = {
-            ("POST", "/predict"): self._predict,
+    def __init__(self, settings: Settings, models: Mapping[str, Hosted], metrics: Metrics, clock: Clock) -> None:
+        self.settings, self.models, self.metrics, self.clock = settings, dict(models), metrics, clock
+        self._default = self.models.get(settings.name) or next(iter(self.models.values()))
+        self.door = Door(settings.host, settings.token)
+        self.lanes: dict[bytes, Lane] = self._find_lanes()
+        """What answers predictions, by the bytes of a request's target."""
+        self.routes: dict[tuple[str, str], Handler] = {
             ("POST", "/labels"): self._labels,
             ("GET", "/health"): self._health,
             ("GET", "/metrics"): self._metrics,
@@ -121,31 +99,64 @@ class Application:
             ("GET", "/v2/health/ready"): self._ready,
         }
 
+    @property
+    def hosted(self) -> Hosted:
+        """The model behind the routes that name none."""
+        return self._default
+
+    @property
+    def ready(self) -> bool:
+        """Whether predictions of every model are answered."""
+        return all(hosted.ready for hosted in self.models.values())
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server is going away."""
+        return self._default.draining
+
+    @draining.setter
+    def draining(self, value: bool) -> None:
+        for hosted in self.models.values():
+            hosted.draining = value
+
+    def lane(self, path: str) -> Lane | None:
+        """What answers predictions that are asked for at a path, or None for any other path."""
+        return self.lanes.get(path.encode()) or self._lane_of_version(path)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
         start = stopwatch()
-        request = Request(scope["method"], scope["path"], scope["headers"], receive)
+        path = scope["path"]
         try:
-            reply = await self._route(request)
+            reply = await self._reply(scope, path, receive)
         except Exception as error:  # noqa: BLE001 - every failure is an answer, never a closed connection
-            reply = failure(error, request.path)
+            reply = failure(error, _route(path))
         headers = [(b"content-type", reply.content_type), (b"content-length", b"%d" % len(reply.body)), *reply.headers]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
         self.metrics.count(reply.route, reply.status, stopwatch() - start)
 
-    @property
-    def ready(self) -> bool:
-        """Whether predictions are answered."""
-        return self.router.table is not None and not self.draining and not self.log.stats().refuses
+    async def _reply(self, scope: Scope, path: str, receive: Receive) -> Reply:
+        headers = scope["headers"]
+        minded = self.door.enter(headers)
+        lane = self.lane(path)
+        if lane is not None:
+            if scope["method"] != "POST":
+                raise MethodError(f"{path} takes POST")
+            body = await self.body(minded, headers, receive)
+            answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            lane.answer(body, minded, lambda reply: None if answered.done() else answered.set_result(reply))
+            reply = await answered
+        else:
+            request = Request(scope["method"], path, headers, minded, receive, scope.get("query_string", b""))
+            reply = await self._route(request)
+        if b"accept-encoding" in minded and len(reply.body) > compression.SMALLEST:
+            return compression.compressed(reply, headers)
+        return reply
 
     async def _route(self, request: Request) -> Reply:
-        if self._bearer is not None and not self._bears_token(request):
-            return _json(401, {"error": "this server needs a token: send `Authorization: Bearer TOKEN`"}, "401")
-        if self._bearer is None and (refused := self._visitors.problem(request.headers)) is not None:
-            return _json(403, refused, "403")
         handler = self.routes.get((request.method, request.path))
         if handler is not None:
             return await handler(request)
@@ -153,135 +164,124 @@ class Application:
             return await self._model(request)
         others = sorted({method for method, path in self.routes if path == request.path})
         if others:
-            return _json(405, {"error": f"{request.path} takes {', '.join(others)}"}, request.path)
+            raise MethodError(f"{request.path} takes {', '.join(others)}")
         raise NotFoundError(f"there is no {request.path[:200]!r}", hint="see /v2, /predict, /labels, /health, /metrics")
 
-    def _bears_token(self, request: Request) -> bool:
-        given = next((value for name, value in request.headers if name == b"authorization"), b"")
-        return self._bearer is not None and hmac.compare_digest(given, self._bearer)
+    def _find_lanes(self) -> dict[bytes, Lane]:
+        lanes: dict[bytes, Lane] = {b"/predict": Lane(self._default)}
+        for name, hosted in self.models.items():
+            lanes[f"/predict/{name}".encode()] = Lane(hosted)
+            lanes[f"/v2/models/{name}/infer".encode()] = InferLane(hosted)
+        return lanes
 
-    async def _predict(self, request: Request) -> Reply:
-        table = self._table()
-        rows = table.champion.decoder.body(await self._body(request))
-        found = await self._answer(request, table, rows, None)
-        body = {"request": found.request, "model": self.settings.name, "predictions": predictions(found)}
-        return Reply(200, _encode(body), "/predict")
+    def _lane_of_version(self, path: str) -> Lane | None:
+        """The lane of a version that is asked for by number."""
+        if not (path.startswith("/v2/models/") and path.endswith("/infer")):
+            return None
+        name, version, _ = _model_path(path)
+        hosted = self._hosted(name)
+        if version is not None:
+            _known(hosted, version)
+        return InferLane(hosted, version)
 
-    async def _infer(self, request: Request, version: int | None) -> Reply:
-        table = self._table()
-        champion = table.champion
-        rows, wanted = openinference.decode(await self._body(request), champion.decoder, champion.signature)
-        found = await self._answer(request, table, rows, version)
-        return Reply(200, openinference.encode(self.settings.name, champion.version, found, wanted), "/v2/infer")
-
-    async def _answer(self, request: Request, table: Table, rows: Rows, version: int | None) -> Any:
-        if not rows.rows:
-            raise DataError("the request has no rows", hint="send at least one")
-        if len(rows.rows) > self.settings.most_rows:
-            what = f"the request has {len(rows.rows):,} rows and this server takes {self.settings.most_rows:,}"
-            raise TooLargeError(what, hint="send several requests, or use `homeostat infer` for tables")
-        moment = self._now(request)
-        return await answer(
-            table, rows, moment, log=self.log, others=self.others, metrics=self.metrics, version=version
-        )
+    def _hosted(self, name: str) -> Hosted:
+        hosted = self.models.get(name)
+        if hosted is None:
+            raise NotFoundError(
+                f"there is no model {name[:100]!r}", hint=f"this server serves {', '.join(sorted(self.models)[:20])}"
+            )
+        return hosted
 
     async def _labels(self, request: Request) -> Reply:
-        signature = self._table().champion.signature
-        now = self._now(request)
-        items = decode_labels(await self._body(request), signature, now)
+        hosted = self._default
+        signature = hosted.table().champion.signature
+        now = hosted.now(request.minded)
+        items = decode_labels(await self.body(request.minded, request.headers, request.receive), signature, now)
         if items:
-            self.log.append(LabelRecord(now, items))
+            hosted.log.append(LabelRecord(now, items))
         self.metrics.labels += len(items)
-        return _json(200, {"accepted": len(items)}, "/labels")
+        return json_reply(200, {"accepted": len(items)}, "/labels")
 
     async def _model(self, request: Request) -> Reply:
         name, version, action = _model_path(request.path)
-        if name != self.settings.name:
-            raise NotFoundError(f"there is no model {name[:100]!r}", hint=f"this server serves {self.settings.name!r}")
-        table = self._table()
-        if version is not None and version not in table.served:
-            there = ", ".join(str(number) for number in sorted(table.served))
-            raise NotFoundError(f"model {name!r} has no version {version} here", hint=f"there are {there}")
-        if action == "infer" and request.method == "POST":
-            return await self._infer(request, version)
-        if action == "ready" and request.method == "GET":
-            return _json(200 if self.ready else 503, {"name": name, "ready": self.ready}, "/v2/model/ready")
-        if action == "" and request.method == "GET":
-            served = table.served[version] if version is not None else table.champion
-            described = openinference.metadata(name, sorted(table.served), served.signature, served.model.runtime)
-            return _json(200, described, "/v2/model")
-        if action in {"", "ready", "infer"}:
-            return _json(405, {"error": f"{request.path} takes {'POST' if action == 'infer' else 'GET'}"}, "/v2/model")
-        raise NotFoundError(f"a model has no {action[:100]!r}", hint="there are ready and infer")
+        hosted = self._hosted(name)
+        table = hosted.table()
+        if version is not None:
+            _known(hosted, version)
+        if action not in {"", "ready"}:
+            raise NotFoundError(f"a model has no {action[:100]!r}", hint="there are ready and infer")
+        if request.method != "GET":
+            raise MethodError(f"{request.path} takes GET")
+        if action == "ready":
+            return json_reply(200 if hosted.ready else 503, {"name": name, "ready": hosted.ready}, "/v2/model/ready")
+        served = table.served[version] if version is not None else table.champion
+        described = openinference.metadata(name, sorted(table.served), served.signature, served.model.runtime)
+        return json_reply(200, described, "/v2/model")
 
     async def _server(self, _: Request) -> Reply:
         from homeostat import __version__
 
-        return _json(200, {"name": "homeostat", "version": __version__, "extensions": []}, "/v2")
+        extensions = ["binary_tensor_data"]
+        return json_reply(200, {"name": "homeostat", "version": __version__, "extensions": extensions}, "/v2")
 
     async def _live(self, _: Request) -> Reply:
-        return _json(200, {"live": True}, "/v2/health/live")
+        return json_reply(200, {"live": True}, "/v2/health/live")
 
     async def _ready(self, _: Request) -> Reply:
-        return _json(200 if self.ready else 503, {"ready": self.ready}, "/v2/health/ready")
+        return json_reply(200 if self.ready else 503, {"ready": self.ready}, "/v2/health/ready")
 
     async def _health(self, _: Request) -> Reply:
-        log, routing = self.log.stats(), self.router.status()
+        log, routing = self._default.log.stats(), self._default.router.status()
         problems = [problem for problem in (routing.error, log.fault) if problem]
         if routing.seq is None:
             problems.append("no version has been promoted yet")
         body = {"live": True, "ready": self.ready, "draining": self.draining, "problems": problems}
-        return _json(200 if self.ready else 503, body | {"routing": routing, "log": log}, "/health")
+        return json_reply(200 if self.ready else 503, body | {"routing": routing, "log": log}, "/health")
 
     async def _routing(self, _: Request) -> Reply:
-        return _json(200, self.router.status(), "/routing")
+        return json_reply(200, self._default.router.status(), "/routing")
 
     async def _metrics(self, _: Request) -> Reply:
+        hosted = self._default
         found = self.metrics.collect(
-            self.settings.name, self.log.stats(), self.router.status(), self.others.stats, ready=self.ready
+            hosted.name, hosted.log.stats(), hosted.router.status(), hosted.others.stats, ready=self.ready
         )
         return Reply(200, render(found), "/metrics", b"text/plain; version=0.0.4; charset=utf-8")
 
-    def _table(self) -> Table:
-        table = self.router.table
-        if self.draining:
-            raise NotReadyError("the server is going away", hint="send the request to another one")
-        if table is None:
-            reason = self.router.status().error or "no version has been promoted yet"
-            raise NotReadyError(
-                f"there is no model to answer: {reason}", hint="`homeostat run` trains and promotes one"
-            )
-        return table
+    async def body(self, minded: dict[bytes, bytes], headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
+        """The plain body of a request.
 
-    def _now(self, request: Request) -> datetime:
-        if self.settings.header_clock:
-            for name, value in request.headers:
-                if name == b"homeostat-time":
-                    try:
-                        return utc(datetime.fromisoformat(value.decode("ascii")))
-                    except ValueError:
-                        raise DataError(f"the header homeostat-time is no time: {value[:40]!r}") from None
-        return self.clock.now()
-
-    async def _body(self, request: Request) -> bytes:
-        for name, value in request.headers:
-            if name == b"content-encoding" and value not in {b"", b"identity"}:
-                raise DataError(f"the body is encoded as {value[:20]!r}", hint="send it plain")
-            if name == b"content-length" and value.isdigit() and int(value) > self.settings.most_bytes:
-                raise self._too_long()
-        message = await request.receive()
+        Raises:
+            TooLargeError: It is longer than this server takes.
+            SlowError: It did not arrive in time.
+            DataError: It cannot be unpacked.
+        """
+        length = minded.get(b"content-length")
+        if length is not None and (len(length) > 12 or int(length) > self.settings.most_bytes):
+            raise self._too_long()
+        message = await receive()
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
-            async with asyncio.timeout(_BODY_SECONDS):
-                body = await self._long_body(request, body)
+            try:
+                async with asyncio.timeout(_BODY_SECONDS):
+                    body = await self._long_body(receive, body)
+            except TimeoutError:
+                raise SlowError(f"the body did not arrive within {_BODY_SECONDS:.0f} seconds") from None
         if len(body) > self.settings.most_bytes:
             raise self._too_long()
+        if b"content-encoding" in minded:
+            return self.plain(headers, body)
         return body
 
-    async def _long_body(self, request: Request, first: bytes) -> bytes:
+    def plain(self, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes:
+        """A body without its content encoding."""
+        encoding = compression.content_encoding(headers)
+        return compression.inflate(encoding, body, self.settings.most_bytes) if encoding else body
+
+    async def _long_body(self, receive: Receive, first: bytes) -> bytes:
         parts, size = [first], len(first)
         while True:
-            message = await request.receive()
+            message = await receive()
             if message["type"] == "http.disconnect":
                 raise DataError("the caller went away before the body was complete")
             parts.append(message.get("body", b""))
@@ -296,40 +296,24 @@ class Application:
         return TooLargeError(what, hint="send several requests, or use `homeostat infer` for tables")
 
 
-def failure(error: Exception, path: str) -> Reply:
-    """The answer to a request that could not be answered: the right status, and a body that says why."""
-    route = path if path in {"/predict", "/labels"} else "/v2/infer" if path.endswith("/infer") else "other"
-    body: dict[str, Any] = {"error": str(error)}
-    if isinstance(error, HomeostatError):
-        body = {"error": error.what} | ({"hint": error.hint} if error.hint else {})
-    status, headers = _status(error), ()
-    if isinstance(error, RowsError):
-        body["problems"] = error.problems
-    if not isinstance(error, (HomeostatError, TimeoutError)):
-        body["error"] = f"the server failed on this request: {type(error).__name__}"
-    if isinstance(error, TimeoutError):
-        body["error"] = f"the body did not arrive within {_BODY_SECONDS:.0f} seconds"
-    return Reply(status, _encode(body), route, JSON, ((b"retry-after", b"1"),) if status == 503 else headers)
+def _route(path: str) -> str:
+    """What a request that failed is counted as."""
+    if path.startswith("/predict"):
+        return "/predict"
+    return path if path == "/labels" else "/v2/infer" if path.endswith("/infer") else "other"
 
 
-def _status(error: Exception) -> int:
-    by_type: list[tuple[type[Exception], int]] = [
-        (TooLargeError, 413),
-        (DataError, 400),
-        (NotFoundError, 404),
-        (RefusedError, 409),
-        (BusyError, 503),
-        (StoreError, 503),
-        (RetryableError, 503),
-        (TimeoutError, 408),
-        (ModelError, 500),
-    ]
-    return next((status for kind, status in by_type if isinstance(error, kind)), 500)
+def _known(hosted: Hosted, version: int) -> None:
+    served = hosted.table().served
+    if version not in served:
+        there = ", ".join(str(number) for number in sorted(served))
+        raise NotFoundError(f"model {hosted.name!r} has no version {version} here", hint=f"there are {there}")
 
 
 def _model_path(path: str) -> tuple[str, int | None, str]:
     """Name, version and action of `/v2/models/{name}[/versions/{version}][/{action}]`."""
     name, _, rest = path.removeprefix("/v2/models/").partition("/")
+    name = unquote(name)
     if not rest.startswith("versions/"):
         return name, None, rest
     number, _, action = rest.removeprefix("versions/").partition("/")
@@ -338,8 +322,4 @@ def _model_path(path: str) -> tuple[str, int | None, str]:
     return name, int(number), action
 
 
-def _json(status: int, content: Any, route: str) -> Reply:
-    return Reply(status, _encode(content), route)
-
-
-_encode = msgspec.json.Encoder().encode
+__all__ = ["JSON", "Application", "Request", "Settings"]

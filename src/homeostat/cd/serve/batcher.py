@@ -1,112 +1,162 @@
-"""Score rows off the event loop, whatever waits together in one call: no request ever waits for others to come."""
+"""Score what is there together: the requests of one turn of the event loop, or those that came while a call ran.
+
+No request ever waits for others to come. A quick model is called on the event loop itself, once for all requests that
+arrived in the same turn of it; a slow one in a thread of its own, and what queues up meanwhile is its next call.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
+from homeostat.core.clock import stopwatch
 from homeostat.core.errors import RetryableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-T = TypeVar("T")
+    from homeostat.cd.serve.decode import Rows
+    from homeostat.cd.serve.scores import Scores
+
+    Result = Scores | BaseException
+
+_RECENT = 0.2
+"""Weight of the newest call in the estimate of seconds per row."""
 
 
 class BusyError(RetryableError):
-    """More rows wait for a model than its queue may hold."""
+    """More rows wait for a model than it can score soon."""
+
+    def __init__(self, what: str, hint: str = "", *, retry_after: int = 1) -> None:
+        super().__init__(what, hint=hint)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (BusyError, (self.what, self.hint))
 
 
-class Batcher(Generic[T]):
+class LateError(RetryableError):
+    """The caller's deadline passed, or would have, before the model got to its rows."""
+
+
+class Part(Protocol):
+    """Rows of one request that one version is to score."""
+
+    rows: Rows
+    deadline: float
+    """On the stopwatch; infinity when the caller set none."""
+
+
+class Batcher:
     """A work-conserving batcher in front of one function of rows.
 
-    While a call runs in its thread, requests queue up; when it ends, the next call takes what waits, up to `most_rows`
-    rows. An idle batcher calls at once. Rows are counted, not requests, so a request keeps its rows together.
+    Rows are counted, not requests, and a request keeps its rows together. The wait is predicted from the rows that are
+    queued and what a row took lately: a request that would wait too long is refused at once.
 
     Args:
-        call: Rows to one result per row; runs in a thread of its own, one call at a time.
+        call: Rows of several requests to one result or error each; one call at a time.
+        finish: Told the parts of a call with their results, on the event loop.
+        inline: Call on the event loop instead of in a thread.
         most_rows: Rows of one call; a larger request is a call by itself.
-        queue_rows: Rows that may wait.
+        most_wait: Seconds that rows may be expected to wait.
+        seconds: First estimate of seconds per row.
     """
 
     def __init__(
-        self, call: Callable[[list[Any]], list[T]], *, most_rows: int = 1_024, queue_rows: int = 200_000
+        self,
+        call: Callable[[Sequence[Rows]], list[Result]],
+        finish: Callable[[list[tuple[Any, Result]]], None],
+        *,
+        inline: bool,
+        most_rows: int = 1_024,
+        most_wait: float = 5.0,
+        seconds: float = 0.0,
     ) -> None:
-        self._call = call
-        self._most_rows = most_rows
-        self._queue_rows = queue_rows
-        self._waiting: list[tuple[list[Any], asyncio.Future[list[T]]]] = []
+        self._call, self._finish = call, finish
+        self._most_rows, self._most_wait, self._seconds = most_rows, most_wait, seconds
+        self._waiting: list[Any] = []
         self._rows = 0
         self._running = False
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="score")
+        self._pool = None if inline else ThreadPoolExecutor(1, thread_name_prefix="score")
 
-    async def __call__(self, rows: list[Any]) -> list[T]:
-        """One result per row.
+    def submit(self, part: Part) -> None:
+        """Have rows scored; `finish` is told.
 
         Raises:
-            BusyError: The queue is full.
+            BusyError: Too many rows are waiting.
+            LateError: The deadline cannot be met.
         """
-        if self._rows and self._rows + len(rows) > self._queue_rows:
-            raise BusyError(f"{self._rows:,} rows are waiting for the model", hint="try again in a second")
-        future: asyncio.Future[list[T]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((rows, future))
-        self._rows += len(rows)
+        if self._rows:
+            self._refuse(part)
+        self._waiting.append(part)
+        self._rows += part.rows.count
         if not self._running:
-            self._start()
-        return await future
+            self._running = True
+            # Whatever else arrives in this turn of the loop is taken along.
+            asyncio.get_running_loop().call_soon(self._start)
+
+    @property
+    def wait(self) -> float:
+        """Seconds that rows which come now can expect to wait."""
+        return self._rows * self._seconds
 
     def close(self) -> None:
         """Let the thread end after what it is doing."""
-        self._pool.shutdown(wait=False)
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+
+    def _refuse(self, part: Part) -> None:
+        wait = self.wait
+        if wait > self._most_wait:
+            what = f"{self._rows:,} rows are waiting for the model, about {wait:.1f} s"
+            raise BusyError(what, f"try again in {math.ceil(wait)} s", retry_after=math.ceil(wait))
+        if stopwatch() + wait > part.deadline:
+            raise LateError(f"the model is busy for about {wait:.3f} s, longer than the request's deadline")
 
     def _start(self) -> None:
-        taken, rows = self._take()
-        self._running = True
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._work, [part for part, _ in taken], rows)
-        work.add_done_callback(lambda done: self._finish(taken, done.result()))
+        taken = self._take()
+        if not taken:
+            self._next()
+        elif self._pool is None:
+            self._done(taken, self._timed([part.rows for part in taken]))
+        else:
+            work = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, [part.rows for part in taken])
+            work.add_done_callback(lambda done: self._done(taken, done.result()))
 
-    def _take(self) -> tuple[list[tuple[list[Any], asyncio.Future[list[T]]]], list[Any]]:
-        rows: list[Any] = []
-        count = 0
-        for part, _ in self._waiting:
-            if count and len(rows) + len(part) > self._most_rows:
+    def _take(self) -> list[Any]:
+        """The next call's parts; those whose deadline has passed are answered instead."""
+        rows = count = 0
+        for part in self._waiting:
+            if count and rows + part.rows.count > self._most_rows:
                 break
-            rows += part
+            rows += part.rows.count
             count += 1
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._rows -= len(rows)
-        return taken, rows
+        now = stopwatch()
+        late = [part for part in taken if part.deadline < now]
+        if late:
+            self._rows -= sum(part.rows.count for part in late)
+            error = LateError("the request's deadline passed while it waited for the model")
+            self._finish([(part, error) for part in late])
+            taken = [part for part in taken if part.deadline >= now]
+        return taken
 
-    def _work(self, parts: list[list[Any]], rows: list[Any]) -> list[list[T] | BaseException]:
-        """One result or error per request: a request that cannot be scored spoils no other one's answer."""
-        if len(parts) > 1:
-            try:
-                results = self._call(rows)
-            except Exception:  # noqa: BLE001 - found again below, in the request that it belongs to
-                return [self._alone(part) for part in parts]
-            starts = [0]
-            for part in parts:
-                starts.append(starts[-1] + len(part))
-            return [results[start : start + len(part)] for start, part in zip(starts, parts, strict=False)]
-        return [self._alone(parts[0])]
+    def _timed(self, parts: list[Rows]) -> tuple[list[Result], float]:
+        start = stopwatch()
+        return self._call(parts), stopwatch() - start
 
-    def _alone(self, part: list[Any]) -> list[T] | BaseException:
-        try:
-            return self._call(part)
-        except Exception as error:  # noqa: BLE001 - raised again where the request is answered
-            return error
+    def _done(self, taken: list[Any], outcome: tuple[list[Result], float]) -> None:
+        results, seconds = outcome
+        rows = sum(part.rows.count for part in taken)
+        self._rows -= rows
+        self._seconds += _RECENT * (seconds / rows - self._seconds)
+        self._finish(list(zip(taken, results, strict=True)))
+        self._next()
 
-    def _finish(
-        self, taken: list[tuple[list[Any], asyncio.Future[list[T]]]], results: list[list[T] | BaseException]
-    ) -> None:
-        self._running = False
-        for (_, future), result in zip(taken, results, strict=True):
-            if future.done():
-                continue
-            if isinstance(result, BaseException):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+    def _next(self) -> None:
         if self._waiting:
-            self._start()
+            asyncio.get_running_loop().call_soon(self._start)
+        else:
+            self._running = False

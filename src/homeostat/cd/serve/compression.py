@@ -9,10 +9,14 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from homeostat.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from homeostat.cd.serve.replies import Reply
 
 SMALLEST = 1_400
 """A shorter answer is sent plain: it fits into one packet either way."""
@@ -102,6 +106,15 @@ def accepted(headers: Iterable[tuple[bytes, bytes]]) -> str:
 def deflate(encoding: str, body: bytes) -> bytes:
     """The body in `gzip` or `deflate`: quick rather than as small as can be."""
     return zlib.compress(body, _LEVEL, _WBITS[encoding])
+
+
+def compressed(reply: Reply, headers: Iterable[tuple[bytes, bytes]]) -> Reply:
+    """The reply in the encoding that the caller wants it in."""
+    encoding = accepted(headers)
+    if not encoding:
+        return reply
+    told = ((b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
+    return msgspec.structs.replace(reply, body=deflate(encoding, reply.body), headers=(*reply.headers, *told))
 
 
 def _weight(parameter: str) -> float:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime
+from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from homeostat.core.clock import utc
 from homeostat.core.errors import DataError
 from homeostat.core.spec import did_you_mean
 
@@ -27,7 +30,10 @@ if TYPE_CHECKING:
 MOST_PROBLEMS = 20
 """So many problems are listed in an answer; the rest is counted."""
 
-_FEW = 64
+FEW = 8
+"""Requests of more rows are handled by columns from here to the log."""
+
+_TABLE_ROWS = 64
 """Up to so many rows, Polars builds a table faster from rows than from columns."""
 
 _WHOLE = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -75,15 +81,19 @@ class RowsError(DataError):
 
 
 class Rows(msgspec.Struct):
-    """The rows of one request.
+    """The rows of one request: few of them one by one, many by columns.
 
     Attributes:
-        rows: Instances of the decoder's row type.
+        count: How many.
+        rows: Instances of the decoder's row type, or None when there are columns.
+        columns: Column name to one value per row, a sequence or an array; None when there are rows.
         request: The caller's own id of the request, if any.
         ids: The caller's own ids of the rows, if any.
     """
 
-    rows: list[Any]
+    count: int
+    rows: list[Any] | None
+    columns: dict[str, Any] | None = None
     request: str | None = None
     ids: list[str] | None = None
 
@@ -105,23 +115,27 @@ class RowDecoder:
     def __init__(self, columns: Sequence[Column], key: Sequence[str] = ()) -> None:
         self.columns = tuple(columns)
         self.names = tuple(column.name for column in columns)
-        self.kinds = {column.name: column.kind for column in columns}
+        self.by_name = {column.name: column for column in columns}
+        self.optional = frozenset(key)
+        self.fields = {column.name: f"c{place}" for place, column in enumerate(columns)}
         self._fields = {column.name: (f"c{place}", column) for place, column in enumerate(columns)}
-        self._optional = frozenset(key)
+        # What may be left out comes last, so that a row can be made from values in order.
+        ordered = sorted(self._fields.values(), key=lambda field: field[1].name in self.optional)
+        self.order = tuple(column.name for _, column in ordered)
         self.row_type: type[Any] = msgspec.defstruct(
             "Row",
-            [self._field(f"c{place}", column) for place, column in enumerate(columns)],
-            rename={f"c{place}": column.name for place, column in enumerate(columns)},
+            [self._field(field, column) for field, column in ordered],
+            rename={field: column.name for field, column in ordered},
             forbid_unknown_fields=True,
-            kw_only=True,
         )
         self._one = msgspec.json.Decoder(self.row_type)
         self._many = msgspec.json.Decoder(list[self.row_type])  # type: ignore[name-defined]
-        self._times = [field for field, column in self._fields.values() if column.kind == "time"]
-        self._keys = [self._fields[name][0] for name in key if name in self._fields]
-        timely = any(self.kinds[name] == "time" for name in key if name in self.kinds)
+        self.times = tuple(column.name for column in columns if column.kind == "time")
+        self._times = [self.fields[name] for name in self.times]
+        self._keys = [name for name in key if name in self._fields]
+        timely = any(name in self.times for name in self._keys)
+        self._key = attrgetter(self.fields[self._keys[0]]) if len(self._keys) == 1 else None
         self._id_part: Callable[[Any], str] = _id_part if timely else str
-        self._types: dict[str, Any] | None = None
 
     def body(self, data: bytes) -> Rows:
         """The rows of a JSON body: one object, a list of objects, or `{"records": [...], "id": ..., "ids": [...]}`.
@@ -134,7 +148,14 @@ class RowDecoder:
             rows = self._many.decode(data) if data.lstrip()[:1] == b"[" else [self._one.decode(data)]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self._slow_body(data)
-        return Rows(self._finish(rows))
+        return self.gathered(self.finish(rows))
+
+    def gathered(self, rows: list[Any], request: str | None = None, ids: list[str] | None = None) -> Rows:
+        """Rows of the decoder's type as a request's rows."""
+        if len(rows) <= FEW:
+            return Rows(len(rows), rows, None, request, ids)
+        columns = dict(zip(self.order, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True))
+        return Rows(len(rows), None, columns, request, ids)
 
     def rows(self, records: Sequence[Any], *, finite: bool = True) -> list[Any]:
         """Rows from plain objects, checked by the same rules.
@@ -147,46 +168,76 @@ class RowDecoder:
             RowsError: Lists every problem up to a bound.
         """
         if not finite:
-            return self._finish(self._slow_rows(records))
+            return self.finish(self._slow_rows(records))
         try:
             rows: list[Any] = msgspec.convert(records, list[self.row_type])  # type: ignore[name-defined]
         except (msgspec.MsgspecError, RecursionError):
             rows = self._slow_rows(records)
-        return self._finish(rows)
+        return self.finish(rows)
 
     def frame(self, rows: Sequence[Any]) -> pl.DataFrame:
         """The rows as a table with one column per input column, in the types that tables are stored in."""
         import polars as pl
 
-        if self._types is None:
-            self._types = {column.name: _stored(column.kind) for column in self.columns}
-        if len(rows) <= _FEW:
-            return pl.DataFrame([msgspec.structs.astuple(row) for row in rows], schema=self._types, orient="row")
+        if len(rows) <= _TABLE_ROWS:
+            schema = {name: self._stored[name] for name in self.order}
+            table = pl.DataFrame([msgspec.structs.astuple(row) for row in rows], schema=schema, orient="row")
+            return table.select(self.names)
         values = zip(*map(msgspec.structs.astuple, rows), strict=True)
-        return pl.DataFrame(
-            [
-                pl.Series(name, column, dtype=kind)
-                for (name, kind), column in zip(self._types.items(), values, strict=True)
-            ]
-        )
+        return self.table(dict(zip(self.order, values, strict=True)))
 
-    def key(self, row: Any) -> str | None:
-        """The row's own id: its key's values joined by `/`, or None when it has no key."""
-        values = [getattr(row, field) for field in self._keys]
-        return "/".join(map(self._id_part, values)) if values and None not in values else None
+    def table(self, columns: dict[str, Any]) -> pl.DataFrame:
+        """The same from columns: a sequence or an array each."""
+        import polars as pl
+
+        return pl.DataFrame([pl.Series(name, columns[name], dtype=kind) for name, kind in self._stored.items()])
+
+    def structs(self, rows: Rows) -> list[Any]:
+        """Instances of the row type, whichever form the rows have."""
+        if rows.rows is not None:
+            return rows.rows
+        assert rows.columns is not None
+        values = zip(*(_plain(rows.columns[name]) for name in self.order), strict=True)
+        return [self.row_type(*row) for row in values]
+
+    def chosen(self, rows: Rows, places: list[int]) -> Rows:
+        """Some of the rows."""
+        if rows.rows is not None:
+            return Rows(len(places), [rows.rows[place] for place in places])
+        assert rows.columns is not None
+        columns = {name: _taken(column, places) for name, column in rows.columns.items()}
+        return Rows(len(places), None, columns)
+
+    def keys(self, rows: Rows) -> list[str | None]:
+        """Each row's own id: its key's values joined by `/`, or None when it has no key."""
+        if not self._keys:
+            return [None] * rows.count
+        if rows.rows is not None and self._key is not None:
+            return [None if (value := self._key(row)) is None else self._id_part(value) for row in rows.rows]
+        if rows.columns is not None:
+            parts = [_plain(rows.columns[name]) for name in self._keys]
+        else:
+            parts = [[getattr(row, self.fields[name]) for row in rows.rows or ()] for name in self._keys]
+        if len(parts) == 1:
+            return [None if value is None else self._id_part(value) for value in parts[0]]
+        return [None if None in values else "/".join(map(self._id_part, values)) for values in zip(*parts, strict=True)]
+
+    @cached_property
+    def _stored(self) -> dict[str, Any]:
+        return {column.name: _stored(column.kind) for column in self.columns}
 
     def _field(self, field: str, column: Column) -> tuple[str, Any] | tuple[str, Any, None]:
-        kind = _TYPES[column.kind]
-        if column.name in self._optional:
-            return field, kind | None if isinstance(kind, type) else _or_none(kind), None
-        return (field, _or_none(kind)) if column.nullable else (field, kind)
+        if column.name in self.optional:
+            return field, _TYPES[column.kind] | None, None
+        return field, column_type(column)
 
-    def _finish(self, rows: list[Any]) -> list[Any]:
+    def finish(self, rows: list[Any]) -> list[Any]:
+        """The rows, with every time in UTC."""
         for field in self._times:
             for row in rows:
                 moment = getattr(row, field)
                 if moment is not None and moment.tzinfo is not UTC:
-                    setattr(row, field, moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
+                    setattr(row, field, utc(moment))
         return rows
 
     def _slow_body(self, data: bytes) -> Rows:
@@ -204,7 +255,7 @@ class RowDecoder:
                 f"the body is {_found(content)}, not rows",
                 hint='send one object, a list of objects, or {"records": [...]}',
             )
-        return Rows(self.rows(content, finite=finite), request, ids)
+        return self.gathered(self.rows(content, finite=finite), request, ids)
 
     def _slow_rows(self, records: Sequence[Any]) -> list[Any]:
         problems: list[Problem] = []
@@ -224,14 +275,14 @@ class RowDecoder:
             problems.append(Problem(place, None, f"is {_found(record)}, not an object of columns"))
             return None
         before = len(problems)
-        missing = [name for name in self.names if name not in record and name not in self._optional]
+        missing = [name for name in self.names if name not in record and name not in self.optional]
         spare = [str(name) for name in record if name not in self._fields]
         problems += [Problem(place, name, f"is missing{_hint(name, spare)}") for name in missing]
         problems += [Problem(place, name, f"is unexpected{_hint(name, missing or self.names)}") for name in spare]
         values = {}
         for name, (field, column) in self._fields.items():
             if name in record:
-                values[field], message = _value(record[name], column, optional=name in self._optional)
+                values[field], message = _value(record[name], column, optional=name in self.optional)
                 if message is not None:
                     problems.append(Problem(place, name, message))
         return values if len(problems) == before else None
@@ -269,6 +320,28 @@ def _value(value: Any, column: Column, *, optional: bool) -> tuple[Any, str | No
         return None, f"should be {_NAMES[column.kind]}; found {_found(value)}"
 
 
+def column_type(column: Column) -> Any:
+    """The type of a column's values in a request."""
+    kind = _TYPES[column.kind]
+    return kind | None if column.nullable else kind
+
+
+def utc_column(moments: Sequence[datetime | None]) -> Sequence[datetime | None]:
+    """Times of a column in UTC."""
+    if all(moment is None or moment.tzinfo is UTC for moment in moments):
+        return moments
+    return [None if moment is None else utc(moment) for moment in moments]
+
+
+def _plain(column: Any) -> Any:
+    """A column as Python values."""
+    return column.tolist() if hasattr(column, "tolist") else column
+
+
+def _taken(column: Any, places: list[int]) -> Any:
+    return column[places] if hasattr(column, "tolist") else [column[place] for place in places]
+
+
 def _id_part(value: Any) -> str:
     """A key's value in a row's id; a time as it is written in JSON."""
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
@@ -279,10 +352,6 @@ def _stored(kind: str) -> Any:
 
     types: dict[str, Any] = {"number": pl.Float64, "integer": pl.Int64, "boolean": pl.Boolean}
     return pl.Datetime("us", "UTC") if kind == "time" else types.get(kind, pl.String)
-
-
-def _or_none(kind: Any) -> Any:
-    return kind | None
 
 
 def _named(content: dict[str, Any]) -> tuple[str | None, list[str] | None]:

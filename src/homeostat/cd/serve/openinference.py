@@ -1,7 +1,7 @@
-"""The Open Inference Protocol v2 over JSON: tensors in, tensors out, one tensor per column.
+"""Answers of the Open Inference Protocol v2: metadata of a model, and its outputs as JSON or with binary tensors.
 
-Source: https://github.com/open-inference/open-inference-protocol (`inference_rest.md`). A column is a tensor of shape
-`[n]` or `[n, 1]`; texts and times are `BYTES`. null is allowed in `data` where the schema saw nulls.
+Source: https://github.com/open-inference/open-inference-protocol (`inference_rest.md`), and Triton's extension for
+binary tensors.
 """
 
 from __future__ import annotations
@@ -10,105 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.cd.serve.decode import RowDecoder, Rows, RowsError, parse
-from homeostat.core.errors import DataError
-from homeostat.core.spec import did_you_mean
+from homeostat.cd.serve import binary
+from homeostat.cd.serve.tensors import DATATYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from homeostat.cd.serve.answer import Answer
+    from homeostat.cd.serve.tensors import Wanted
     from homeostat.core.model import Signature
 
-DATATYPES = {
-    "number": "FP64",
-    "integer": "INT64",
-    "boolean": "BOOL",
-    "category": "BYTES",
-    "text": "BYTES",
-    "time": "BYTES",
-}
-_WHOLE = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
-_REAL = frozenset({"FP16", "FP32", "FP64"})
-_ACCEPTED = {
-    "number": _WHOLE | _REAL,
-    "integer": _WHOLE | _REAL,
-    "boolean": frozenset({"BOOL"}),
-    "category": frozenset({"BYTES"}),
-    "text": frozenset({"BYTES"}),
-    "time": frozenset({"BYTES"}),
-}
+_encode = msgspec.json.Encoder().encode
 
 
-class Tensor(msgspec.Struct):
-    """One named tensor of a request."""
+def encode(name: str, champion: int, answer: Answer, wanted: Wanted) -> tuple[bytes, int | None]:
+    """The body of the answer, and the length of its JSON object when binary tensors follow it.
 
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[Any]
-    parameters: dict[str, Any] = {}
-
-
-class RequestedOutput(msgspec.Struct):
-    """A tensor that the caller wants back."""
-
-    name: str
-    parameters: dict[str, Any] = {}
-
-
-class InferRequest(msgspec.Struct):
-    """The body of `POST /v2/models/{name}/infer`."""
-
-    inputs: list[Tensor]
-    id: str | None = None
-    parameters: dict[str, Any] = {}
-    outputs: list[RequestedOutput] = []
-
-
-_HINT = 'send {"inputs": [{"name": ..., "shape": [n], "datatype": ..., "data": [...]}, ...]}'
-_decoder = msgspec.json.Decoder(InferRequest)
-
-
-def decode(data: bytes, decoder: RowDecoder, signature: Signature) -> tuple[Rows, tuple[str, ...]]:
-    """The rows of an inference request, and the outputs that are wanted.
-
-    Raises:
-        RowsError: Values do not fit; names row and column.
-        DataError: The body is no inference request; names the tensor.
+    Rows are called as in the log: by their key, else by `id` and, when there are several, `/0`, `/1`, ... behind it.
     """
-    finite = True
-    try:
-        request = _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        content, finite = parse(data)
-        try:
-            request = msgspec.convert(content, InferRequest)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise DataError(f"the body is no inference request: {error}", hint=_HINT) from error
-    columns = _columns(request.inputs, decoder)
-    names, values = list(columns), zip(*columns.values(), strict=True)
-    rows = decoder.rows([dict(zip(names, row, strict=True)) for row in values], finite=finite)
-    wanted = tuple(output.name for output in request.outputs) or signature.outputs
-    unknown = [name for name in wanted if name not in signature.outputs]
-    if unknown:
-        raise DataError(f"there is no output {unknown[0]!r}", hint=did_you_mean(unknown[0], signature.outputs))
-    return Rows(rows, request.id), wanted
-
-
-def encode(name: str, champion: int, answer: Answer, wanted: Sequence[str]) -> bytes:
-    """The body of the answer."""
-    signature, n = answer.signature, len(answer.ids)
-    versions = set(answer.versions)
-    outputs = [_output(output, signature, answer.scored, n) for output in wanted]
-    body = {
+    several = not isinstance(answer.versions, int)
+    head: dict[str, Any] = {
         "model_name": name,
-        "model_version": str(versions.pop() if len(versions) == 1 else champion),
+        "model_version": str(champion if several else answer.versions),
         "id": answer.request,
-        "parameters": {"ids": answer.ids, "versions": answer.versions},
-        "outputs": outputs,
     }
-    return msgspec.json.encode(body)
+    if several:
+        head["parameters"] = {"versions": " ".join(map(str, answer.by_row()))}
+    buffers: list[bytes] = []
+    head["outputs"] = [_output(output, answer, buffers if packed else None) for output, packed in wanted.outputs]
+    body = _encode(head)
+    return (b"".join([body, *buffers]), len(body)) if buffers else (body, None)
 
 
 def metadata(name: str, versions: Sequence[int], signature: Signature, platform: str) -> dict[str, Any]:
@@ -127,66 +58,18 @@ def metadata(name: str, versions: Sequence[int], signature: Signature, platform:
         score = output == signature.outputs[-1] and signature.classes is not None
         described: dict[str, Any] = {
             "name": output,
-            "datatype": "FP64" if score else _label_type(signature),
+            "datatype": "FP64" if score else label_type(signature),
             "shape": [-1],
         }
         if score and signature.classes is not None:
             described |= {"shape": [-1, len(signature.classes)], "parameters": {"classes": list(signature.classes)}}
         outputs.append(described)
-    return {
-        "name": name,
-        "versions": [str(version) for version in versions],
-        "platform": f"homeostat_{platform}",
-        "inputs": inputs,
-        "outputs": outputs,
-    }
+    told = {"inputs": inputs, "outputs": outputs}
+    return {"name": name, "versions": [str(number) for number in versions], "platform": f"homeostat_{platform}", **told}
 
 
-def _columns(tensors: list[Tensor], decoder: RowDecoder) -> dict[str, list[Any]]:
-    if not tensors:
-        raise DataError("the request has no inputs", hint="send one tensor per column")
-    kinds = decoder.kinds
-    columns: dict[str, list[Any]] = {}
-    for tensor in tensors:
-        if tensor.name in columns:
-            raise DataError(f"input {tensor.name!r} is there twice")
-        kind = kinds.get(tensor.name)
-        if kind is None:
-            raise DataError(f"input {tensor.name!r} is unexpected", hint=did_you_mean(tensor.name, decoder.names))
-        if tensor.datatype not in _ACCEPTED[kind]:
-            what = f"input {tensor.name!r} has the datatype {tensor.datatype[:20]!r}, and holds {kind} values"
-            raise DataError(what, hint=f"send {DATATYPES[kind]}")
-        columns[tensor.name] = _values(tensor)
-    lengths = {name: len(values) for name, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise DataError(f"the inputs have different numbers of rows: {dict(list(lengths.items())[:8])}")
-    return columns
-
-
-def _values(tensor: Tensor) -> list[Any]:
-    shape, data = tensor.shape, tensor.data
-    if data and shape == [len(data)] and not isinstance(data[0], list):
-        return data
-    if not shape or any(size < 0 for size in shape) or len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):
-        raise DataError(f"input {tensor.name!r} has the shape {shape[:8]}", hint="a column has the shape [n] or [n, 1]")
-    if data and isinstance(data[0], list):
-        if not all(isinstance(item, list) and len(item) == 1 for item in data):
-            raise DataError(f"input {tensor.name!r} is nested, and not every row has exactly one value")
-        data = [item[0] for item in data]
-    if len(data) != shape[0]:
-        raise DataError(f"input {tensor.name!r} has the shape {shape} and {len(data)} values")
-    return data
-
-
-def _output(output: str, signature: Signature, scored: list[list[Any]], n: int) -> dict[str, Any]:
-    if output == signature.outputs[0]:
-        values = [one[0] for one in scored]
-        return {"name": output, "datatype": _label_type(signature), "shape": [n], "data": values}
-    flat = [score for one in scored for score in one[1:]]
-    return {"name": output, "datatype": "FP64", "shape": [n, len(signature.classes or ())], "data": flat}
-
-
-def _label_type(signature: Signature) -> str:
+def label_type(signature: Signature) -> str:
+    """Datatype of the predicted values."""
     if signature.classes is None:
         return "FP64"
     first = signature.classes[0]
@@ -195,4 +78,18 @@ def _label_type(signature: Signature) -> str:
     return "INT64" if isinstance(first, int) else "FP64" if isinstance(first, float) else "BYTES"
 
 
-__all__ = ["DATATYPES", "InferRequest", "RowsError", "Tensor", "decode", "encode", "metadata"]
+def _output(output: str, answer: Answer, buffers: list[bytes] | None) -> dict[str, Any]:
+    signature, scores, n = answer.signature, answer.scores, len(answer.ids)
+    shape = [n]
+    values: Any
+    if output == signature.outputs[0]:
+        datatype, values = label_type(signature), scores.values
+    else:
+        datatype, values = "FP64", scores.array
+        shape.append(len(signature.classes or ()))
+    described: dict[str, Any] = {"name": output, "datatype": datatype, "shape": shape}
+    if buffers is not None:
+        buffers.append(binary.write(datatype, values))
+        return described | {"parameters": {"binary_data_size": len(buffers[-1])}}
+    described["data"] = values if values is scores.values else [score for row in scores.lists for score in row]
+    return described

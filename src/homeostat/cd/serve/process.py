@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -15,6 +16,8 @@ import msgspec
 
 from homeostat.cd.log import LogWriter
 from homeostat.cd.serve.app import Application, Settings
+from homeostat.cd.serve.hosted import Hosted
+from homeostat.cd.serve.metrics import Metrics
 from homeostat.cd.serve.others import Others
 from homeostat.cd.serve.routing import Router
 from homeostat.cd.serve.served import Served
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "HOMEOSTAT_TOKEN"  # noqa: S105 - its name, not its value
 _DRAIN_SECONDS = 10.0
 _BACKLOG = 2_048
+_YOUNG_OBJECTS = 10_000
+"""New objects between two looks of the garbage collector: requests leave next to nothing behind."""
 _HOUSEKEEPING_SECONDS = 0.2
 
 
@@ -87,6 +92,10 @@ def serve(
     told = msgspec.structs.replace(base, name=name, token=token, host=host, header_clock=header_clock)
     with application(Store.open(store_path), told, features, clock or SystemClock(), trusted=trusted) as app:
         try:
+            # What was made until here stays: the collector need not look through it again, request after request.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(_YOUNG_OBJECTS)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(_run(app, listener, lambda: _write_atomically(file, msgspec.json.encode(endpoint))))
         finally:
@@ -107,11 +116,22 @@ def application(
         return Served(version, model)
 
     log = LogWriter(store.log_folder(settings.name), most_bytes=settings.log_bytes, when_full=settings.when_full)
+    metrics = Metrics()
     others = Others(log)
     router = Router(store.ledger, settings.name, load)
+    hosted = Hosted(
+        settings.name,
+        router,
+        log,
+        others,
+        metrics,
+        clock,
+        header_clock=settings.header_clock,
+        most_rows=settings.most_rows,
+    )
     router.start()
     try:
-        yield Application(settings, router, log, others, clock)
+        yield Application(settings, {settings.name: hosted}, metrics, clock)
     finally:
         router.stop()
         others.close()
@@ -168,6 +188,8 @@ def bind(host: str, port: int) -> socket.socket:
 async def _run(app: Application, listener: socket.socket, announce: Callable[[], None]) -> None:
     import uvicorn
 
+    from homeostat.cd.serve.wire import ShortWay
+
     class Server(uvicorn.Server):
         """Signals are ours: unready first, then drain, then leave with exit code 0."""
 
@@ -177,7 +199,7 @@ async def _run(app: Application, listener: socket.socket, announce: Callable[[],
 
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=ShortWay,
         loop="none",
         ws="none",
         lifespan="off",
@@ -210,8 +232,9 @@ def _leave(app: Application, server: uvicorn.Server) -> None:
 async def _keep_house(app: Application) -> None:
     while True:
         await asyncio.sleep(_HOUSEKEEPING_SECONDS)
-        table = app.router.table
-        app.others.keep({arm.version for arm in table.arms} if table is not None else set())
+        for hosted in app.models.values():
+            table = hosted.router.table
+            hosted.others.keep({arm.version for arm in table.arms} if table is not None else set())
 
 
 def _endpoint(host: str, listener: socket.socket) -> Endpoint:

@@ -1,26 +1,29 @@
-"""Score few rows without building a table: a model's encoder, compiled into one plain function of a row.
+"""Code rows for a model without building a table: its encoder, compiled into plain functions of rows and of columns.
 
 For a model without `features()` this is the whole way from typed rows to the runtime; what a table costs (some 100 us)
-is many times what the model does. The numbers are those of `Model.predict`, which a test compares.
+is many times what the model does. The codes are those of `core.model.encoder.Coder`, which a test compares.
 """
 
 from __future__ import annotations
 
 import math
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from msgspec.structs import astuple
 
-from homeostat.core.clock import utc
 from homeostat.core.model.encoder import LARGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
-    from homeostat.cd.log import Scored
-    from homeostat.cd.serve.decode import RowDecoder
-    from homeostat.core.model import Code, Model
+    from numpy.typing import NDArray
+
+    from homeostat.cd.serve.decode import RowDecoder, Rows
+    from homeostat.core.model import Code, Encoder
+
+    Translate = Callable[[Any], float]
 
 
 class _Vocabulary(dict[Any, float]):
@@ -30,57 +33,81 @@ class _Vocabulary(dict[Any, float]):
         return math.nan
 
 
-def quick_scorer(model: Model, decoder: RowDecoder) -> Callable[[list[Any]], list[Scored] | None] | None:
-    """A function from rows of the decoder's type to `[value, probability, ...]` each.
+class QuickCoder:
+    """Makes the matrix that a runtime takes from the rows of several requests.
 
     Args:
-        model: What answers.
+        encoder: The model's.
         decoder: What made the rows.
-
-    Returns:
-        None when the model needs tables: it has `features()`, or an estimator that takes the table itself. The function
-        gives None for rows that only `Model.predict` can judge: an answer was NaN or infinite.
     """
-    encoder = model.manifest.encoder
-    if model.manifest.features is not None or encoder is None:
-        return None
-    plan = [(decoder.names.index(code.name), _column(code)) for code in encoder.codes]
-    scores = model._runtime.scores  # noqa: SLF001 - coded rows go to the runtime directly, which is the point
-    classes = model.signature.classes
 
-    def quick(rows: list[Any]) -> list[Scored] | None:
-        values = [astuple(row) for row in rows]
-        coded = [[column(row[place]) for place, column in plan] for row in values]
-        found = scores(np.array(coded, dtype=np.float32)).tolist()
-        if classes is None:
-            return [[value] for value in found] if all(map(math.isfinite, found)) else None
-        if not all(math.isfinite(score) for row in found for score in row):
-            return None
-        return [[classes[row.index(max(row))], *row] for row in found]
+    def __init__(self, encoder: Encoder, decoder: RowDecoder) -> None:
+        self._names = tuple(code.name for code in encoder.codes)
+        self._translations = {
+            place: translate
+            for place, code in enumerate(encoder.codes)
+            if (translate := _translation(code)) is not None
+        }
+        self._translated = tuple(self._translations.items())
+        fields = [decoder.fields[name] for name in self._names]
+        # With a single name, attrgetter gives no tuple.
+        self._values = attrgetter(*fields, fields[0])
 
-    return quick
+    def matrix(self, parts: Sequence[Rows]) -> NDArray[np.float32]:
+        """The codes of all rows of all parts, in order: shape (rows, codes)."""
+        blocks: list[Any] = []
+        loose: list[list[Any]] = []
+        for part in parts:
+            if part.rows is not None:
+                loose += [self._row(row) for row in part.rows]
+                continue
+            if loose:
+                blocks.append(np.array(loose, dtype=np.float64))
+                loose = []
+            blocks.append(self._block(part))
+        if loose:
+            blocks.append(np.array(loose, dtype=np.float64))
+        codes = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        np.maximum(np.minimum(codes, LARGEST, out=codes), -LARGEST, out=codes)
+        matrix: NDArray[np.float32] = codes.astype(np.float32)
+        return matrix
+
+    def _row(self, row: Any) -> list[Any]:
+        values = list(self._values(row))
+        values.pop()
+        for place, translate in self._translated:
+            values[place] = translate(values[place])
+        return values
+
+    def _block(self, part: Rows) -> NDArray[np.float64]:
+        assert part.columns is not None
+        codes = np.empty((part.count, len(self._names)), dtype=np.float64)
+        listed: dict[int, Any] = {}
+        for place, name in enumerate(self._names):
+            column, translate = part.columns[name], self._translations.get(place)
+            if translate is not None:
+                listed[place] = [translate(value) for value in column]
+            elif isinstance(column, np.ndarray):
+                codes[:, place] = column
+            else:
+                listed[place] = column
+        if listed:
+            # null becomes NaN, and truth values 0 and 1.
+            codes[:, list(listed)] = np.array(list(listed.values()), dtype=np.float64).T
+        return codes
 
 
-def _column(code: Code) -> Callable[[Any], float]:
+def _translation(code: Code) -> Translate | None:
+    """What makes a value a code, or None when it is one already."""
     if code.kind == "category":
         return _Vocabulary({value: float(place) for place, value in enumerate(code.vocabulary)}).__getitem__
-    if code.kind == "hour":
-        return _hour
-    return _weekday if code.kind == "weekday" else _number
+    return {"hour": _hour, "weekday": _weekday}.get(code.kind)
 
 
-def _number(value: Any) -> Any:
-    if value is None:
-        return math.nan
-    return value if -LARGEST <= value <= LARGEST else math.copysign(LARGEST, value)
+def _hour(value: datetime | None) -> float:
+    """Of a decoded time, which is in UTC."""
+    return math.nan if value is None else value.hour + value.minute / 60
 
 
-def _hour(value: Any) -> float:
-    if value is None:
-        return math.nan
-    moment = utc(value)
-    return float(moment.hour + moment.minute / 60)
-
-
-def _weekday(value: Any) -> float:
-    return math.nan if value is None else float(utc(value).isoweekday())
+def _weekday(value: datetime | None) -> float:
+    return math.nan if value is None else float(value.isoweekday())

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from homeostat.cd.serve.batcher import Batcher
-from homeostat.cd.serve.decode import RowDecoder
-from homeostat.cd.serve.quick import quick_scorer
+from homeostat.cd.serve.decode import RowDecoder, Rows
+from homeostat.cd.serve.quick import QuickCoder
+from homeostat.cd.serve.scores import Scores, labels
+from homeostat.cd.serve.tensors import TensorDecoder
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import DataError, ModelError, RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
     from homeostat.cd.log import Scored
     from homeostat.core.model import Model, Signature
 
-INLINE_SECONDS = 0.000_2
-"""A model that answers one row faster than this is called on the event loop; a slower one through a batcher."""
+INLINE_SECONDS = 0.000_1
+"""A model that answers one row faster than this is called on the event loop; a slower one in a thread."""
 
-INLINE_ROWS = 64
-QUICK_ROWS = 256
-"""Beyond so many rows a table is faster."""
+BLOCK_SECONDS = 0.001
+"""So long a call may keep the event loop; requests of more rows go to the thread."""
 
-_WARM_CALLS, _WARM_SECONDS = 12, 0.25
+_WARM_CALLS, _WARM_SECONDS, _WARM_ROWS = 12, 0.25, 64
 
 
 class Served:
@@ -34,19 +42,25 @@ class Served:
 
     Attributes:
         seconds: Median time of one row, measured when it was loaded.
-        inline: Whether small requests are answered on the event loop.
+        inline_rows: Requests of up to so many rows are answered on the event loop; 0 for a slow model.
     """
 
     def __init__(self, version: int, model: Model) -> None:
         self.version = version
         self.model = model
-        self.signature = model.signature
+        self.signature: Signature = model.signature
         self.decoder = RowDecoder(self.signature.inputs, self.signature.key)
-        self._quick = quick_scorer(model, self.decoder)
-        golden = model.manifest.golden
-        self.seconds = self._measure(golden.rows[0]) if golden is not None and golden.rows else 1.0
-        self.inline = self.seconds < INLINE_SECONDS
-        self._batcher: Batcher[Scored] = Batcher(self.score)
+        self.tensors = TensorDecoder(self.decoder, self.signature)
+        encoder = model.manifest.encoder
+        quick = model.manifest.features is None and encoder is not None
+        self._coder = QuickCoder(encoder, self.decoder) if quick and encoder is not None else None
+        self.seconds, self.inline_rows = self._measure()
+        self._batchers: dict[bool, Batcher] = {}
+
+    @property
+    def inline(self) -> bool:
+        """Whether small requests are answered on the event loop."""
+        return self.inline_rows > 0
 
     def score(self, rows: list[Any]) -> list[Scored]:
         """`[value, probability, ...]` for each row of the decoder's row type.
@@ -55,40 +69,98 @@ class Served:
             DataError: `features` or the model refused these rows.
             ModelError: One of them raised something else, or gave no finite number.
         """
-        if self._quick is not None and len(rows) <= QUICK_ROWS:
-            quick = self._quick(rows)
-            if quick is not None:
-                return quick
-        try:
-            found = self.model.predict(self.decoder.frame(rows))
-        except (DataError, ModelError):
-            raise
-        except Exception as error:  # the user's features and any estimator may raise anything
-            what = f"version {self.version} cannot score these rows: {type(error).__name__}: {error}"
-            raise ModelError(what) from error
-        values = found.value.tolist()
-        if found.score is None:
-            return [[value] for value in values]
-        return [[value, *scores] for value, scores in zip(values, found.score.tolist(), strict=True)]
+        (found,) = self.score_parts([Rows(len(rows), rows)])
+        if isinstance(found, BaseException):
+            raise found
+        return found.scored()
 
-    async def answer(self, rows: list[Any]) -> list[Scored]:
-        """The same, without keeping the event loop waiting for a slow model or many rows."""
-        if self.inline and len(rows) <= INLINE_ROWS:
-            return self.score(rows)
-        return await self._batcher(rows)
+    def score_parts(self, parts: Sequence[Rows]) -> list[Scores | BaseException]:
+        """Score the rows of several requests in one call; what cannot be scored spoils no other request's answer."""
+        try:
+            array = self._call(parts)
+        except Exception as error:  # noqa: BLE001 - the user's features and any estimator may raise anything
+            if len(parts) == 1:
+                return [self._explained(error)]
+            return [self.score_parts([part])[0] for part in parts]
+        lists = array.tolist()
+        classes = self.signature.classes
+        values = lists if classes is None else labels(lists, classes)
+        # A sum is finite only if all of it is; otherwise each row is looked at.
+        finite = isfinite(np.add.reduce(array, axis=None)) or bool(np.isfinite(array).all())
+        if len(parts) == 1:
+            return [Scores(array, values, lists) if finite else _not_finite(array)]
+        results: list[Scores | BaseException] = []
+        start = 0
+        for part in parts:
+            end = start + part.count
+            piece = array[start:end]
+            if finite or np.isfinite(piece).all():
+                results.append(Scores(piece, values[start:end], lists[start:end]))
+            else:
+                results.append(_not_finite(piece))
+            start = end
+        return results
+
+    def batcher(self, rows: int, finish: Callable[[list[tuple[Any, Any]]], None]) -> Batcher:
+        """What a request of so many rows is given to. `finish` is looked at the first time."""
+        inline = rows <= self.inline_rows
+        found = self._batchers.get(inline)
+        if found is None:
+            found = Batcher(self.score_parts, finish, inline=inline, seconds=self.seconds)
+            self._batchers[inline] = found
+        return found
 
     def close(self) -> None:
         """Give its thread back."""
-        self._batcher.close()
+        for batcher in self._batchers.values():
+            batcher.close()
 
-    def _measure(self, warm_row: dict[str, Any]) -> float:
-        rows = self.decoder.rows([warm_row])
+    def _call(self, parts: Sequence[Rows]) -> NDArray[np.float64]:
+        if self._coder is not None:
+            return self.model.scores(self._coder.matrix(parts))
+        import polars as pl
+
+        tables = [
+            self.decoder.frame(part.rows) if part.rows is not None else self.decoder.table(part.columns or {})
+            for part in parts
+        ]
+        return self.model.table_scores(tables[0] if len(tables) == 1 else pl.concat(tables))
+
+    def _explained(self, error: Exception) -> BaseException:
+        if isinstance(error, (DataError, ModelError)):
+            return error
+        what = f"version {self.version} cannot score these rows: {type(error).__name__}: {error}"
+        explained = ModelError(what)
+        explained.__cause__ = error
+        return explained
+
+    def _measure(self) -> tuple[float, int]:
+        """Seconds of a single row, and how many rows fit into what a call may take of the event loop."""
+        golden = self.model.manifest.golden
+        if golden is None or not golden.rows:
+            return 1.0, 0
+        rows = self.decoder.rows([golden.rows[0]])
+        one = self._timed(self.decoder.gathered(rows))
+        if one >= INLINE_SECONDS:
+            return one, 0
+        many = self._timed(self.decoder.gathered(rows * _WARM_ROWS))
+        each = max((many - one) / (_WARM_ROWS - 1), 1e-8)
+        return one, max(1, int((BLOCK_SECONDS - one) / each))
+
+    def _timed(self, rows: Rows) -> float:
         times: list[float] = []
         while len(times) < _WARM_CALLS and sum(times) < _WARM_SECONDS:
             start = stopwatch()
-            self.score(rows)
+            (found,) = self.score_parts([rows])
             times.append(stopwatch() - start)
+            if isinstance(found, BaseException):
+                raise found
         return median(times)
+
+
+def _not_finite(array: NDArray[np.float64]) -> ModelError:
+    row = int(np.argmin(np.isfinite(array if array.ndim == 1 else array.sum(axis=1))))
+    return ModelError(f"the model gave NaN or infinity for row {row + 1} of {len(array):,}")
 
 
 def contract_problems(old: Signature, new: Signature) -> list[str]:

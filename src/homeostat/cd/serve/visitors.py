@@ -22,14 +22,14 @@ class Visitors:
         self._host = host.lower()
         self._known: set[bytes] = set()
 
-    def problem(self, headers: list[tuple[bytes, bytes]]) -> dict[str, str] | None:
-        """Why a request is refused, or None. Headers that were found good are known again: one scan, no parsing."""
-        for name, value in headers:
-            if name in {b"host", b"origin"} and value not in self._known:
-                if not self._is_near(value.rpartition(b"://")[2]):
-                    return _refusal(name.decode(), value)
-                if len(self._known) < _MOST_KNOWN:
-                    self._known.add(value)
+    def problem(self, name: bytes, value: bytes) -> tuple[str, str] | None:
+        """Why a request with this `host` or `origin` is refused, with a hint, or None. What was found good is known."""
+        if value in self._known:
+            return None
+        if not self._is_near(value.rpartition(b"://")[2]):
+            return _refusal(name.decode(), value)
+        if len(self._known) < _MOST_KNOWN:
+            self._known.add(value)
         return None
 
     def _is_near(self, place: bytes) -> bool:
@@ -52,10 +52,10 @@ def _without_port(place: str) -> str:
     return place.partition(":")[0]
 
 
-def _refusal(name: str, value: bytes) -> dict[str, str]:
+def _refusal(name: str, value: bytes) -> tuple[str, str]:
     shown = value[:100].decode("latin-1")
     if name == "origin":
         what = f"a web page of {shown!r} asked; this server has no token, so it answers programs of this machine only"
     else:
         what = f"the request is for the host {shown!r}; this server has no token, so it is 127.0.0.1 or localhost only"
-    return {"error": what, "hint": "set HOMEOSTAT_TOKEN to open it to others, or let the proxy send `Host: 127.0.0.1`"}
+    return what, "set HOMEOSTAT_TOKEN to open it to others, or let the proxy send `Host: 127.0.0.1`"

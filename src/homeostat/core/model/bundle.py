@@ -235,9 +235,20 @@ class Model:
 
     def predict_features(self, features: pl.DataFrame) -> Predictions:
         """Predict rows whose features are computed already."""
+        return self._answer(self._feature_scores(features))
+
+    def scores(self, codes: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What the runtime makes of coded rows of shape (n, codes): (n, classes) or (n,), NaN and infinity included."""
+        return self._runtime.scores(codes)
+
+    def table_scores(self, rows: pl.DataFrame) -> NDArray[np.float64]:
+        """The same of raw rows."""
+        return self._feature_scores(self.featurize(rows))
+
+    def _feature_scores(self, features: pl.DataFrame) -> NDArray[np.float64]:
         if self._coder is None:
-            return self._answer(self._runtime.scores(_table(features, self.manifest.schema)))
-        return self._answer(self._runtime.scores(self._coder.frame(features)))
+            return self._runtime.scores(_table(features, self.manifest.schema))
+        return self._runtime.scores(self._coder.frame(features))
 
     def predict_records(self, records: Sequence[Mapping[str, Any]]) -> Predictions:
         """Predict rows given as plain values by column name, times as ISO text. For few rows, faster than `predict`."""

@@ -1,0 +1,107 @@
+"""Who is let in, and what of a request's headers matters: one pass over them, before anything else is looked at."""
+
+from __future__ import annotations
+
+import hmac
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from homeostat.cd.serve.visitors import Visitors
+from homeostat.core.clock import utc
+from homeostat.core.errors import DataError, HomeostatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MINDED = frozenset(
+    {
+        b"accept",
+        b"accept-encoding",
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"expect",
+        b"homeostat-deadline",
+        b"homeostat-time",
+        b"inference-header-content-length",
+        b"traceparent",
+    }
+)
+_NAMES = frozenset({b"host", b"origin"})
+
+
+class DoorError(HomeostatError):
+    """A request is not let in."""
+
+    def __init__(self, status: int, what: str, hint: str | None = None) -> None:
+        self.status = status
+        super().__init__(what, hint)
+
+    def __reduce__(self) -> tuple[type[DoorError], tuple[int, str, str | None]]:
+        return (DoorError, (self.status, self.what, self.hint))
+
+
+class Door:
+    """Lets requests in.
+
+    Args:
+        host: The address that the server is bound to.
+        token: Every request must bear it; None only on loopback, where web pages are kept out instead.
+    """
+
+    def __init__(self, host: str, token: str | None) -> None:
+        self._visitors = Visitors(host)
+        self._bearer = f"Bearer {token}".encode() if token else None
+
+    def enter(self, headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+        """The headers that matter, by name in small letters.
+
+        Raises:
+            DoorError: The request bears no token, or comes from a web page.
+        """
+        minded: dict[bytes, bytes] = {}
+        for name, value in headers:
+            if name in _MINDED:
+                minded[name] = value
+            elif name in _NAMES and self._bearer is None:
+                refused = self._visitors.problem(name, value)
+                if refused is not None:
+                    raise DoorError(403, *refused)
+        if self._bearer is not None and not hmac.compare_digest(minded.get(b"authorization", b""), self._bearer):
+            raise DoorError(401, "this server needs a token: send `Authorization: Bearer TOKEN`")
+        return minded
+
+
+def moment(minded: dict[bytes, bytes]) -> datetime | None:
+    """The time that a request says it is made at.
+
+    Raises:
+        DataError: The header is no time.
+    """
+    value = minded.get(b"homeostat-time")
+    if value is None:
+        return None
+    try:
+        return utc(datetime.fromisoformat(value.decode("ascii")))
+    except ValueError:
+        raise DataError(f"the header homeostat-time is no time: {value[:40]!r}") from None
+
+
+def patience(minded: dict[bytes, bytes]) -> float | None:
+    """Seconds that the caller waits at most, from the header `homeostat-deadline` in milliseconds.
+
+    Raises:
+        DataError: The header is no positive number.
+    """
+    value = minded.get(b"homeostat-deadline")
+    if value is None:
+        return None
+    try:
+        milliseconds = float(value)
+    except ValueError:
+        milliseconds = 0.0
+    if not 0 < milliseconds < float("inf"):
+        what = f"the header homeostat-deadline is {value[:40]!r}"
+        raise DataError(what, hint="send the milliseconds that you wait at most, as in `Homeostat-Deadline: 50`")
+    return milliseconds / 1e3

@@ -1,0 +1,92 @@
+"""What is sent back: a status, a body, and the headers that say what it is; errors are answers too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from homeostat.cd.serve.batcher import BusyError, LateError
+from homeostat.cd.serve.compression import EncodingError, InflatedError
+from homeostat.cd.serve.decode import RowsError
+from homeostat.cd.serve.door import DoorError
+from homeostat.core.errors import (
+    DataError,
+    HomeostatError,
+    ModelError,
+    NotFoundError,
+    RefusedError,
+    RetryableError,
+    StoreError,
+)
+
+JSON = b"application/json"
+encode = msgspec.json.Encoder().encode
+
+
+class TooLargeError(DataError):
+    """A request is larger than the server takes."""
+
+
+class SlowError(RetryableError):
+    """A body did not arrive in time."""
+
+
+class MethodError(HomeostatError):
+    """A route does not take this method."""
+
+
+class Reply(msgspec.Struct):
+    """Status and body of an answer.
+
+    Attributes:
+        route: What it is counted as.
+    """
+
+    status: int
+    body: bytes
+    route: str
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def json_reply(status: int, content: Any, route: str) -> Reply:
+    """An answer in JSON."""
+    return Reply(status, encode(content), route)
+
+
+def failure(error: BaseException, route: str) -> Reply:
+    """The answer to a request that could not be answered: the right status, and a body that says why."""
+    status = _status(error)
+    body: dict[str, Any] = {"error": f"the server failed on this request: {type(error).__name__}"}
+    if isinstance(error, HomeostatError):
+        body = {"error": error.what} | ({"hint": error.hint} if error.hint else {})
+    if isinstance(error, RowsError):
+        body["problems"] = error.problems
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if status == 503:
+        headers = ((b"retry-after", b"%d" % getattr(error, "retry_after", 1)),)
+    return Reply(status, encode(body), route, JSON, headers)
+
+
+_STATUS: list[tuple[type[BaseException], int]] = [
+    (TooLargeError, 413),
+    (InflatedError, 413),
+    (EncodingError, 415),
+    (DataError, 400),
+    (NotFoundError, 404),
+    (MethodError, 405),
+    (RefusedError, 409),
+    (BusyError, 503),
+    (LateError, 504),
+    (SlowError, 408),
+    (StoreError, 503),
+    (RetryableError, 503),
+    (ModelError, 500),
+]
+
+
+def _status(error: BaseException) -> int:
+    if isinstance(error, DoorError):
+        return error.status
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)

@@ -1,0 +1,42 @@
+"""What a version made of rows: one array, and the plain values that answers and records are made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from homeostat.cd.log import Scored
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """The answers to n rows.
+
+    Attributes:
+        array: Probabilities of shape (n, classes), or values of shape (n,).
+        values: The predicted value of each row.
+        lists: `array` as plain numbers.
+    """
+
+    array: NDArray[Any]
+    values: list[Any]
+    lists: list[Any]
+
+    def scored(self) -> list[Scored]:
+        """`[value, probability, ...]` of each row."""
+        if self.array.ndim == 1:
+            return [[value] for value in self.values]
+        return [[value, *scores] for value, scores in zip(self.values, self.lists, strict=True)]
+
+
+def labels(lists: Sequence[Sequence[float]], classes: Sequence[Any]) -> list[Any]:
+    """The class with the highest score of each row; of equals the first."""
+    if len(classes) == 2:
+        first, second = classes
+        return [second if row[1] > row[0] else first for row in lists]
+    return [classes[row.index(max(row))] for row in lists]
