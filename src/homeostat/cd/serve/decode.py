@@ -135,7 +135,7 @@ class RowDecoder:
         self._keys = [name for name in key if name in self._fields]
         timely = any(name in self.times for name in self._keys)
         self._key = attrgetter(self.fields[self._keys[0]]) if len(self._keys) == 1 else None
-        self._id_part: Callable[[Any], str] = _id_part if timely else str
+        self._id_part: Callable[[Any], str] = id_part if timely else str
 
     def body(self, data: bytes) -> Rows:
         """The rows of a JSON body: one object, a list of objects, or `{"records": [...], "id": ..., "ids": [...]}`.
@@ -342,7 +342,7 @@ def _taken(column: Any, places: list[int]) -> Any:
     return column[places] if hasattr(column, "tolist") else [column[place] for place in places]
 
 
-def _id_part(value: Any) -> str:
+def id_part(value: Any) -> str:
     """A key's value in a row's id; a time as it is written in JSON."""
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 

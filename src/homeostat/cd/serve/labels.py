@@ -25,6 +25,7 @@ class SentLabel(msgspec.Struct, forbid_unknown_fields=True):
     time: datetime | None = None
 
 
+LONGEST_ID = 200
 _FORM = '{"id": "...", "label": ..., "time": "..."}, where the time may be left out'
 _decoder = msgspec.json.Decoder(list[SentLabel])
 
@@ -46,8 +47,8 @@ def decode_labels(data: bytes, signature: Signature, now: datetime) -> list[Labe
         label, message = typed_label(one.label, signature)
         if message is not None:
             problems.append(Problem(place, "label", message))
-        elif len(one.id) > 200 or not one.id:
-            problems.append(Problem(place, "id", "is empty or longer than 200 characters"))
+        elif len(one.id) > LONGEST_ID or not one.id:
+            problems.append(Problem(place, "id", f"is empty or longer than {LONGEST_ID} characters"))
         else:
             items.append(LabelItem(one.id, label, utc(one.time) if one.time else now))
     if problems:
