@@ -63,7 +63,7 @@ def _shown(name: str, figures: dict[str, Any]) -> str:
     for contestant, one in figures.items():
         if "rate" not in one:
             shown = ", ".join(f"{key} {_rounded(value)}" for key, value in one.items())
-            lines.append(f"  {contestant:42}{shown}")
+            lines.append(f"  {contestant:32}{shown}")
     return "\n".join(lines)
 
 

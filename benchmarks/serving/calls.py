@@ -134,8 +134,10 @@ def fixed(questions: Questions, size: int) -> Call:
 
 def measure(server: Server, call: Call, seconds: float) -> dict[str, Any]:
     """Ask an awake server for so many seconds; every answer must be good, and a sample of them right."""
+    spent = server.cpu_seconds()
     with asking(server, call, seconds) as load:
-        return answered(server, call, load)
+        found = answered(server, call, load)
+    return found | {"cpu_us": (server.cpu_seconds() - spent) / found["answered"] * 1e6}
 
 
 @contextlib.contextmanager

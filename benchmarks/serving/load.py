@@ -21,6 +21,7 @@ WARM_SECONDS = 0.3
 """Answers of this time are not counted."""
 
 _SAMPLES, _SAMPLE_EVERY = 400, 997
+_CHUNK = 1 << 16
 _END = b"\r\n\r\n"
 
 
@@ -52,7 +53,7 @@ class Load:
     def run(self, seconds: float) -> dict[str, Any]:
         """Ask for so many seconds, after a warm-up."""
         clock, requests, times, poll = time.perf_counter, self.requests, self.times, self._poll
-        many, turn = len(requests), 0
+        many, turn, answered = len(requests), 0, 0
         sent: dict[int, float] = {}
         asked: dict[int, int] = {}
         parts: dict[int, bytes] = {}
@@ -65,7 +66,7 @@ class Load:
         until, now, busy = begin + seconds, begin, time.process_time()
         while now < until and not self.stopped:
             for number, _ in poll.poll(1.0):
-                data = receive[number](1 << 20)
+                data = receive[number](_CHUNK)
                 if not data:
                     raise ConnectionError("the server closed a connection")
                 if number in parts:
@@ -74,6 +75,7 @@ class Load:
                     parts[number] = data
                     continue
                 now = clock()
+                answered += 1
                 if now >= begin:
                     times.append(now - sent[number])
                     if data[9:12] != b"200":
@@ -85,7 +87,7 @@ class Load:
                 send[number](requests[asked[number]])
             now = clock()
         took, busy = now - begin, time.process_time() - busy
-        return self._found(took, busy / (took + WARM_SECONDS))
+        return self._found(took) | {"busy": busy / (took + WARM_SECONDS), "answered": answered}
 
     def _fail(self, data: bytes) -> None:
         self.failed += 1
@@ -97,7 +99,7 @@ class Load:
             self._sampled[asked] = True
             self.samples.append((asked, data))
 
-    def _found(self, took: float, busy: float) -> dict[str, Any]:
+    def _found(self, took: float) -> dict[str, Any]:
         ordered = sorted(self.times)
         if not ordered:
             raise TimeoutError("the server answered nothing")
@@ -109,7 +111,6 @@ class Load:
             "worst_ms": ordered[-1] * 1e3,
             "errors": self.failed,
             "examples": [error.decode("utf-8", "replace") for error in self.errors],
-            "busy": busy,
             "samples": [(asked, base64.b64encode(data).decode()) for asked, data in self.samples],
         }
 

@@ -58,6 +58,10 @@ class Server:
         now = sum(status(pid, "VmRSS") for pid in tree(self.process.pid))
         return now / 1024, sum(status(pid, "VmHWM") for pid in tree(self.process.pid)) / 1024
 
+    def cpu_seconds(self) -> float:
+        """Of the processor, spent so far by all its processes that are alive."""
+        return sum(processor_seconds(pid) for pid in tree(self.process.pid))
+
     def tail(self) -> str:
         """The last lines that it printed."""
         return "\n".join(self.output.read_text(errors="replace").splitlines()[-15:])
@@ -162,6 +166,15 @@ def status(pid: int, name: str) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), 0)
+
+
+def processor_seconds(pid: int) -> float:
+    """Time that a process has spent on the processor, in its own code and in the kernel; 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def tree(pid: int) -> list[int]:

@@ -19,6 +19,7 @@ Rounds = dict[str, list[dict[str, Any]]]
 """By contestant, what each round found."""
 
 _WARM_SECONDS = 0.5
+_FIGURES = ("rate", "p50_ms", "p99_ms", "worst_ms", "busy", "cpu_us")
 
 
 @dataclass
@@ -112,7 +113,7 @@ def contestants(
 
 def middle(found: Rounds) -> dict[str, dict[str, Any]]:
     """The median of every figure over the rounds."""
-    figures = ("rate", "p50_ms", "p99_ms", "worst_ms", "busy")
+    figures = [figure for figure in _FIGURES if all(figure in one for rounds in found.values() for one in rounds)]
     return {
         name: {figure: median(one[figure] for one in rounds) for figure in figures} for name, rounds in found.items()
     }

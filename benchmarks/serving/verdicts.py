@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -41,16 +42,17 @@ def at_most(what: str, figure: float | None, must: float, unit: str = "x") -> Ve
 
 def report(verdicts: Iterable[Verdict]) -> str:
     """The table."""
-    lines = [f"{'':64}{'must':>14}{'is':>14}  verdict"]
-    lines += [f"{one.what:64}{one.must:>14}{one.figure:>14}  {one.word}" for one in verdicts]
+    lines = [f"{'':72}{'must':>10}{'is':>10}  verdict"]
+    lines += [f"{one.what:72}{one.must:>10}{one.figure:>10}  {one.word}" for one in verdicts]
     return "\n".join(lines)
 
 
 def rates(title: str, found: Mapping[str, Mapping[str, Any]]) -> str:
-    """What each contestant did."""
-    lines = [f"{title:44}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}"]
+    """What each contestant did, and what it cost: processor time of the server a request, share of the load's core."""
+    lines = [f"{title:34}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>9}{'load':>7}"]
     lines += [
-        f"  {name:42}{one['rate']:12,.0f}{one['p50_ms']:9.2f}{one['p99_ms']:9.2f}"
+        f"  {name:32}{one['rate']:12,.0f}{one['p50_ms']:9.2f}{one['p99_ms']:9.2f}"
+        f"{one.get('cpu_us', math.nan):9.1f}{one['busy']:7.0%}"
         for name, one in sorted(found.items(), key=lambda pair: -pair[1]["rate"])
     ]
     return "\n".join(lines)
