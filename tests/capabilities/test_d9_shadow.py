@@ -1,17 +1,42 @@
 """D9: a shadow that crashes or takes five seconds changes neither the champion's answers nor how long they take.
 
 Time is not measured: that no answer waits for the shadow is shown by their order. All of the champion's answers are
-there before the shadow has finished its first call, whatever that call does.
+there before the shadow has finished its first call, whatever that call does. In a server it scores in a process of its
+own, so that not even one that ends its process or is killed by the system is noticed by anybody but itself.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 
+import httpx
 import pytest
 
 from homeostat.cd.log import PredictionRecord, ShadowRecord
-from tests.cd.serving import MOODY, Client, Moody, bundle, divide, flights, log_of, promote, raw, register, serving
+from homeostat.cd.serve import follower
+from homeostat.cd.serve.follower import Notes
+from tests.cd.serving import (
+    DIES,
+    EXITS,
+    LIVE_SERVER,
+    LOOP,
+    MOODY,
+    SLEEPS,
+    Client,
+    Deadly,
+    Moody,
+    ServerProcess,
+    bundle,
+    divide,
+    flights,
+    log_of,
+    promote,
+    raw,
+    register,
+    serving,
+    until,
+)
 
 REQUESTS = [("POST", "/predict", {"records": [row], "id": f"r{n}"}) for n, row in enumerate(raw(flights(200, seed=9)))]
 
@@ -74,16 +99,16 @@ def test_a_shadow_that_cannot_keep_up_is_left_behind_in_bounded_memory(shadowed,
         entered.set()
         release.wait(30)
 
+    monkeypatch.setattr(follower, "QUEUE_ROWS", 50)
     with serving(shadowed, trusted=MOODY) as app:
-        app.hosted.others.queue_rows = 50
         monkeypatch.setattr(Moody, "acts", staticmethod(stuck))
         client = Client(app)
         client.ask(REQUESTS[0])
         assert entered.wait(30)
         with_shadow = [reply.content for reply in client.ask(*REQUESTS)]
-        dropped = app.hosted.others.stats[2].dropped
         release.set()
     assert with_shadow == alone
+    dropped = app.hosted.others.stats[2].dropped
     assert dropped == len(REQUESTS) - 50
     noted = [
         name
@@ -113,3 +138,53 @@ def test_a_healthy_shadow_leaves_pairs_on_the_same_rows(shadowed, alone):
     }
     assert scored == answered
     assert len(scored) == len(REQUESTS)
+
+
+@pytest.fixture
+def haunted(store):
+    """A server whose shadow ends its process on rows of some distances, and sleeps five seconds on others."""
+    promote(store, register(store, bundle()))
+    register(store, bundle(model=Deadly()))
+    return store
+
+
+def asked(server, rows):
+    bodies = [{"records": [row], "id": f"{place}"} for place, row in enumerate(rows)]
+    replies = [httpx.post(f"{server.url}/predict", content=json.dumps(body)) for body in bodies]
+    assert {reply.status_code for reply in replies} == {200}
+    return [reply.content for reply in replies]
+
+
+def shadow_of(store):
+    note = Notes(store.log_folder(LOOP), 2).read()
+    return note.stats if note is not None else None
+
+
+def test_a_shadow_whose_process_dies_on_every_row_changes_no_answer_and_is_started_again(haunted):
+    deadly = [{**row, "distance": (DIES, EXITS)[place % 2]} for place, row in enumerate(raw(flights(20, seed=9)))]
+    harmless = raw(flights(1, seed=7))
+    with serving(haunted) as app:
+        asks = [("POST", "/predict", {"records": [row], "id": f"{place}"}) for place, row in enumerate(deadly)]
+        expected = [reply.content for reply in Client(app).ask(*asks)]
+    divide(haunted, {1: ("champion", 1.0), 2: ("shadow", 0.0)})
+    with ServerProcess(haunted, program=LIVE_SERVER) as server:
+        pid = server.process.pid
+        assert asked(server, deadly) == expected
+        until(lambda: shadow_of(haunted).failed >= 20)
+        asked(server, harmless)
+        until(lambda: shadow_of(haunted).scored >= 1)
+        assert httpx.get(f"{server.url}/v2/health/ready").status_code == 200
+        assert server.process.pid == pid
+        assert server.stop() == 0
+    failed = [record.error for record in log_of(haunted) if isinstance(record, ShadowRecord) and record.error]
+    assert {error.rpartition(" ")[2] for error in failed} <= {"SIGKILL", "3"}
+
+
+def test_a_shadow_that_sleeps_five_seconds_in_its_process_keeps_no_answer_waiting(haunted):
+    slow = [{**row, "distance": SLEEPS} for row in raw(flights(20, seed=9))]
+    divide(haunted, {1: ("champion", 1.0), 2: ("shadow", 0.0)})
+    with ServerProcess(haunted, program=LIVE_SERVER) as server:
+        asked(server, slow[:1])
+        until(lambda: Notes(haunted.log_folder(LOOP), 2).at_hand() == {"0"})
+        asked(server, slow)
+        assert shadow_of(haunted).scored == 0

@@ -95,6 +95,24 @@ class Moody(LogisticRegression):
 MOODY = ("tests.cd.serving.Moody",)
 
 
+class Deadly(LogisticRegression):
+    """An estimator that ends its process on rows that are far off, or keeps it waiting for five seconds."""
+
+    def predict_proba(self, X):
+        far = float(np.abs(np.asarray(X)).max())
+        if far > 1e6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif far > 1e4:
+            os._exit(3)
+        elif far > 1e2:
+            time.sleep(5)
+        return super().predict_proba(X)
+
+
+SLEEPS, EXITS, DIES = 10**6, 10**8, 10**10
+"""Distances on which `Deadly` does so."""
+
+
 def register(store, made, *, key=None):
     """Put a bundle in the registry; gives its version."""
     manifest = made.save(store.artifacts)
@@ -174,23 +192,36 @@ def log_of(store):
     return LogReader(store.log_folder(LOOP)).read().records
 
 
+def until(done, seconds=120):
+    """Wait for something to come to pass."""
+    end = time.monotonic() + seconds
+    while not (found := done()):
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.002)
+    return found
+
+
 SERVER = textwrap.dedent("""
     import sys
     from homeostat.cd.serve import serve
     serve(sys.argv[1], sys.argv[2], port=int(sys.argv[3]), host=sys.argv[4], header_clock=True)
 """)
+LIVE_SERVER = SERVER.replace("header_clock=True", "trusted=['tests.cd.serving.Deadly']").replace(
+    "import serve", "import others, serve; others.NICENESS = 0"
+)
+"""Its shadows score in processes of their own, which do not step back behind other tests."""
 
 
 class ServerProcess:
     """The server in a process of its own: `with ServerProcess(store) as server`."""
 
-    def __init__(self, store, *, host="127.0.0.1", port=0, env=None):
-        self.store, self.host, self.port, self.env = store, host, port, env or {}
+    def __init__(self, store, *, host="127.0.0.1", port=0, env=None, program=SERVER):
+        self.store, self.host, self.port, self.env, self.program = store, host, port, env or {}, program
 
     def start(self):
         endpoint_file(self.store.path, LOOP).unlink(missing_ok=True)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **self.env}
-        command = [sys.executable, "-c", SERVER, str(self.store.path), LOOP, str(self.port), self.host]
+        command = [sys.executable, "-c", self.program, str(self.store.path), LOOP, str(self.port), self.host]
         self.process = subprocess.Popen(command, env=environment)
         deadline = time.monotonic() + 60
         while (endpoint := read_endpoint(self.store.path, LOOP)) is None:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-
 import polars as pl
 import pytest
 
-from homeostat.cd.log import LogReader, LogWriter, PredictionRecord, ShadowRecord
-from homeostat.cd.serve.others import Others
-from homeostat.cd.serve.served import Served
+from homeostat.cd.log import PredictionRecord, ShadowRecord
 from tests.cd.serving import (
     LOOP,
-    MOODY,
-    NOON,
     Client,
-    Moody,
     bundle,
     divide,
     flights,
@@ -72,72 +65,6 @@ def test_in_a_canary_each_arm_scores_what_the_other_answered(store):
         answered = {one["id"]: one["version"] for one in Client(app).predict(ROWS)}
     beside = {name: record.version for record in shadows(store) for name in record.ids}
     assert beside == {name: 3 - version for name, version in answered.items()}
-
-
-@pytest.fixture
-def hanging(monkeypatch):
-    """A version whose answers wait until `release` is set."""
-    served = Served(2, bundle(model=Moody()).model(trusted=MOODY))
-    served.entered, served.release = threading.Event(), threading.Event()
-
-    def wait():
-        served.entered.set()
-        assert served.release.wait(30)
-
-    monkeypatch.setattr(Moody, "acts", staticmethod(wait))
-    yield served
-    served.release.set()
-
-
-def test_what_does_not_fit_in_the_queue_is_dropped_counted_and_noted(tmp_path, hanging):
-    rows = hanging.decoder.rows(ROWS)
-    with LogWriter(tmp_path) as log:
-        others = Others(log, queue_rows=4)
-        others.offer(hanging, NOON, "r0", ["a"], rows[:1])
-        assert hanging.entered.wait(30)
-        for number in range(1, 8):
-            others.offer(hanging, NOON, f"r{number}", ["a"], rows[:1])
-        stats = others.stats[2]
-        assert (stats.scored, stats.dropped) == (0, 3)
-        others.keep({2})
-        dropped = LogReader(tmp_path).read().records
-        hanging.release.set()
-        others.close()
-    assert [(record.requests, record.error) for record in dropped] == [(["r5", "r6", "r7"], "dropped")]
-    assert (stats.scored, stats.dropped) == (5, 3)
-
-
-def test_a_shadow_that_hangs_keeps_no_other_shadow_waiting(tmp_path, hanging):
-    healthy = Served(3, bundle(seed=1).model())
-    with LogWriter(tmp_path) as log:
-        others = Others(log)
-        for number in range(5):
-            for served in (hanging, healthy):
-                others.offer(served, NOON, f"r{number}", ["a"], [served.decoder.rows(ROWS)[0]])
-        while others.stats[3].scored < 5:
-            pass
-        assert others.stats[2].scored == 0
-        hanging.release.set()
-        others.close()
-
-
-def crashing(rows):
-    if rows["distance"].max() >= 5_000:
-        raise RuntimeError("the shadow crashed")
-    return rows.with_columns(pl.col("distance") * 2)
-
-
-def test_a_shadow_that_raises_is_noted_and_harms_nobody(tmp_path):
-    served = Served(2, bundle(features=crashing).model(crashing))
-    rows = served.decoder.rows([{**ROWS[0], "distance": 6_000}])
-    with LogWriter(tmp_path) as log:
-        others = Others(log)
-        others.offer(served, NOON, "r", ["a"], rows)
-        others.close()
-    (record,) = LogReader(tmp_path).read().records
-    assert (record.requests, record.ids, record.predictions) == (["r"], ["a"], [])
-    assert "the shadow crashed" in record.error
-    assert others.stats[2].failed == 1
 
 
 def test_a_canary_that_fails_is_answered_for_by_the_champion(store):

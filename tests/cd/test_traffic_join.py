@@ -128,6 +128,21 @@ def test_a_score_for_another_request_with_the_same_id_is_not_taken(traffic):
     assert (traffic.counts.failed, traffic.counts.dropped) == (0, 0)
 
 
+def test_a_score_may_be_read_before_its_row(traffic):
+    """A process of its own wrote it, to a segment that is read first."""
+    traffic.fold([beside("a"), beside("b", error="it crashed"), beside("c", error="dropped")])
+    traffic.fold([asked("a"), asked("b"), asked("c"), told("a"), told("b"), told("c")])
+    outcomes = traffic.outcomes()
+    assert outcomes.predictions[2][0].tolist() == [0.6, 0.4]
+    assert outcomes.asked[2].tolist() == [True, True, False]
+    assert (traffic.counts.failed, traffic.counts.dropped) == (1, 1)
+
+
+def test_a_score_that_is_older_than_the_row_is_about_another_row_of_that_name(traffic):
+    traffic.fold([beside("a", time=NOON), asked("a", time=LATER), told("a")])
+    assert 2 not in traffic.outcomes().predictions
+
+
 def test_memory_is_bounded_and_what_is_forgotten_is_counted(tmp_path):
     traffic = Traffic(tmp_path, keep=10)
     traffic.fold([asked(str(number)) for number in range(25)])

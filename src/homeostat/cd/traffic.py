@@ -107,6 +107,16 @@ class Counts(msgspec.Struct):
     set_aside: dict[str, int] = {}
 
 
+class _Score(NamedTuple):
+    """What a version that did not answer a row made of it: nothing when it failed, or was not asked."""
+
+    time: datetime
+    version: int
+    said: Scored | None
+    dropped: bool
+    segment: str
+
+
 class Traffic:
     """Recent rows with their predictions and labels.
 
@@ -116,7 +126,7 @@ class Traffic:
     Args:
         folder: The log.
         keep: How many of the newest rows stay in memory, at least (and less than twice as many).
-        wait: How many labels wait for their row, at most.
+        wait: How many labels, and how many rows' scores, wait for their row, at most.
 
     Example:
         >>> traffic = Traffic(folder)      # doctest: +SKIP
@@ -143,6 +153,7 @@ class Traffic:
         self._scores: dict[int, NDArray[np.float64]] = {}
         self._asked: dict[int, NDArray[np.bool_]] = {}
         self._unknown: OrderedDict[str, tuple[LabelItem, datetime, str]] = OrderedDict()
+        self._early: OrderedDict[tuple[str, str], list[_Score]] = OrderedDict()
         self._needed = Needed()
         self.counts = Counts()
         self.newest: datetime | None = None
@@ -292,26 +303,42 @@ class Traffic:
             for version, scored in row.predictions.items():
                 self._score(version, place, scored)
             arrived.answered.append(Answered(number, record.time, row.features))
+            for score in self._early.pop((record.request, row.id), ()):
+                self._needed.found(score.segment)
+                if score.time >= record.time:  # else it is about an older row of that name
+                    self._take_score(number, score)
             if row.id in self._unknown:
                 self._take_early(row.id, record.time, arrived)
 
     def _take_shadow(self, record: ShadowRecord, segment: str) -> None:
-        rows = [
-            (row, number - self._first)
-            for row, (request, one) in enumerate(zip(record.requests, record.ids, strict=True))
-            if (number := self._numbers.get(one)) is not None and self._requests[number - self._first] == request
-        ]
-        for _, place in rows:
-            self._needed.speaks(segment, self._holders[place], self._first + place)
-        if record.error is None:
-            for row, place in rows:
-                self._score(record.version, place, record.predictions[row])
-        elif record.error == DROPPED:
-            self.counts.dropped += len(rows)
+        for row, (request, one) in enumerate(zip(record.requests, record.ids, strict=True)):
+            said = None if record.error is not None else record.predictions[row]
+            score = _Score(record.time, record.version, said, record.error == DROPPED, segment)
+            number = self._numbers.get(one)
+            if number is None:
+                self._take_early_score(request, one, score)
+            elif self._requests[number - self._first] == request:
+                self._take_score(number, score)
+
+    def _take_score(self, number: int, score: _Score) -> None:
+        place = number - self._first
+        self._needed.speaks(score.segment, self._holders[place], number)
+        if score.said is not None:
+            self._score(score.version, place, score.said)
+        elif score.dropped:
+            self.counts.dropped += 1
         else:
-            self.counts.failed += len(rows)
-            self._columns(record.version, 1)
-            self._asked[record.version][[place for _, place in rows]] = True
+            self.counts.failed += 1
+            self._columns(score.version, 1)
+            self._asked[score.version][place] = True
+
+    def _take_early_score(self, request: str, one: str, score: _Score) -> None:
+        """Several processes write to the log, so a score may be read before its row; it waits as a label does."""
+        self._early.setdefault((request, one), []).append(score)
+        self._needed.label(score.segment)
+        if len(self._early) > self._wait:
+            for old in self._early.popitem(last=False)[1]:
+                self._needed.found(old.segment)
 
     def _take_label(self, item: LabelItem, received: datetime, segment: str, arrived: Arrived) -> None:
         number = self._numbers.get(item.id)

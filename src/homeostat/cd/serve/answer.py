@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from homeostat.cd.serve.batcher import Batcher
     from homeostat.cd.serve.decode import Rows
     from homeostat.cd.serve.metrics import Metrics
-    from homeostat.cd.serve.others import Others
     from homeostat.cd.serve.routing import Table
     from homeostat.cd.serve.served import Served
     from homeostat.core.model.signature import Signature
@@ -125,13 +124,13 @@ class Asked:
         )
 
     def awaits(self) -> tuple[int, ...]:
-        """Versions that are to score rows which another one answered."""
+        """Versions that are to score rows which another one answered; the one that answers all traffic is not asked."""
         arms = self.table.arms
         if len(arms) == 1:
             return ()
         choice = self.choice
         if isinstance(choice, tuple):
-            return tuple(arm.version for arm in arms if arm.version != choice[0])
+            return tuple(arm.version for arm in arms if arm.version not in (choice[0], self.table.sole))
         return tuple(arm.version for arm in arms if any(version != arm.version for version, _ in choice))
 
     def _scores(self) -> Scores:
@@ -165,12 +164,11 @@ class Desk:
 
     Args:
         log: Where answers are recorded before they are given.
-        others: The arms that do not answer score the same rows afterwards.
         metrics: Counters.
     """
 
-    def __init__(self, log: LogWriter, others: Others, metrics: Metrics) -> None:
-        self._log, self._others, self._metrics = log, others, metrics
+    def __init__(self, log: LogWriter, metrics: Metrics) -> None:
+        self._log, self._metrics = log, metrics
 
     def take(self, asked: Asked) -> None:
         """Have a request answered; its `done` is told.
@@ -233,18 +231,7 @@ class Desk:
                 # What cannot be recorded is not answered.
                 asked.done(error)
                 continue
-            if len(asked.table.arms) > 1:
-                self._offer(asked, answer)
             asked.done(answer)
-
-    def _offer(self, asked: Asked, answer: Answer) -> None:
-        versions = answer.by_row()
-        rows = asked.table.champion.decoder.structs(asked.rows)
-        for version in asked.awaits():
-            places = [place for place, answered in enumerate(versions) if answered != version]
-            part = [rows[place] for place in places]
-            ids = [asked.ids[place] for place in places]
-            self._others.offer(asked.table.served[version], asked.moment, asked.request, ids, part)
 
 
 def _parts(asked: Asked) -> Sequence[Part]:

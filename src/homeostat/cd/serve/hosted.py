@@ -59,7 +59,7 @@ class Hosted:
         self.name, self.router, self.log, self.others, self.clock = name, router, log, others, clock
         self.header_clock, self.most_rows = header_clock, most_rows
         self.draining = False
-        self.desk = Desk(log, others, metrics)
+        self.desk = Desk(log, metrics)
 
     @property
     def ready(self) -> bool:

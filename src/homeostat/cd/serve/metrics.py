@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from homeostat.cd.log import LogStats
-    from homeostat.cd.serve.others import OtherStats
+    from homeostat.cd.serve.follower import OtherStats
     from homeostat.cd.serve.routing import RoutingStatus
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -120,9 +120,17 @@ def _routing(loop: str, routing: RoutingStatus) -> Iterable[Metric]:
 
 
 def _others(others: dict[int, OtherStats]) -> Iterable[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
     for name in ("scored", "dropped", "failed"):
         values = {version: getattr(stats, name) for version, stats in others.items()}
         yield _by_version(f"homeostat_shadow_{name}", f"Rows of arms that did not answer: {name}", values)
+    died = {version: stats.restarts for version, stats in others.items()}
+    yield _by_version("homeostat_shadow_restarts", "Times that the process that scores for a version died", died)
+    waiting = GaugeMetricFamily("homeostat_shadow_waiting", "Rows that wait for a version", labels=["version"])
+    for version, stats in sorted(others.items()):
+        waiting.add_metric([str(version)], stats.waiting)
+    yield waiting
 
 
 def _by_version(name: str, text: str, values: dict[int, int]) -> Metric:

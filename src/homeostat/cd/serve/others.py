@@ -1,166 +1,338 @@
-"""Score the arms that did not answer, after the reply: bounded, droppable, counted, and never in the way.
+"""The arms that do not answer a row score it too, after the reply, where they can harm nobody.
 
-Every such version has a thread and a queue of its own, so one that hangs keeps nobody waiting but itself. What did not
-fit is noted in the log too, so that a reader knows what not to wait for.
+The server only notes in the log which versions a row awaits. Each of them has a follower of the log, in a process of
+its own that steps back behind the server: it may hang, crash or eat its memory, and nothing but its own scores is late
+or lost.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
+import subprocess
+import sys
 import threading
-from collections import deque
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Protocol
 
-import msgspec
-
-from homeostat.cd.log import ShadowRecord
-from homeostat.core.clock import stopwatch
-from homeostat.core.errors import HomeostatError
+from homeostat.cd.serve.follower import Follower, Notes, OtherStats
+from homeostat.core.clock import pause, stopwatch
+from homeostat.core.errors import IntegrityError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
     from homeostat.cd.log import LogWriter
+    from homeostat.cd.serve.routing import Table
     from homeostat.cd.serve.served import Served
 
-QUEUE_ROWS = 20_000
-BATCH_ROWS = 512
-_MOST_NOTES = 100_000
-"""Dropped requests whose notes may wait for the log; they are flushed a few times a second."""
-_LONGEST_ERROR = 200
+NICENESS = 10
+HUNG_SECONDS = 60.0
+"""A process that has noted nothing for so long hangs in a call, and is ended."""
+
+POLL_SECONDS = 0.02
+"""How long a follower that has nothing to do waits before it looks at the log again."""
+
+_WATCH_SECONDS = 0.1
+_LEAVE_SECONDS = 10.0
+_FIRST_PAUSE, _LONGEST_PAUSE, _STEADY_SECONDS = 0.5, 60.0, 300.0
+_ONE_THREAD = dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
-class OtherStats(msgspec.Struct):
-    """Rows of one version: scored, dropped because its queue was full, failed because it raised."""
+class Scorer(Protocol):
+    """Whatever scores what awaits one version."""
 
-    scored: int = 0
-    dropped: int = 0
-    failed: int = 0
+    notes: Notes
 
+    def watch(self) -> None:
+        """Look after it; called several times a second."""
+        ...
 
-class _Job(msgspec.Struct, frozen=True):
-    time: datetime
-    request: str
-    ids: list[str]
-    rows: list[Any]
+    @property
+    def stats(self) -> OtherStats:
+        """What it has done."""
+        ...
 
+    def leave(self) -> None:
+        """Ask it to score what waits, and end."""
+        ...
 
-class _Worker:
-    """One version's thread and queue."""
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended."""
+        ...
 
-    def __init__(self, served: Served, log: LogWriter, stats: OtherStats, queue_rows: int) -> None:
-        self._served, self._log, self._stats, self._queue_rows = served, log, stats, queue_rows
-        self._jobs: deque[_Job] = deque()
-        self._dropped: deque[_Job] = deque(maxlen=_MOST_NOTES)
-        self._rows = 0
-        self._lock = threading.Condition()
-        self._closed = self._busy = False
-        self._thread = threading.Thread(target=self._run, name=f"shadow-{served.version}", daemon=True)
-        self._thread.start()
-
-    def offer(self, job: _Job) -> None:
-        with self._lock:
-            if self._rows + len(job.rows) > self._queue_rows:
-                self._stats.dropped += len(job.rows)
-                self._dropped.append(msgspec.structs.replace(job, rows=[]))
-                return
-            self._jobs.append(job)
-            self._rows += len(job.rows)
-            self._lock.notify()
-
-    def idle(self) -> bool:
-        with self._lock:
-            return not self._jobs and not self._busy
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            self._lock.notify()
-
-    def join(self, seconds: float) -> None:
-        self._thread.join(seconds)
-
-    def flush_dropped(self) -> None:
-        """Note in the log what was dropped; called from outside of the thread, which may hang."""
-        with self._lock:
-            dropped = list(self._dropped)
-            self._dropped.clear()
-        if dropped:
-            self._write(dropped, [], "dropped")
-
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                self._busy = False
-                while not self._jobs and not self._closed:
-                    self._lock.wait()
-                if not self._jobs:
-                    return
-                self._busy = True
-                jobs = self._take()
-            self._score(jobs)
-
-    def _take(self) -> list[_Job]:
-        jobs, rows = [self._jobs.popleft()], 0
-        rows = len(jobs[0].rows)
-        while self._jobs and rows + len(self._jobs[0].rows) <= BATCH_ROWS:
-            jobs.append(self._jobs.popleft())
-            rows += len(jobs[-1].rows)
-        self._rows -= rows
-        return jobs
-
-    def _score(self, jobs: list[_Job]) -> None:
-        rows = [row for job in jobs for row in job.rows]
-        try:
-            found = self._served.score(rows)
-        except Exception as error:  # noqa: BLE001 - whatever a shadow does, it is its own affair
-            self._stats.failed += len(rows)
-            self._write(jobs, [], str(error).partition("\n")[0][:_LONGEST_ERROR] or type(error).__name__)
-            return
-        self._stats.scored += len(rows)
-        self._write(jobs, found, None)
-
-    def _write(self, jobs: list[_Job], found: list[Any], error: str | None) -> None:
-        requests = [job.request for job in jobs for _ in job.ids]
-        ids = [name for job in jobs for name in job.ids]
-        try:
-            self._log.append(ShadowRecord(jobs[-1].time, self._served.version, requests, ids, found, error))
-        except HomeostatError:
-            self._stats.failed += len(ids)
+    def kill(self) -> None:
+        """End it at once, as far as it can be ended."""
+        ...
 
 
 class Others:
     """The arms beside the answering one.
 
     Args:
-        log: Where their predictions go.
-        queue_rows: Rows that may wait for each version; more are dropped and counted.
+        log: The log folder.
+        scorer: Makes what scores for one version.
     """
 
-    def __init__(self, log: LogWriter, *, queue_rows: int = QUEUE_ROWS) -> None:
-        self._log, self.queue_rows = log, queue_rows
-        self._workers: dict[int, _Worker] = {}
-        self.stats: dict[int, OtherStats] = {}
+    def __init__(self, log: Path, scorer: Callable[[int, Served], Scorer]) -> None:
+        self._log, self._make = log, scorer
+        self._scorers: dict[int, Scorer] = {}
+        self._leaving: dict[int, tuple[Scorer, float]] = {}
+        self._last: dict[int, OtherStats] = {}
+        self._lock = threading.Lock()
+        self._wake, self._closed = threading.Event(), False
+        self._thread: threading.Thread | None = None
 
-    def offer(self, served: Served, time: datetime, request: str, ids: list[str], rows: list[Any]) -> None:
-        """Have rows scored some time; returns at once whatever the state of the version."""
-        worker = self._workers.get(served.version)
-        if worker is None:
-            stats = self.stats.setdefault(served.version, OtherStats())
-            worker = self._workers[served.version] = _Worker(served, self._log, stats, self.queue_rows)
-        worker.offer(_Job(time, request, ids, rows))
+    @property
+    def stats(self) -> dict[int, OtherStats]:
+        """What was done for each version since its trial began, and for those whose trial is over."""
+        with self._lock:
+            return self._last | {version: scorer.stats for version, scorer in self._scorers.items()}
 
-    def keep(self, versions: set[int]) -> None:
-        """Let go of versions that are no arms any more, and note what was dropped."""
-        for version, worker in list(self._workers.items()):
-            worker.flush_dropped()
-            if version not in versions and worker.idle():
-                worker.close()
-                del self._workers[version]
+    def follow(self, table: Table) -> None:
+        """Score beside this table; called before it is put into effect, so that no row is missed."""
+        wanted = {arm.version for arm in table.arms} - {table.sole}
+        with self._lock:
+            for version in wanted - self._scorers.keys():
+                with suppress(OSError):  # a disk that is full keeps no version from being put into effect
+                    Notes(self._log, version).begin()
+                self._scorers[version] = self._make(version, table.served[version])
+            for version in self._scorers.keys() - wanted:
+                scorer = self._scorers.pop(version)
+                scorer.leave()
+                self._leaving[version] = (scorer, stopwatch() + _LEAVE_SECONDS)
+            if self._scorers and self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="others", daemon=True)
+                self._thread.start()
+        self._wake.set()
 
     def close(self, *, patience: float = 2.0) -> None:
-        """Score what waits and stop; a version that takes longer than `patience` seconds is left behind."""
-        for worker in self._workers.values():
-            worker.flush_dropped()
-            worker.close()
+        """Have scored what waits and stop; what takes longer than `patience` seconds is left to the next server."""
+        self._closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        scorers = [*self._scorers.values(), *(scorer for scorer, _ in self._leaving.values())]
+        for scorer in scorers:
+            scorer.leave()
         end = stopwatch() + patience
-        for worker in self._workers.values():
-            worker.join(max(0.0, end - stopwatch()))
+        while stopwatch() < end and not all(scorer.gone for scorer in scorers):
+            pause(0.002)
+        for scorer in scorers:
+            scorer.kill()
+
+    def _watch(self) -> None:
+        while not self._closed:
+            with self._lock:
+                for scorer in self._scorers.values():
+                    scorer.watch()
+                self._see_off()
+                busy = bool(self._scorers or self._leaving)
+            self._wake.wait(_WATCH_SECONDS if busy else None)
+            self._wake.clear()
+
+    def _see_off(self) -> None:
+        """Forget the scorers that have ended, and end those that take too long to."""
+        for version, (scorer, end) in list(self._leaving.items()):
+            if not scorer.gone and stopwatch() < end:
+                continue
+            scorer.kill()
+            self._last[version] = scorer.stats
+            del self._leaving[version]
+            if version not in self._scorers:
+                scorer.notes.forget()
+
+
+class ThreadScorer:
+    """A follower in a thread of this process: for applications that are embedded, and for traffic that is played back.
+
+    Args:
+        log: The server's own log.
+        folder: Its folder.
+        version: Which version.
+        served: The version, as it is in the table.
+    """
+
+    def __init__(self, log: LogWriter, folder: Path, version: int, served: Served) -> None:
+        self.notes = Notes(folder, version)
+        self._follower = Follower(folder, version, lambda: served, log.append)
+        self._leave, self._kill = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"shadow-{version}", daemon=True)
+        self._thread.start()
+
+    def watch(self) -> None:
+        """A thread cannot be helped."""
+
+    @property
+    def stats(self) -> OtherStats:
+        """See `Scorer.stats`."""
+        return self._follower.stats
+
+    def leave(self) -> None:
+        """See `Scorer.leave`."""
+        self._leave.set()
+
+    @property
+    def gone(self) -> bool:
+        """See `Scorer.gone`."""
+        return not self._thread.is_alive()
+
+    def kill(self) -> None:
+        """Leave it behind."""
+        self._kill.set()
+
+    def _run(self) -> None:
+        follow(self._follower, self._leave, self._kill, poll=POLL_SECONDS / 4)
+
+
+def follow(follower: Follower, leave: threading.Event, kill: threading.Event, *, poll: float = POLL_SECONDS) -> None:
+    """Drive a follower until it is told to leave and has done what waits.
+
+    Args:
+        follower: What scores.
+        leave: Ends it when nothing waits any more.
+        kill: Ends it after the call in hand.
+        poll: Seconds to wait when there is nothing to do.
+    """
+    while not kill.is_set():
+        leaving, busy = leave.is_set(), False
+        with suppress(StoreError, IntegrityError):  # a log that cannot be read now is looked at again
+            busy = follower.step()
+        if leaving and not busy:
+            break
+        if not busy:
+            leave.wait(poll)
+    follower.note()
+
+
+class ProcessScorer:
+    """A follower in a process of its own, started again when it dies.
+
+    Args:
+        command: What to run; the version's number is appended, and how the process before ended, if it died.
+        folder: The log folder.
+        version: Which version.
+    """
+
+    def __init__(self, command: Sequence[str], folder: Path, version: int) -> None:
+        self.notes = Notes(folder, version)
+        self._command = [*command, str(version)]
+        self._version = version
+        self._lock: IO[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended: str | None = None
+        self._left = False
+        self._started = self._again = self._seen = 0.0
+        self._noted = 0
+        self._pause = _FIRST_PAUSE
+
+    @property
+    def stats(self) -> OtherStats:
+        """See `Scorer.stats`; also when another server's process does the work."""
+        note = self.notes.read()
+        return note.stats if note is not None else OtherStats()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def watch(self) -> None:
+        """Start it, start it again when it died, end it when it hangs; one server of a log does, and others wait."""
+        if self._process is None:
+            if not self._left and stopwatch() >= self._again and self._may():
+                self._start()
+        elif (code := self._process.poll()) is not None:
+            self._hang_up()
+            self._bury(f"exit code {code}" if code >= 0 else signal.Signals(-code).name)
+        elif self._hangs():
+            self.kill()
+            self._bury(f"it took longer than {HUNG_SECONDS:.0f} s")
+
+    def leave(self) -> None:
+        """See `Scorer.leave`: it reads the end of its input."""
+        self._left = True
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    @property
+    def gone(self) -> bool:
+        """See `Scorer.gone`."""
+        return self._process is None or self._process.poll() is not None
+
+    def kill(self) -> None:
+        """See `Scorer.kill`."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._hang_up()
+
+    def _may(self) -> bool:
+        if self._lock is None:
+            self.notes.folder.mkdir(parents=True, exist_ok=True)
+            lock = self.notes.lock.open("wb")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                return False
+            self._lock = lock
+        return True
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - our own module, or what the caller of `serve` gave
+            [*self._command, *([self._ended] if self._ended else [])],
+            stdin=subprocess.PIPE,
+            env=os.environ | _ONE_THREAD,
+        )
+        with suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
+        self._started = self._seen = stopwatch()
+
+    def _bury(self, ended: str) -> None:
+        """It died: the rows that it had in hand are given up, and it is started again, later each time."""
+        self._process, self._ended = None, ended
+        if stopwatch() - self._started > _STEADY_SECONDS:
+            self._pause = _FIRST_PAUSE
+        self._again = stopwatch() + self._pause
+        said = f"the process that scores for version {self._version} ended: {ended}; the next in {self._pause:.1f} s\n"
+        self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
+        sys.stderr.write(said)
+
+    def _hangs(self) -> bool:
+        try:
+            noted = self.notes.file.stat().st_mtime_ns
+        except FileNotFoundError:
+            noted = 0
+        if noted != self._noted:
+            self._noted, self._seen = noted, stopwatch()
+        return stopwatch() - self._seen > HUNG_SECONDS
+
+    def _hang_up(self) -> None:
+        """Give back the pipe, and the lock once it is over."""
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+        if self._left and self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def threads(log: LogWriter, folder: Path) -> Callable[[int, Served], Scorer]:
+    """Scorers in threads of this process."""
+    return lambda version, served: ThreadScorer(log, folder, version, served)
+
+
+def processes(command: Sequence[str], folder: Path) -> Callable[[int, Served], Scorer]:
+    """Scorers in processes of their own; see `ProcessScorer`."""
+    return lambda version, _: ProcessScorer(command, folder, version)
+
+
+def command(store_path: Path | str, name: str, trusted: Sequence[str] = ()) -> list[str]:
+    """The command line of a process that scores for a Loop without `features()`."""
+    types = [word for one in trusted for word in ("--trusted", one)]
+    return [sys.executable, "-m", "homeostat.cd.serve.scorer", "--store", str(store_path), "--name", name, *types]

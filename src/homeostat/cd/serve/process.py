@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,13 @@ import msgspec
 from homeostat.cd.log import LogWriter
 from homeostat.cd.serve.app import Application, Settings
 from homeostat.cd.serve.hosted import Hosted
+from homeostat.cd.serve.loading import load_version
 from homeostat.cd.serve.metrics import Metrics
-from homeostat.cd.serve.others import Others
+from homeostat.cd.serve.others import Others, command, processes, threads
 from homeostat.cd.serve.routing import Router
-from homeostat.cd.serve.served import Served
 from homeostat.cd.serve.visitors import is_loopback
 from homeostat.core.clock import SystemClock
 from homeostat.core.errors import RefusedError, StoreError
-from homeostat.core.model import Bundle
 from homeostat.core.store import Store
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ _DRAIN_SECONDS = 10.0
 _BACKLOG = 2_048
 _YOUNG_OBJECTS = 10_000
 """New objects between two looks of the garbage collector: requests leave next to nothing behind."""
-_HOUSEKEEPING_SECONDS = 0.2
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -64,6 +63,7 @@ def serve(
     ready_file: Path | None = None,
     trusted: Sequence[str] = (),
     settings: Settings | None = None,
+    scorer: Sequence[str] | None = None,
 ) -> None:
     """Serve a Loop's champion and arms until SIGTERM or SIGINT.
 
@@ -78,6 +78,8 @@ def serve(
         ready_file: Where the endpoint is written; `serve-<name>.json` in the store by default.
         trusted: Types of the user's own estimators, as for `Bundle.load`.
         settings: Limits; name, token, host and clock in it are overridden.
+        scorer: Command line of the process that scores for arms that do not answer; see `ProcessScorer`. With
+            `features`, only the caller knows one; without, they score in threads of this process.
 
     Raises:
         RefusedError: Not loopback, and no token.
@@ -90,7 +92,12 @@ def serve(
     file = ready_file or endpoint_file(store_path, name)
     base = settings or Settings(name=name)
     told = msgspec.structs.replace(base, name=name, token=token, host=host, header_clock=header_clock)
-    with application(Store.open(store_path), told, features, clock or SystemClock(), trusted=trusted) as app:
+    if scorer is None and features is None:
+        scorer = command(store_path, name, trusted)
+    # Whoever plays traffic back waits for no wall clock, and has no callers that a shadow could harm.
+    scorer = None if header_clock else scorer
+    store, clock = Store.open(store_path), clock or SystemClock()
+    with application(store, told, features, clock, trusted=trusted, scorer=scorer) as app:
         try:
             # What was made until here stays: the collector need not look through it again, request after request.
             gc.collect()
@@ -105,20 +112,24 @@ def serve(
 
 @contextlib.contextmanager
 def application(
-    store: Store, settings: Settings, features: Features | None, clock: Clock, *, trusted: Sequence[str] = ()
+    store: Store,
+    settings: Settings,
+    features: Features | None,
+    clock: Clock,
+    *,
+    trusted: Sequence[str] = (),
+    scorer: Sequence[str] | None = None,
 ) -> Iterator[Application]:
-    """An application with its log and its router running; closed in the order that loses nothing."""
+    """An application with its log and its router running; closed in the order that loses nothing.
 
-    def load(version: int) -> Served:
-        row = store.ledger.version(settings.name, version)
-        model = Bundle.load(store.artifacts, row.manifest, features, trusted=trusted)
-        model.check_golden()
-        return Served(version, model)
-
-    log = LogWriter(store.log_folder(settings.name), most_bytes=settings.log_bytes, when_full=settings.when_full)
+    Without a command for `scorer`, arms that do not answer score in threads.
+    """
+    folder = store.log_folder(settings.name)
+    log = LogWriter(folder, most_bytes=settings.log_bytes, when_full=settings.when_full)
     metrics = Metrics()
-    others = Others(log)
-    router = Router(store.ledger, settings.name, load)
+    others = Others(folder, threads(log, folder) if scorer is None else processes(scorer, folder))
+    load = partial(load_version, store, settings.name, features=features, trusted=trusted)
+    router = Router(store.ledger, settings.name, load, before=others.follow)
     hosted = Hosted(
         settings.name,
         router,
@@ -216,25 +227,13 @@ async def _run(app: Application, listener: socket.socket, announce: Callable[[],
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _leave, app, server)
     announce()
-    keeper = asyncio.create_task(_keep_house(app))
-    try:
-        await server.serve(sockets=[listener])
-    finally:
-        keeper.cancel()
+    await server.serve(sockets=[listener])
 
 
 def _leave(app: Application, server: uvicorn.Server) -> None:
     """Turn unready; requests that are being answered still are."""
     app.draining = True
     server.should_exit = True
-
-
-async def _keep_house(app: Application) -> None:
-    while True:
-        await asyncio.sleep(_HOUSEKEEPING_SECONDS)
-        for hosted in app.models.values():
-            table = hosted.router.table
-            hosted.others.keep({arm.version for arm in table.arms} if table is not None else set())
 
 
 def _endpoint(host: str, listener: socket.socket) -> Endpoint:

@@ -84,12 +84,22 @@ class Router:
         ledger: A connection of its own.
         loop: Name of the Loop.
         load: Version number to a served version; may raise any `HomeostatError` to refuse.
+        before: Told every table before it is in effect.
     """
 
-    def __init__(self, ledger: Ledger, loop: str, load: Callable[[int], Served]) -> None:
-        self._ledger, self._loop, self._load = ledger, loop, load
+    def __init__(
+        self,
+        ledger: Ledger,
+        loop: str,
+        load: Callable[[int], Served],
+        *,
+        before: Callable[[Table], None] = lambda _: None,
+    ) -> None:
+        self._ledger, self._loop, self._load, self._before = ledger, loop, load, before
         self.table: Table | None = None
         self._resident: dict[int, Served] = {}
+        self._previous: dict[int, Served] = {}
+        self._polling = threading.Lock()
         self._wanted: int | None = None
         self._failed: tuple[int, int] | None = None
         self._backoff = self._patience = _FEWEST_POLLS
@@ -124,6 +134,10 @@ class Router:
 
     def poll(self) -> None:
         """Carry out the newest division of traffic. Whatever goes wrong, a table in effect stays."""
+        with self._polling:
+            self._poll()
+
+    def _poll(self) -> None:
         try:
             wanted = self._wanted_division()
         except HomeostatError as error:
@@ -179,7 +193,7 @@ class Router:
             for one in served.values():
                 same_contract(present.champion, one)
         answering = [arm.version for arm in wanted.arms if arm.share > 0]
-        self.table = Table(
+        table = Table(
             seq=wanted.seq,
             epoch=wanted.epoch,
             arms=wanted.arms,
@@ -188,10 +202,14 @@ class Router:
             champion=served[wanted.champion],
             sole=answering[0] if len(answering) == 1 else None,
         )
+        self._before(table)
+        self.table = table
         self._error = None
         self._swaps += 1
-        # The versions of the table before stay resident, so that a rollback loads nothing.
-        keep = served | (present.served if present is not None else {})
+        if present is not None and present.served.keys() != served.keys():
+            self._previous = present.served
+        # The versions of the last other table stay resident, so that a rollback loads nothing.
+        keep = self._previous | served
         for version, old in self._resident.items():
             if version not in keep:
                 old.close()
