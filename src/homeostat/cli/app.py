@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from homeostat.cli import build, decide, explain, live, look, rows, start, verdict
+from homeostat.cli import build, decide, explain, flow, live, look, rows, start, verdict
 from homeostat.core.errors import HomeostatError
 
 _VERBS: tuple[Callable[..., None], ...] = (
@@ -17,7 +17,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
     *(build.run, live.up),
     *(look.status, explain.why, look.runs, look.versions),
     *(decide.retrain, decide.promote, decide.rollback, decide.cancel, verdict.judge),
-    *(build.infer, rows.labels, live.replay),
+    *(build.infer, flow.stream, rows.labels, live.replay),
     *(look.verify, start.doctor),
 )
 _CLOSED_PIPE = 141

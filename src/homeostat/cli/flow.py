@@ -1,0 +1,129 @@
+"""The verb for rows that keep coming: stream."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from homeostat.cli.common import STORE, JsonOption, LoopFileOption, StoreOption, loop_file, progress
+
+if TYPE_CHECKING:
+    from homeostat.cd.stream import Champions, Streamed, StreamSink, StreamSource
+    from homeostat.loop import Loop
+
+
+def stream(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="Lines of JSON: - (standard input), a file that grows; or a folder."),
+    ] = "-",
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="PATH", help="- (standard output), a .jsonl file, or a folder."),
+    ] = "-",
+    dead: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Rows without an answer; NAME.dead.jsonl by default.")
+    ] = None,
+    log: Annotated[
+        bool, typer.Option("--log/--no-log", help="Record in the prediction log, so that labels join.")
+    ] = True,
+    once: Annotated[bool, typer.Option("--once", help="End when nothing more is there now.")] = False,
+    every: Annotated[float, typer.Option(min=0.01, metavar="SECONDS", help="How often to look for more.")] = 0.05,
+    loop: LoopFileOption = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict rows as they come.
+
+    The champion answers, whoever it is. Rows that do not fit are set aside with the reason. Until the source ends or
+    Ctrl-C; with a file or folder as output the next start goes on from there, losing nothing and repeating nothing.
+    """
+    from homeostat.cd.log import LogWriter
+    from homeostat.cd.stream import Champions
+    from homeostat.cd.stream import stream as run
+    from homeostat.core.clock import SystemClock
+    from homeostat.core.model import trusted_types
+    from homeostat.core.store import Store
+    from homeostat.loop import load
+
+    declared = load(loop_file(loop))
+    opened = Store.open(store, create=False)
+    trusted = trusted_types(declared.model)
+    champions = Champions(opened, declared.name, declared.features, trusted=trusted)
+    where, sink = _source(source, declared, champions), _sink(source, output, dead)
+    writer = LogWriter(opened.log_folder(declared.name)) if log else None
+    stop = threading.Event()
+    before = {one: signal.signal(one, lambda *_: stop.set()) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with progress("stream", quiet=as_json or output == "-") as bar:
+            done = run(
+                *(champions, where, sink),
+                clock=SystemClock(),
+                log=writer,
+                ignore=declared.source.ignore,
+                every=every,
+                once=once,
+                stopped=stop.is_set,
+                progress=lambda now: bar(now.rows, None),
+            )
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        if writer is not None:
+            writer.close()
+    _tell(done, champions, output, as_json=as_json)
+
+
+def _source(source: str, declared: Loop, champions: Champions) -> StreamSource:
+    from homeostat.cd.stream import FolderSource, InputSource, TailSource
+    from homeostat.core.errors import DataError, NotFoundError
+
+    if source == "-":
+        return InputSource()
+    path = Path(source)
+    if path.is_dir():
+        return FolderSource(path, champions.model.manifest.schema, separator=declared.source.separator)
+    if path.suffix.lower() not in {".jsonl", ".ndjson", ".json", ".log"}:
+        raise DataError(f"{source} is no stream", hint="give lines of JSON (.jsonl), a folder, or - for standard input")
+    if not path.parent.is_dir():
+        raise NotFoundError(f"there is no folder {path.parent}", hint="check the path")
+    return TailSource(path)
+
+
+def _sink(source: str, output: str, dead: Path | None) -> StreamSink:
+    from homeostat.cd.stream import JsonLinesSink, OutputSink, ParquetSink
+    from homeostat.core.errors import DataError
+
+    if output == "-":
+        if dead is not None:
+            raise DataError("--dead goes with a file or folder as --output", hint="dead letters go to standard error")
+        return OutputSink()
+    path, came = Path(output), Path(source)
+    for one in (path, dead or path):
+        if source != "-" and (one.resolve().parent == came.resolve() or one.name.startswith(came.name)):
+            raise DataError(f"{one} would be read as a part of {source}", hint="choose another output")
+    if path.suffix.lower() in {".jsonl", ".ndjson"}:
+        return JsonLinesSink(path, dead=dead)
+    if path.suffix:
+        raise DataError(
+            f"{output} is no place for a stream", hint="give a .jsonl file, a folder for Parquet files, or -"
+        )
+    return ParquetSink(path, dead=dead)
+
+
+def _tell(done: Streamed, champions: Champions, output: str, *, as_json: bool) -> None:
+    import msgspec
+
+    out = sys.stderr if output == "-" else sys.stdout
+    if as_json:
+        facts = {**msgspec.structs.asdict(done), "version": champions.version, "refused": champions.refused}
+        out.write(msgspec.json.encode(facts, order="sorted").decode() + "\n")
+        return
+    out.write(f"version {champions.version} answered {done.rows:,} rows; {done.dead:,} were set aside: {output}\n")
+    for said in [*done.lost, *([champions.refused] if champions.refused else [])]:
+        out.write(f"  {said}\n")
