@@ -97,6 +97,25 @@ def excess(failures: int, trials: int, tolerated: float) -> float:
     return e_value(float(_log_mean_exp(logs)))
 
 
+def excess_difference(more: int, fewer: int, rows: int, tolerated: float) -> float:
+    """E-value against "the mean of differences that are -1, 0 or 1 is at most `tolerated`"; valid at any time.
+
+    Args:
+        more: Rows whose difference is 1.
+        fewer: Rows whose difference is -1.
+        rows: All rows.
+        tolerated: Mean that is no fault, in [0, 1).
+
+    Example:
+        >>> excess_difference(50, 0, 1000, 0.6) < 1 < 1000 < excess_difference(900, 0, 1000, 0.6)
+        True
+    """
+    stakes = _STAKES / (1 + tolerated)
+    gains = np.log1p(np.multiply.outer(np.array([1.0, -1.0, 0.0]) - tolerated, stakes))
+    logs = np.array([more, fewer, rows - more - fewer]) @ gains
+    return e_value(float(_log_mean_exp(logs)))
+
+
 class Interval(msgspec.Struct, frozen=True):
     """Running sums of the predictable plug-in empirical Bernstein interval (Waudby-Smith and Ramdas 2024, Theorem 2).
 

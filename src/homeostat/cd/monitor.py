@@ -67,6 +67,8 @@ class ServiceCounts(msgspec.Struct, frozen=True, kw_only=True):
         refused: Requests refused because of their schema.
         invalid: Rows answered with NaN, infinity or nothing; not those that the champion answered instead.
         latency: Seconds at the 99th percentile, where measured.
+        answers: By version, while units are divided: its answers since the server started, as in
+            `homeostat.cd.guardrails.ArmCounts`.
     """
 
     requests: int = 0
@@ -75,6 +77,7 @@ class ServiceCounts(msgspec.Struct, frozen=True, kw_only=True):
     refused: int = 0
     invalid: int = 0
     latency: float | None = None
+    answers: dict[int, dict[float, int]] = {}
 
 
 def observe(

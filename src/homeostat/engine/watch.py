@@ -163,7 +163,7 @@ class Watch:
             since=self.since,
             newest=self.traffic.newest,
             trainable=self.table.count_trainable(now),
-            judgement=self._judgement(state, champion, now),
+            judgement=self._judgement(state, champion, now, service or ServiceCounts()),
             source_version=source_version,
             config=config,
         )
@@ -206,7 +206,9 @@ class Watch:
             losses.append(_loss("new_data", "trial", None, detail))
         return losses
 
-    def _judgement(self, state: State, champion: Champion, now: datetime) -> ev.Judgement | None:
+    def _judgement(
+        self, state: State, champion: Champion, now: datetime, service: ServiceCounts
+    ) -> ev.Judgement | None:
         trial = state.trial
         if trial is None or trial.started is None:
             return None
@@ -216,8 +218,12 @@ class Watch:
         if scores[0] is not None and scores[1] is not None:
             asked = outcomes.asked[trial.champion] & outcomes.asked[trial.challenger]
             failed = self.traffic.failures(trial.challenger, since=trial.started)
-            counts = guardrails.ArmCounts(requests=int(outcomes.asked[trial.challenger].sum()), errors=failed)
-            checks = guardrails.check(scores[0][asked], scores[1][asked], challenger=counts)
+            requests = int(outcomes.asked[trial.challenger].sum())
+            counts = guardrails.ArmCounts(
+                requests=requests, errors=failed, answers=service.answers.get(trial.challenger, {})
+            )
+            usual = guardrails.ArmCounts(answers=service.answers.get(trial.champion, {}))
+            checks = guardrails.check(scores[0][asked], scores[1][asked], champion=usual, challenger=counts)
         maturity, config = self.config(champion.version).window.maturity, judge_config(trial.plan)
         on_trial = champion, trial.challenger, outcomes, now
         if not deploy.randomised(trial.plan):
