@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from homeostat.cd.log import LogReader, PredictionRecord
@@ -52,8 +53,9 @@ def test_a_live_bandit_moves_shares_by_events_that_a_replay_decides_again(file: 
     assert shares[0] == 0.3
     assert max(shares) > 0.5  # the concept has changed, and the new model is better
     assert sum(isinstance(one.event, ev.Promoted) for one in events) >= 2
-    again = [(seq, one.decided.action, one.decided.reason) for seq, one in replayed(rules, events)]
-    assert again == [(seq, one.action, one.reason) for seq, one in decided(events)]
+    again = [(seq, decision.decided) for seq, decision in replayed(rules, events)]
+    stand = [msgspec.json.encode(pair, order="sorted") for pair in decided(events)]
+    assert [msgspec.json.encode(pair, order="sorted") for pair in again] == stand
     logged = [
         row
         for record in LogReader(store.log_folder("world")).read().records
