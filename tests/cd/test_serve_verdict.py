@@ -13,6 +13,7 @@ from homeostat.cd.judge import judge
 from homeostat.cd.serve import verdict
 from homeostat.core import events as ev
 from homeostat.core.errors import DataError, NotFoundError
+from tests.cd.serving import LOOP, NOON, Client, bundle, divide, promote, register, serving
 from tests.engine.driver import Driver
 
 GOOD, BAD = [0.1] * 600, [0.6] * 600
@@ -157,3 +158,25 @@ def test_the_gate_goes_on_until_the_judge_says_no(tried) -> None:
     assert gated(tried, {"champion_loss": GOOD, "challenger_loss": BAD, "pass": ["roll_back"]}) == 200
     with pytest.raises(DataError, match="no verdict 'perhaps'"):
         gated(tried, {"pass": "perhaps"})
+
+
+def test_the_server_answers_for_the_judge(store) -> None:
+    promote(store, register(store, bundle()))
+    with serving(store) as app:
+        client = Client(app)
+        assert client.get("/judge").status_code == 404
+        assert client.post("/judge/gate", b"").status_code == 404
+        register(store, bundle(seed=1))
+        begun = ev.TrialStarted(loop=LOOP, challenger=2, champion=1, plan={})
+        store.ledger.append(begun, time=NOON)
+        divide(store, {1: ("champion", 0.5), 2: ("split", 0.5)})
+        found = client.get(f"/judge?model={LOOP}").json()
+        assert (found["challenger"], found["verdict"], found["running"]) == (2, "continue", True)
+        assert client.get("/judge?model=other").status_code == 404
+        assert client.post("/judge/gate", b"").status_code == 200
+        assert client.post("/judge/gate", {"metadata": {"pass": "promote"}}).status_code == 409
+        losses = {"champion_loss": GOOD, "challenger_loss": BAD}
+        assert client.post("/judge", losses).json()["verdict"] == "roll_back"
+        assert client.post("/judge/gate", losses).status_code == 409
+        assert client.post("/judge", {"champion_loss": GOOD}).status_code == 400
+        assert client.ask(("PUT", "/judge", {}))[0].status_code == 405

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 import msgspec
 
 from homeostat.cd.log import LabelRecord, WhenFull
-from homeostat.cd.serve import compression, openinference
+from homeostat.cd.serve import compression, openinference, verdict
 from homeostat.cd.serve.door import Door
 from homeostat.cd.serve.hosted import Hosted, InferLane, Lane
 from homeostat.cd.serve.labels import decode_labels
@@ -94,6 +94,9 @@ class Application:
             ("GET", "/health"): self._health,
             ("GET", "/metrics"): self._metrics,
             ("GET", "/routing"): self._routing,
+            ("GET", "/judge"): self._judge,
+            ("POST", "/judge"): self._judge,
+            ("POST", "/judge/gate"): self._judge,
             ("GET", "/v2"): self._server,
             ("GET", "/v2/health/live"): self._live,
             ("GET", "/v2/health/ready"): self._ready,
@@ -240,6 +243,17 @@ class Application:
 
     async def _routing(self, _: Request) -> Reply:
         return json_reply(200, self._default.router.status(), "/routing")
+
+    async def _judge(self, request: Request) -> Reply:
+        name = parse_qs(request.query.decode("latin-1")).get("model")
+        hosted = self._default if name is None else self._hosted(name[0])
+        posted = request.method == "POST"
+        body = await self.body(request.minded, request.headers, request.receive) if posted else None
+        # A question of a hundred thousand rows takes a while, and predictions do not wait for it.
+        status, said = await asyncio.to_thread(
+            verdict.respond, hosted.router.ledger, hosted.name, body, gated=request.path.endswith("/gate")
+        )
+        return json_reply(status, said, request.path)
 
     async def _metrics(self, _: Request) -> Reply:
         hosted = self._default

@@ -95,7 +95,7 @@ class Router:
         *,
         before: Callable[[Table], None] = lambda _: None,
     ) -> None:
-        self._ledger, self._loop, self._load, self._before = ledger, loop, load, before
+        self.ledger, self._loop, self._load, self._before = ledger, loop, load, before
         self.table: Table | None = None
         self._resident: dict[int, Served] = {}
         self._previous: dict[int, Served] = {}
@@ -173,7 +173,7 @@ class Router:
             self._swap(_Division(0, wanted.epoch, wanted.champion, _alone(wanted.champion), ""))
 
     def _wanted_division(self) -> _Division | None:
-        recorded, champion = self._ledger.arms(self._loop), self._ledger.champion(self._loop)
+        recorded, champion = self.ledger.arms(self._loop), self.ledger.champion(self._loop)
         if champion is None:
             return None
         event = recorded.event if recorded is not None else None

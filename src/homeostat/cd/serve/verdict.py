@@ -151,6 +151,13 @@ def standing(ledger: Ledger, loop: str) -> Standing:
     )
 
 
+def respond(ledger: Ledger, loop: str, body: bytes | None, *, gated: bool = False) -> Answer:
+    """What a request to `/judge` or `/judge/gate` is answered with; `body` is None for a GET."""
+    if body is None:
+        return look(ledger, loop)
+    return gate(ledger, loop, body) if gated else ask(body)
+
+
 def look(ledger: Ledger, loop: str) -> Answer:
     """`GET /judge`: the standing of the running or the last trial."""
     return 200, standing(ledger, loop)
