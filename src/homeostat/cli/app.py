@@ -15,7 +15,7 @@ from homeostat.core.errors import HomeostatError
 _VERBS: tuple[Callable[..., None], ...] = (
     *(start.demo, start.init),
     *(build.run, live.up),
-    *(look.status, explain.why, look.runs, look.versions),
+    *(look.status, explain.why, rows.explain, look.runs, look.versions),
     *(decide.retrain, decide.promote, decide.rollback, decide.cancel, verdict.judge),
     *(build.infer, flow.stream, rows.labels, live.replay),
     *(look.verify, start.doctor),

@@ -13,6 +13,7 @@ from homeostat.cd.log.records import BlockRecord, LabelRecord, PredictionRecord,
 from homeostat.core.errors import IntegrityError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _CHUNK = 8 << 20
@@ -78,21 +79,12 @@ class LogReader:
         for path in segments.segments(self._folder):
             offset, before = after.segments.get(path.name, 0), len(records)
             while held < limit:
-                data, begin = segments.read_from(path, offset, _CHUNK)
-                found = segments.scan(data)
-                if not found.consumed and len(data) == _CHUNK:
-                    data, begin = segments.read_from(path, offset, segments.LONGEST)
-                    found = segments.scan(data)
-                if found.damaged:
-                    # A frame may have been written between the reading of its page and of a later one: what stands
-                    # before a whole frame is whole by now, or it never was.
-                    found = segments.scan(segments.read_from(path, offset, found.consumed)[0])
+                found, offset, last = _stretch(path, offset)
                 read = [self._record(path, payload) for payload in found.payloads]
                 held += sum(map(_size, read))
                 records += read
                 damaged += found.damaged
-                offset = begin + found.consumed if found.consumed else offset
-                if not found.consumed or len(data) < _CHUNK:
+                if last:
                     break
             else:
                 more = True
@@ -101,6 +93,21 @@ class LogReader:
                 counts[path.name] = len(records) - before
         return Batch(records, Position(after.records + len(records), offsets), damaged, more, counts)
 
+    def search(self, texts: Sequence[str]) -> Iterator[Record]:
+        """The records in which one of these texts stands, and perhaps others; without decoding all the rest.
+
+        Args:
+            texts: Ids of requests or rows. A row that is called by its request and place is found by its request.
+        """
+        wanted = [text.encode() for text in texts]
+        for path in segments.segments(self._folder):
+            offset, last = 0, False
+            while not last:
+                found, offset, last = _stretch(path, offset)
+                for payload in found.payloads:
+                    if any(text in payload for text in wanted):
+                        yield self._record(path, payload)
+
     def _record(self, path: Path, payload: bytes) -> Record:
         try:
             record: Written = self._decode.decode(payload)
@@ -108,6 +115,21 @@ class LogReader:
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             what = f"log segment {path.name} holds a whole frame that is no record: {error}"
             raise IntegrityError(what, hint="was it written by a newer Homeostat?") from error
+
+
+def _stretch(path: Path, offset: int) -> tuple[segments.Scan, int, bool]:
+    """What stands in a segment behind an offset, where that ends, and whether there is no more."""
+    data, begin = segments.read_from(path, offset, _CHUNK)
+    found = segments.scan(data)
+    if not found.consumed and len(data) == _CHUNK:
+        data, begin = segments.read_from(path, offset, segments.LONGEST)
+        found = segments.scan(data)
+    if found.damaged:
+        # A frame may have been written between the reading of its page and of a later one: what stands before a whole
+        # frame is whole by now, or it never was.
+        found = segments.scan(segments.read_from(path, offset, found.consumed)[0])
+    last = not found.consumed or len(data) < _CHUNK
+    return found, begin + found.consumed if found.consumed else offset, last
 
 
 def _size(record: Record) -> int:
