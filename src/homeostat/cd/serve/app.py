@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     Send = Callable[[dict[str, Any]], Awaitable[None]]
     Handler = Callable[["Request"], Awaitable[Reply]]
 
-_BODY_SECONDS = 30.0
-
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a server is told once.
@@ -41,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         header_clock: Take the time of a request from its header `homeostat-time`, for traffic that is played back.
         most_bytes: Longest body, also once it is unpacked.
         most_rows: Rows of one request.
+        most_seconds: In which the head of a request, and then its body, have to arrive.
         log_bytes: Longest prediction log, all its segments together; None for no limit.
         when_full: A prediction that the log cannot take gets 503 by `block`, and is answered and counted by `drop`.
     """
@@ -51,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     header_clock: bool = False
     most_bytes: int = 32 << 20
     most_rows: int = 100_000
+    most_seconds: float = 30.0
     log_bytes: int | None = None
     when_full: WhenFull = "block"
 
@@ -277,10 +277,10 @@ class Application:
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
             try:
-                async with asyncio.timeout(_BODY_SECONDS):
+                async with asyncio.timeout(self.settings.most_seconds):
                     body = await self._long_body(receive, body)
             except TimeoutError:
-                raise SlowError(f"the body did not arrive within {_BODY_SECONDS:.0f} seconds") from None
+                raise SlowError(f"the body did not arrive within {self.settings.most_seconds:g} seconds") from None
         if len(body) > self.settings.most_bytes:
             raise self._too_long()
         if b"content-encoding" in minded:

@@ -30,9 +30,9 @@ SHORT_BYTES = 256 << 10
 """Longer bodies take uvicorn's way, which reads no faster than it is read from."""
 
 HEAD_BYTES = 64 << 10
-HEAD_SECONDS = 30.0
-"""A request's head has to be complete within so many bytes and seconds, and a short body within as many seconds."""
+"""Longest head of a request: its first line and its headers."""
 
+_LEAST_LOOK = 0.05
 _LONG_WAY = frozenset({b"content-encoding", b"expect"})
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _GOOD = _LINES[200] + b"content-type: " + JSON + b"\r\ncontent-length: %d\r\n\r\n"
@@ -102,7 +102,7 @@ class ShortWay(HttpToolsProtocol):
         """A caller is there, and has to begin soon."""
         super().connection_made(transport)
         self._since = stopwatch()
-        self._idle = self.loop.call_later(HEAD_SECONDS, self._look)
+        self._idle = self.loop.call_later(self.application.settings.most_seconds, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller is gone."""
@@ -177,6 +177,10 @@ class ShortWay(HttpToolsProtocol):
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser cannot read."""
+        self._refuse(400, "what came is no HTTP/1.1 request")
+
     def send(self, short: _Short, reply: Reply) -> None:
         """Write the answer of the short way."""
         transport = self.transport
@@ -208,11 +212,12 @@ class ShortWay(HttpToolsProtocol):
 
     def _look(self) -> None:
         """Let a caller go who is idle for too long, or does not come to an end with a request."""
-        patience = HEAD_SECONDS if self._waits else float(self.timeout_keep_alive)
+        most = self.application.settings.most_seconds
+        patience = most if self._waits else float(self.timeout_keep_alive)
         busy = self.cycle is not None and not self.cycle.response_complete and not self._waits
         left = patience - (stopwatch() - self._since)
         if busy or left > 0:
-            self._idle = self.loop.call_later(max(left, 1.0), self._look)
+            self._idle = self.loop.call_later(max(left, _LEAST_LOOK), self._look)
             return
         self._idle = None
         if self.transport.is_closing():
@@ -220,10 +225,10 @@ class ShortWay(HttpToolsProtocol):
         short = self._current
         if short is not None and not short.response_complete:
             short.keep_alive = False
-            slow = SlowError(f"the body did not arrive within {HEAD_SECONDS:.0f} seconds")
+            slow = SlowError(f"the body did not arrive within {most:g} seconds")
             short.done(failure(slow, short.lane.route))
         elif self._waits:
-            self._refuse(408, f"the request did not arrive within {HEAD_SECONDS:.0f} seconds")
+            self._refuse(408, f"the request did not arrive within {most:g} seconds")
         else:
             self.transport.close()
 
