@@ -118,8 +118,8 @@ class Asked:
             arms,
             shares,
             {name: _packed(column) for name, column in rows.columns.items()},
-            _packed(scores.array) if scores.array.ndim == 1 else scores.values,
-            _packed(scores.array) if scores.array.ndim == 2 else None,
+            _packed(scores.array) if scores.whole.ndim == 1 else scores.values,
+            _packed(scores.array) if scores.whole.ndim == 2 else None,
             awaits,
         )
 
@@ -144,7 +144,7 @@ class Asked:
             array[part.places] = scores.array
             for place, value in zip(part.places or (), scores.values, strict=True):
                 values[place] = value
-        return Scores(array, values, array.tolist())
+        return Scores(array, 0, values, array.tolist())
 
 
 class Part:

@@ -127,6 +127,7 @@ class RowDecoder:
             [self._field(field, column) for field, column in ordered],
             rename={field: column.name for field, column in ordered},
             forbid_unknown_fields=True,
+            gc=False,
         )
         self._one = msgspec.json.Decoder(self.row_type)
         self._many = msgspec.json.Decoder(list[self.row_type])  # type: ignore[name-defined]

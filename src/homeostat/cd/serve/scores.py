@@ -15,21 +15,28 @@ if TYPE_CHECKING:
 
 
 class Scores(msgspec.Struct, frozen=True):
-    """The answers to n rows.
+    """The answers to the rows of a request, which may be some of a larger call's.
 
     Attributes:
-        array: Probabilities of shape (n, classes), or values of shape (n,).
+        whole: What the call gave: probabilities of shape (rows, classes), or values of shape (rows,).
+        start: The first of these rows.
         values: The predicted value of each row.
-        lists: `array` as plain numbers.
+        lists: The rows of `array` as plain numbers.
     """
 
-    array: NDArray[Any]
+    whole: NDArray[Any]
+    start: int
     values: list[Any]
     lists: list[Any]
 
+    @property
+    def array(self) -> NDArray[Any]:
+        """Probabilities of shape (n, classes), or values of shape (n,)."""
+        return self.whole[self.start : self.start + len(self.values)]
+
     def scored(self) -> list[Scored]:
         """`[value, probability, ...]` of each row."""
-        if self.array.ndim == 1:
+        if self.whole.ndim == 1:
             return [[value] for value in self.values]
         return [[value, *scores] for value, scores in zip(self.values, self.lists, strict=True)]
 

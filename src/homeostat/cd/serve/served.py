@@ -87,17 +87,16 @@ class Served:
         values = lists if classes is None else labels(lists, classes)
         # A sum is finite only if all of it is; otherwise each row is looked at.
         finite = isfinite(np.add.reduce(array, axis=None)) or bool(np.isfinite(array).all())
-        if len(parts) == 1:
-            return [Scores(array, values, lists) if finite else _not_finite(array)]
+        if finite and len(parts) == 1:
+            return [Scores(array, 0, values, lists)]
         results: list[Scores | BaseException] = []
         start = 0
         for part in parts:
             end = start + part.count
-            piece = array[start:end]
-            if finite or np.isfinite(piece).all():
-                results.append(Scores(piece, values[start:end], lists[start:end]))
+            if finite or np.isfinite(array[start:end]).all():
+                results.append(Scores(array, start, values[start:end], lists[start:end]))
             else:
-                results.append(_not_finite(piece))
+                results.append(_not_finite(array[start:end]))
             start = end
         return results
 

@@ -8,7 +8,7 @@ where the schema saw nulls.
 from __future__ import annotations
 
 from datetime import datetime
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Literal, Union
 
 import msgspec
@@ -81,6 +81,7 @@ class Wanted(msgspec.Struct, frozen=True):
     timeout: float | None = None
 
 
+_data, _shape = attrgetter("data"), attrgetter("shape")
 _decoder = msgspec.json.Decoder(InferRequest)
 
 
@@ -104,9 +105,10 @@ class TensorDecoder:
             [
                 ("inputs", list[Union[tuple(kinds)]]),  # type: ignore[misc]  # noqa: UP007
                 ("id", str | None, None),
-                ("parameters", dict[str, Any], {}),
-                ("outputs", list[RequestedOutput], []),
+                ("parameters", dict[str, Any] | None, None),
+                ("outputs", list[RequestedOutput] | None, None),
             ],
+            gc=False,
         )
         self._typed: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
         self._all = Wanted(tuple((name, False) for name in signature.outputs))
@@ -151,7 +153,7 @@ class TensorDecoder:
             columns[tensor.name] = _converted(column, values)
         rows = self._mixed(columns, plain, finite=finite)
         rows.request = request.id
-        return rows, self._wanted(request, everything=request.parameters.get("binary_data_output") is True)
+        return rows, self._wanted(request)
 
     def _raw(self, body: bytes) -> tuple[Rows, Wanted]:
         if len(self._rows.columns) != 1:
@@ -167,12 +169,11 @@ class TensorDecoder:
         tensors = request.inputs
         if not tensors:
             return None
-        count = len(tensors[0].data)
-        flat = [count]
-        for tensor in tensors:
-            if tensor.shape != flat or len(tensor.data) != count:
-                return None
-        lists = [tensor.data for tensor in tensors]
+        # Written for speed: everything here is a loop in C.
+        lists, shapes, total = list(map(_data, tensors)), list(map(_shape, tensors)), len(tensors)
+        count = len(lists[0])
+        if shapes.count((count,)) != total or list(map(len, lists)).count(count) != total:
+            return None
         layout = tuple(map(type, tensors))
         arrange = self._layouts.get(layout) or self._learned(layout)
         if arrange is None:
@@ -262,18 +263,20 @@ class TensorDecoder:
             raise DataError(what, hint=f"send {DATATYPES[column.kind]}")
         return column
 
-    def _wanted(self, request: Any, *, everything: bool = False) -> Wanted:
+    def _wanted(self, request: Any) -> Wanted:
         """Which outputs, and in which form.
 
         Raises:
             DataError: There is no such output.
         """
-        timeout = request.parameters.get("timeout") if request.parameters else None
+        parameters = request.parameters
+        if not parameters and not request.outputs:
+            return self._all
+        parameters = parameters or {}
+        timeout = parameters.get("timeout")
         patience = float(timeout) if isinstance(timeout, (int, float)) and timeout > 0 else None
-        everything = everything or (bool(request.parameters) and request.parameters.get("binary_data_output") is True)
+        everything = parameters.get("binary_data_output") is True
         if not request.outputs:
-            if not everything and patience is None:
-                return self._all
             return Wanted(tuple((name, everything) for name in self._signature.outputs), patience)
         known = self._signature.outputs
         unknown = next((output.name for output in request.outputs if output.name not in known), None)
@@ -290,11 +293,12 @@ def _tensor_type(place: int, column: Column) -> type[Any]:
     return msgspec.defstruct(
         f"Tensor{place}",
         [
-            ("shape", list[int]),
+            ("shape", tuple[int]),
             ("datatype", Literal[_ACCEPTED[column.kind]]),
             ("data", list[column_type(column)]),  # type: ignore[misc]
-            ("parameters", dict[str, Any], {}),
+            ("parameters", dict[str, Any] | None, None),
         ],
+        gc=False,
         tag_field="name",
         tag=column.name,
     )
