@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from homeostat.cli import build, decide, explain, flow, live, look, rows, start, verdict
+from homeostat.cli import build, decide, explain, flow, live, look, registry, rows, start, verdict
 from homeostat.core.errors import HomeostatError
 
 _VERBS: tuple[Callable[..., None], ...] = (
@@ -17,6 +17,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
     *(build.run, live.up),
     *(look.status, explain.why, rows.explain, look.runs, look.versions),
     *(decide.retrain, decide.promote, decide.rollback, decide.cancel, verdict.judge),
+    *(registry.card, registry.export, registry.import_),
     *(build.infer, flow.stream, rows.labels, live.replay),
     *(look.verify, start.doctor),
 )
@@ -32,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for _verb in _VERBS:
-    app.command()(_verb)
+    app.command(_verb.__name__.rstrip("_"))(_verb)
 
 
 def _version(wanted: bool) -> None:
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def verbs() -> set[str]:
     """Names of all verbs."""
-    return {verb.__name__ for verb in _VERBS}
+    return {verb.__name__.rstrip("_") for verb in _VERBS}
 
 
 def options(verb: str) -> set[str]:

@@ -22,7 +22,7 @@ from homeostat.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from homeostat.core.events import VersionRegistered
+    from homeostat.core.events import Performance, VersionRegistered
     from homeostat.core.ledger import Ledger, Recorded
 
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, newest first.")]
@@ -55,12 +55,16 @@ def versions(
     as_json: JsonOption = False,
 ) -> None:
     """List model versions, their metrics and gates."""
+    from homeostat.engine.card import online_performance
+
     ledger = open_ledger(store)
-    found = [_version(ledger, row) for row in ledger.versions(loop_name(ledger, loop))[:limit]]
+    name = loop_name(ledger, loop)
+    online = online_performance(ledger, name)
+    found = [_version(ledger, row, online.get(row.version)) for row in ledger.versions(name)[:limit]]
     if as_json:
         print_json(found)
         return
-    columns = ("version", "state", "registered", "trigger", "trained rows", "metrics on test rows", "gates")
+    columns = ("version", "state", "registered", "trigger", "trained rows", "metrics on test rows", "online", "gates")
     print_table(columns, [_version_row(one) for one in found])
 
 
@@ -173,7 +177,7 @@ def _run(row: Any) -> tuple[Any, ...]:
     return row.run, row.status, row.started, seconds, row.kind, row.version, said
 
 
-def _version(ledger: Ledger, row: Any) -> dict[str, Any]:
+def _version(ledger: Ledger, row: Any, online: Performance | None) -> dict[str, Any]:
     registered: VersionRegistered = ledger.event(row.seq).event  # type: ignore[assignment]
     return {
         "version": row.version,
@@ -188,6 +192,7 @@ def _version(ledger: Ledger, row: Any) -> dict[str, Any]:
         "window": [registered.window_start, registered.window_end],
         "train_metrics": registered.train_metrics,
         "test_metrics": registered.test_metrics,
+        "online": online,
         "gates": registered.gates,
         "passed": registered.passed,
     }
@@ -198,4 +203,10 @@ def _version_row(one: dict[str, Any]) -> tuple[Any, ...]:
     failed = [gate.gate for gate in one["gates"] if not gate.passed]
     gates = f"refused by {', '.join(failed)}" if failed else f"{len(one['gates'])} passed"
     trigger = one["trigger"].kind
-    return one["version"], one["state"], one["registered"], trigger, one["trained_rows"], metrics, gates
+    online = _online(one["online"])
+    return one["version"], one["state"], one["registered"], trigger, one["trained_rows"], metrics, online, gates
+
+
+def _online(seen: Performance | None) -> str:
+    """The metric on matured labels; `homeostat card` has its interval."""
+    return "-" if seen is None or seen.value is None else f"{seen.metric} {seen.value:.4g} on {seen.n:,} rows"

@@ -17,6 +17,7 @@ from homeostat.core.errors import ConflictError, NotFoundError, StoreError
 from homeostat.core.ledger_sqlite import database_errors, open_engine, refuse_network_share
 from homeostat.core.ledger_sqlite import journal_mode as journal_mode  # noqa: PLC0414 - part of this module's face
 from homeostat.core.ledger_verify import GENESIS, chain, kind_of, status_tables, verify_rows
+from homeostat.core.registry import check_moves
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -108,6 +109,7 @@ class Transaction:
         taken = self.find(key) if key is not None else None
         if taken is not None:
             return msgspec.structs.replace(taken, fresh=False)
+        check_moves(self._connection, event)
         seq, data, when = self._seq + 1, db.encode(event), db.stamp(time)
         digest = chain(self._hash, seq, when, key, cause, data)
         row_values = {"seq": seq, "loop": event.loop, "kind": kind_of(event), "time": when, "key": key, "cause": cause}

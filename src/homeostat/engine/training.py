@@ -174,7 +174,7 @@ def registration(
     verdicts = tuple(run["verdicts"])
     barred = any(gate.binding and not gate.passed for gate in verdicts)
     rehearsal = rehearse(loop, bundle, champion, earlier=_load_of(store, loop, parent), barred=barred)
-    bundle = bundle.with_facts(needs=rehearsal.needs)
+    bundle = bundle.with_facts(needs=rehearsal.needs, owner=loop.owner)
     return ev.VersionRegistered(
         loop=loop.name,
         version=0,

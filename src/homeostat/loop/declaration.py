@@ -33,6 +33,7 @@ _KINDS: tuple[tuple[str, Any], ...] = (
     ("how", Method),
     ("where", Place),
     ("target", Target | None),
+    ("owner", str | None),
 )
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -59,6 +60,7 @@ class Loop:
             them, as in `0.2`.
         target: Where models are to run (`deploy.Target`); None is this machine. A model that needs what is not there
             is refused.
+        owner: Who answers for the model: a name, a team or an address. It stands on every version's card.
         seed: Makes runs repeatable.
         behaviours: Invariances and directions that a candidate has to show (`homeostat.ci.evaluate.invariant`).
         monitor: Thresholds of the monitor; None takes the defaults.
@@ -92,6 +94,7 @@ class Loop:
         where: Place | None = None,
         test: str | float = 0.2,
         target: Target | None = None,
+        owner: str | None = None,
         seed: int = 0,
         behaviours: Sequence[Behaviour] = (),
         monitor: MonitorConfig | None = None,
@@ -112,6 +115,7 @@ class Loop:
         self.where = Process() if where is None else where
         self.test = test
         self.target = target
+        self.owner = owner
         self.seed = seed
         self.behaviours = tuple(behaviours)
         self.monitor = monitor

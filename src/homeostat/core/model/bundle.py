@@ -141,6 +141,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         train_metrics, test_metrics: By name; None where a metric is undefined.
         trials: Every setting that was tried.
         needs: What its runtime uses; None in a bundle that no loop has registered.
+        owner: Who answers for it, as the Loop declares.
     """
 
     format: int = FORMAT
@@ -159,6 +160,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     trials: tuple[Trial, ...] = ()
     golden: Golden | None = None
     needs: Needs | None = None
+    owner: str | None = None
 
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces."""

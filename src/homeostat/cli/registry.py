@@ -1,0 +1,108 @@
+"""The verbs of the registry: card, export and import of a version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from homeostat.cli.common import (
+    STORE,
+    JsonOption,
+    LoopOption,
+    StoreOption,
+    loop_file,
+    loop_name,
+    open_ledger,
+    print_json,
+)
+from homeostat.core.errors import UserError
+
+VersionArgument = Annotated[int, typer.Argument(metavar="VERSION", help="The version.")]
+
+
+def card(
+    version: VersionArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write it to a .html or .md file.")
+    ] = None,
+    loop: LoopOption = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the model card of a version.
+
+    Data, window, metrics offline and online, slices, calibration, gates, limits, lineage, environment: from the ledger
+    and the bundle, with nothing to fill in. As Markdown, or as a page with --out FILE.html.
+    """
+    from homeostat.core.store import Store
+    from homeostat.engine.card import card_of, to_html, to_markdown
+
+    if out is not None and out.suffix.lower() not in (".html", ".md"):
+        raise UserError(f"{out} is no name for a card", hint="--out card.html, or card.md")
+    name = loop_name(open_ledger(store), loop)
+    made = card_of(Store.open(store, create=False), name, version)
+    if out is not None:
+        text = to_html(made) if out.suffix.lower() == ".html" else to_markdown(made)
+        out.write_text(text, encoding="utf-8")
+    if as_json:
+        print_json(made)
+    elif out is not None:
+        print(f"the card of version {version}: {out}")
+    else:
+        print(to_markdown(made), end="")
+
+
+def export(
+    version: VersionArgument,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")],
+    loop: LoopOption = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a version into a folder, to be imported elsewhere."""
+    from homeostat.core.store import Store
+    from homeostat.engine.transfer import export as write
+
+    name = loop_name(open_ledger(store), loop)
+    write(Store.open(store, create=False), name, version, folder)
+    if as_json:
+        print_json({"loop": name, "version": version, "folder": str(folder)})
+    else:
+        print(f"version {version} of {name} is in {folder}; `homeostat import {folder}` registers it elsewhere")
+
+
+def import_(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `homeostat export` wrote.")],
+    loop: Annotated[
+        str | None,
+        typer.Option("--loop", "-l", metavar="PATH", help="The loop's file, where features() is needed."),
+    ] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Register an exported version in this store, making the store when there is none.
+
+    Golden requests and the comparison with this machine are asked anew; the first version that passes is the champion.
+    """
+    from homeostat.core.clock import SystemClock
+    from homeostat.core.model import trusted_types
+    from homeostat.core.store import Store
+    from homeostat.engine.transfer import take_in
+    from homeostat.loop import load
+
+    declared = load(loop_file(loop)) if loop is not None else None
+    features = declared.features if declared is not None else None
+    trusted = trusted_types(declared.model) if declared is not None else ()
+    target = declared.target if declared is not None else None
+    opened = Store.open(store)
+    event = take_in(opened, folder, features, now=SystemClock().now(), target=target, trusted=trusted)
+    row = opened.ledger.version(event.loop, event.version)
+    if as_json:
+        print_json({"loop": event.loop, "version": event.version, "state": row.state, "gates": event.gates})
+        return
+    print(f"version {event.version} of {event.loop} is registered: {row.state}")
+    for gate in event.gates:
+        if not gate.passed:
+            print(f"  refused by {gate.gate}: {gate.reason}")
