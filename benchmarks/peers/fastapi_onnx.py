@@ -1,4 +1,4 @@
-"""FastAPI with ONNX Runtime, as one writes it by hand; run by uvicorn in the environment of fastapi.txt.
+"""FastAPI with ONNX Runtime, sent the coded numbers alone: the least that such a service can do.
 
 `async def`, because the model takes microseconds: a thread per request would cost more than the model.
 """

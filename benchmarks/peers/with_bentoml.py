@@ -16,7 +16,7 @@ class Model:
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(os.environ["BENCH_MODEL"], options)
 
-    @bentoml.api(batchable=os.environ.get("BENCH_BATCH", "1") == "1", max_batch_size=2048, max_latency_ms=1000)
+    @bentoml.api(batchable=True, max_batch_size=2048, max_latency_ms=1000)
     def predict(self, rows: np.ndarray) -> np.ndarray:
         labels, scores = self.session.run(None, {"x": rows.astype(np.float32)})
         return np.column_stack([labels, scores[:, 1]])

@@ -11,7 +11,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,11 @@ def predict(questions: Questions, size: int) -> Call:
         return [one["value"] for one in json.loads(body)["predictions"]]
 
     return _call("/predict", bodies, read, questions, size)
+
+
+def rows(questions: Questions, size: int) -> Call:
+    """The same body, to a service of FastAPI that takes a row at `/one` and a list at `/many`."""
+    return replace(predict(questions, size), path="/one" if size == 1 else "/many")
 
 
 def tensors(questions: Questions, size: int) -> Call:
@@ -129,7 +134,7 @@ def invocations(questions: Questions, size: int) -> Call:
 def fixed(questions: Questions, size: int) -> Call:
     """The same request as `/predict`, to a server that answers the same whatever it is asked."""
     asked = predict(questions, size)
-    return Call("/", asked.bodies, asked.headers, lambda _head, _body: [], [[] for _ in asked.bodies])
+    return replace(asked, path="/", read=lambda _head, _body: [], labels=[[] for _ in asked.bodies])
 
 
 def measure(server: Server, call: Call, seconds: float) -> dict[str, Any]:

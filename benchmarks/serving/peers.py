@@ -92,7 +92,8 @@ def bentoml(python: str, model: Path, folder: Path) -> AbstractContextManager[Se
 
 
 FLOOR = Peer("uvicorn, fixed answer", "", uvicorn("uvicorn, fixed answer", "fixed"), calls.fixed)
-ONNX = Peer("FastAPI + ONNX Runtime", "fastapi", uvicorn("FastAPI + ONNX Runtime", "fastapi_onnx"), calls.numbers)
+ONNX = Peer("FastAPI + ONNX Runtime", "fastapi", uvicorn("FastAPI + ONNX Runtime", "fastapi_rows"), calls.rows)
+CODED = Peer("FastAPI + ONNX, coded numbers", "fastapi", uvicorn("FastAPI, coded", "fastapi_onnx"), calls.numbers)
 SKLEARN = Peer("FastAPI + scikit-learn", "fastapi", uvicorn("FastAPI + scikit-learn", "fastapi_sklearn"), calls.numbers)
 SERVERS = (
     Peer("MLServer", "mlserver", mlserver, calls.one_tensor),

@@ -29,7 +29,7 @@ def one(bench: Bench) -> Result:
             *contestants(bench, (peers.FLOOR,), model, questions, 1),
             (PREDICT, server, calls.predict(questions, 1)),
             (TENSORS, server, calls.tensors(questions, 1)),
-            *contestants(bench, (peers.ONNX, *peers.SERVERS), model, questions, 1),
+            *contestants(bench, (peers.ONNX, peers.CODED, *peers.SERVERS), model, questions, 1),
         ]
         found = bench.compare(field)
     figures = middle(found)
@@ -57,7 +57,7 @@ def many(bench: Bench) -> Result:
             (PREDICT, server, calls.predict(questions, _MANY)),
             (TENSORS, server, calls.tensors(questions, _MANY)),
             (BINARY, server, calls.binary(questions, _MANY)),
-            *contestants(bench, (peers.ONNX, *peers.SERVERS), model, questions, _MANY),
+            *contestants(bench, (peers.ONNX, peers.CODED, *peers.SERVERS), model, questions, _MANY),
         ]
         found = bench.compare(field)
     verdicts = _beside(found, "64 rows", 5, 3)
