@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from homeostat.core.store import Store
@@ -42,6 +45,41 @@ def test_a_rollback_loads_nothing_and_answers_as_before(store):
         promote(store, first)
         app.hosted.router.poll()
         assert client.post("/predict", {"records": [ROW], "id": "same"}).content == before
+
+
+def test_the_version_before_stays_in_memory_over_every_event_of_a_promotion(store):
+    """A promotion is two events, so its table may be put in effect twice."""
+    first, second = register(store, bundle()), register(store, bundle(seed=1))
+    promote(store, first)
+    with serving(store) as app:
+        before = app.hosted.router.table.served[first]
+        promote(store, second)
+        for salt in ("s", "t", "u"):
+            divide(store, {second: ("champion", 1.0)}, salt)
+            app.hosted.router.poll()
+        promote(store, first)
+        app.hosted.router.poll()
+        assert app.hosted.router.table.served[first] is before
+
+
+def test_a_version_that_was_replaced_goes_with_its_last_request(store):
+    """Not when the garbage collector looks: that is seldom, and what was there at the start it does not look at."""
+    versions = [register(store, bundle(seed=seed)) for seed in range(4)]
+    promote(store, versions[0])
+    models = {}
+    gc.disable()
+    try:
+        with serving(store) as app:
+            client = Client(app)
+            for version in versions:
+                promote(store, version)
+                app.hosted.router.poll()
+                client.predict([ROW])
+                models[version] = weakref.ref(app.hosted.router.table.served[version].model)
+            alive = {version for version, model in models.items() if model() is not None}
+    finally:
+        gc.enable()
+    assert alive == set(versions[-2:])
 
 
 def other_features(rows):

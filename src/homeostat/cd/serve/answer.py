@@ -225,6 +225,8 @@ class Desk:
     def _answer(self, whole: list[Asked]) -> None:
         for asked in whole:
             answer = asked.answer()
+            # Parts know their request: a cycle that only the garbage collector would find.
+            asked.pieces.clear()
             try:
                 self._log.append(asked.record(answer.scores))
             except HomeostatError as error:

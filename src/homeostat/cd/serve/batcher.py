@@ -102,11 +102,6 @@ class Batcher:
         """Seconds that rows which come now can expect to wait."""
         return self._rows * self._seconds
 
-    def close(self) -> None:
-        """Let the thread end after what it is doing."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False)
-
     def _refuse(self, part: Part) -> None:
         wait = self.wait
         if wait > self._most_wait:

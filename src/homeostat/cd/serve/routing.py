@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -208,12 +209,11 @@ class Router:
         self._swaps += 1
         if present is not None and present.served.keys() != served.keys():
             self._previous = present.served
-        # The versions of the last other table stay resident, so that a rollback loads nothing.
-        keep = self._previous | served
-        for version, old in self._resident.items():
-            if version not in keep:
-                old.close()
-        self._resident = keep
+        # The versions of the last other table stay resident, so that a rollback loads nothing; what is older goes with
+        # the last request that uses it.
+        before, self._resident = set(self._resident), self._previous | served
+        if before - self._resident.keys():
+            _give_back_memory()
 
     def _follow(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
@@ -222,3 +222,9 @@ class Router:
 
 def _alone(version: int) -> tuple[Arm, ...]:
     return (Arm(version=version, role="champion", share=1.0),)
+
+
+def _give_back_memory() -> None:
+    """Have the C library return to the system what a model that is gone has freed; it would keep most of it."""
+    with suppress(AttributeError, OSError):  # not every C library can
+        ctypes.CDLL(None).malloc_trim(0)

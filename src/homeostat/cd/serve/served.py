@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from math import isfinite
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -105,14 +106,9 @@ class Served:
         inline = rows <= self.inline_rows
         found = self._batchers.get(inline)
         if found is None:
-            found = Batcher(self.score_parts, finish, inline=inline, seconds=self.seconds)
+            found = Batcher(_call_of(self), finish, inline=inline, seconds=self.seconds)
             self._batchers[inline] = found
         return found
-
-    def close(self) -> None:
-        """Give its thread back."""
-        for batcher in self._batchers.values():
-            batcher.close()
 
     def _call(self, parts: Sequence[Rows]) -> NDArray[np.float64]:
         if self._coder is not None:
@@ -155,6 +151,21 @@ class Served:
             if isinstance(found, BaseException):
                 raise found
         return median(times)
+
+
+def _call_of(served: Served) -> Callable[[Sequence[Rows]], list[Scores | BaseException]]:
+    """Its `score_parts`, for a batcher of its own.
+
+    Not a cycle: a version that was replaced gives its memory back with the last request that uses it.
+    """
+    reference = weakref.ref(served)
+
+    def call(parts: Sequence[Rows]) -> list[Scores | BaseException]:
+        alive = reference()
+        assert alive is not None  # whoever waits for the parts holds it
+        return alive.score_parts(parts)
+
+    return call
 
 
 def _not_finite(array: NDArray[np.float64]) -> ModelError:
