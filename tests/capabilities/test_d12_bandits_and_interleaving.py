@@ -120,7 +120,13 @@ def test_the_weights_undo_what_moving_shares_do_to_a_mean() -> None:
     assert plain < -0.2
     assert judged.difference is not None
     assert abs(judged.difference) < 0.03
-    assert judged.verdict != "roll_back"
+    assert judged.low < 0 < judged.high
+    assert max(judged.e_harm, judged.e_benefit) < 20
+    worse = np.clip(loss + 0.05 * mine, 0, 1)
+    assert (
+        judge_drawn(Drawn(challenger=mine, share=share, loss=worse, least=worse, greatest=worse), least_share=0.1).low
+        > 0
+    )
 
 
 def test_a_draft_of_one_ranking_favours_neither_side_at_any_position() -> None:
