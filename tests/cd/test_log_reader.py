@@ -134,6 +134,18 @@ def test_retirement_deletes_only_what_was_read_to_its_end(tmp_path):
         assert [path.name for path in segments(tmp_path)] == before[-1:]
 
 
+def test_what_was_made_of_segments_is_on_the_disk_before_they_go(tmp_path):
+    with LogWriter(tmp_path, segment_bytes=200) as log:
+        for number in range(8):
+            log.append(record(str(number)))
+    there = []
+    position = LogReader(tmp_path).read().position
+    retire(tmp_path, position, sync=lambda: there.append(len(segments(tmp_path))))
+    retire(tmp_path, position, sync=lambda: there.append(len(segments(tmp_path))))
+    assert len(there) == 1  # the second time there is nothing to delete
+    assert there[0] > len(segments(tmp_path)) == 1
+
+
 def test_retirement_keeps_what_is_young(tmp_path):
     with LogWriter(tmp_path, segment_bytes=200) as log:
         for number in range(8):

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+
+from homeostat.cd.traffic import Counts, write_counts
 
 
 def test_versions_as_a_table_and_as_json(homeostat, history):
@@ -11,6 +15,18 @@ def test_versions_as_a_table_and_as_json(homeostat, history):
     found = homeostat("versions", "--json").json
     assert [(one["version"], one["state"]) for one in found] == [(2, "refused"), (1, "champion")]
     assert found[1]["test_metrics"] == {"roc_auc": 0.7}
+
+
+def test_status_says_what_became_of_the_labels(homeostat, history):
+    assert homeostat("status", "--json").json["joined"] is None
+    folder = Path(".homeostat/log/rides")
+    folder.mkdir(parents=True)
+    counts = Counts(predictions=1_500, labels=1_200, joined=1_190)
+    counts.repeated_labels, counts.conflicting_labels, counts.unknown_labels = 7, 1, 2
+    write_counts(folder, counts)
+    assert homeostat("status", "--json").json["joined"]["conflicting_labels"] == 1
+    told = "1,190 joined, 7 repeated, 1 conflicting, 2 unknown; 310 of 1,500 answered rows have none"
+    assert told in homeostat("status").out
 
 
 def test_status_says_who_answers_and_what_was_decided_last(homeostat, history):

@@ -10,7 +10,7 @@ import pytest
 
 from homeostat.cd.drain import Archive
 from homeostat.cd.log import LabelItem, LabelRecord, LogReader, LogWriter, PredictionRecord, RowRecord
-from homeostat.cd.traffic import Traffic
+from homeostat.cd.traffic import Traffic, read_counts
 from homeostat.core.store import Store
 from homeostat.engine import watch as module
 from homeostat.engine.watch import Watch
@@ -85,6 +85,16 @@ def test_little_that_is_new_is_not_copied_yet(store: Store, watch: Watch, monkey
     monkeypatch.setattr(module, "_ARCHIVE_RECORDS", 11)
     watch.archive(AFTER)
     assert kept(store) == (before[0] + 10, before[1] + 10)
+
+
+def test_what_became_of_the_labels_is_left_for_the_verbs(store: Store, watch: Watch) -> None:
+    answer(store, 10, AFTER, labelled=True)
+    before = watch.traffic.counts.joined
+    watch.take()
+    counts = read_counts(store.log_folder("world"))
+    assert counts == watch.traffic.counts
+    assert counts is not None
+    assert counts.joined == before + 10
 
 
 def test_an_hour_is_long_enough(store: Store, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:

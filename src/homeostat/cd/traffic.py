@@ -41,6 +41,7 @@ _NEVER = np.iinfo(np.int64).min
 _KEEP = 200_000
 _READ = 100_000
 DROPPED = "dropped"
+_COUNTS = "joined.json"
 
 Labelled = tuple[dict[str, Any], Label, datetime]
 """Raw inputs of a row, its label, and when the label became known."""
@@ -115,6 +116,21 @@ class _Score(NamedTuple):
     said: Scored | None
     dropped: bool
     segment: str
+
+
+def write_counts(folder: Path, counts: Counts) -> None:
+    """Leave the counts beside the log, for the verbs and the server that tell them to people."""
+    temporary = folder / f".{_COUNTS}"
+    temporary.write_bytes(msgspec.json.encode(counts))
+    temporary.replace(folder / _COUNTS)
+
+
+def read_counts(folder: Path) -> Counts | None:
+    """The counts of the loop that joins this log, as of its last look; None when none ever looked."""
+    try:
+        return msgspec.json.decode((folder / _COUNTS).read_bytes(), type=Counts)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 class Traffic:

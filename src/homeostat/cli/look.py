@@ -22,6 +22,7 @@ from homeostat.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from homeostat.cd.traffic import Counts
     from homeostat.core.events import Performance, VersionRegistered
     from homeostat.core.ledger import Ledger, Recorded
 
@@ -74,6 +75,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show where the loop stands."""
+    from homeostat.cd.traffic import read_counts
     from homeostat.core import events as ev
     from homeostat.engine.why.events import one_line
 
@@ -95,6 +97,7 @@ def status(
         "versions": len(ledger.versions(name)),
         "runs": len(found_runs),
         "newest_run": found_runs[0] if found_runs else None,
+        "joined": read_counts(store / "log" / name),
         "last_observation": observed[0] if observed else None,
         "last_decision": decided[0] if decided else None,
     }
@@ -112,10 +115,26 @@ def status(
         if found_runs
         else "none yet",
         **_refused(observed),
+        "labels": _joined(facts["joined"]),
         "last observation": one_line(observed[0]) if observed else "none yet",
         "last decision": one_line(decided[0]) if decided else "none yet",
     }
     print_facts(shown)
+
+
+def _joined(counts: Counts | None) -> str:
+    """What became of the labels of the log, as the loop saw them last."""
+    if counts is None or not counts.labels:
+        return "none yet"
+    parts = {
+        "joined": counts.joined,
+        "repeated": counts.repeated_labels,
+        "conflicting": counts.conflicting_labels,
+        "unknown": counts.unknown_labels + counts.forgotten_labels,
+    }
+    told = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count or name == "joined")
+    waiting = counts.predictions - counts.repeated_predictions - counts.joined
+    return f"{told}; {waiting:,} of {counts.predictions:,} answered rows have none"
 
 
 def _refused(observed: list[Recorded]) -> dict[str, str]:

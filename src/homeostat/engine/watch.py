@@ -18,7 +18,7 @@ from homeostat.cd.monitor import Champion, MonitorConfig, ServiceCounts, observe
 from homeostat.cd.pairs import judge_trial
 from homeostat.cd.performance import Window
 from homeostat.cd.randomised import judge_arms, sample_ratio_of
-from homeostat.cd.traffic import Answered, Labelled, Traffic
+from homeostat.cd.traffic import Answered, Labelled, Traffic, write_counts
 from homeostat.ci.collect import record
 from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock, duration, stopwatch
@@ -98,6 +98,8 @@ class Watch:
             self._block.extend(one for one in arrived.answered if known is None or one.time >= known)
             self._labelled.extend(arrived.labelled)
             records, more = records + arrived.records, arrived.more
+        if records:
+            write_counts(self._store.log_folder(self._loop.name), self.traffic.counts)
         self._unarchived += records
         if self._told is None:
             # What was forgotten before the last observation was told then.

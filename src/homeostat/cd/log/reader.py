@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from homeostat.cd.log.records import BlockRecord, LabelRecord, PredictionRecord,
 from homeostat.core.errors import IntegrityError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 _CHUNK = 8 << 20
@@ -144,23 +145,26 @@ def _size(record: Record) -> int:
     return 1
 
 
-def retire(folder: Path, read: Position, *, before: datetime | None = None) -> int:
+def retire(folder: Path, read: Position, *, before: datetime | None = None, sync: Callable[[], None] = os.sync) -> int:
     """Delete sealed segments that have been read to their end.
 
     Args:
         folder: The log folder.
         read: The position of the slowest reader; nothing after it is touched.
         before: Keep segments that were written to at or after this time (aware UTC).
+        sync: Puts on the disk what was made of the segments, before they go: the tables' writer does not.
 
     Returns:
         Bytes freed. The newest segment always stays, because its number is what the next one follows.
     """
-    freed = 0
+    gone = []
     for path in segments.segments(folder)[:-1]:
         status = path.stat()
         young = before is not None and datetime.fromtimestamp(status.st_mtime, UTC) >= before
-        if young or read.segments.get(path.name, 0) < status.st_size or not segments.is_sealed(path):
-            continue
+        if not young and read.segments.get(path.name, 0) >= status.st_size and segments.is_sealed(path):
+            gone.append((path, status.st_size))
+    if gone:
+        sync()
+    for path, _ in gone:
         path.unlink()
-        freed += status.st_size
-    return freed
+    return sum(size for _, size in gone)
