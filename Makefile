@@ -7,6 +7,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 PEERS  := .venv-peers
+TORCH  := .venv-torch
 # Each server has an environment of its own: they do not agree on the versions of what they share.
 SERVING := fastapi litserve mlserver mlflow bentoml
 PIP    := -m pip -qq --disable-pip-version-check
@@ -29,6 +30,9 @@ test-fast: $(READY) ## the tests without the slow and the crash ones
 
 test-long: $(READY) ## the tests that take minutes: a thousand kills, swaps under load, fuzzing, other people's clients
 	$(PY) -m pytest -m long tests
+
+test-torch: $(TORCH)/.ready ## networks of PyTorch, in an environment of their own (2 GB)
+	$(TORCH)/bin/python -m pytest tests/ci/test_train_torch.py
 
 check: $(READY) ## style, types, floors, structure and documents
 	$(VENV)/bin/ruff check .
@@ -85,7 +89,7 @@ hooks: $(READY) ## run the quick checks before every commit (installs pre-commit
 	$(VENV)/bin/pre-commit install
 
 clean: ## remove the environments, the caches, the default store and demos
-	rm -rf $(VENV) $(PEERS) $(PEERS)-* .venv-resolve .homeostat homeostat-demo* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) $(PEERS) $(PEERS)-* $(TORCH) .venv-resolve .homeostat homeostat-demo* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
@@ -109,5 +113,12 @@ $(PEERS)-%/.ready: benchmarks/peers/%.txt
 	@$(PEERS)-$*/bin/python $(PIP) install -r $<
 	@touch $@
 
-.PHONY: help demo test test-fast test-long check format capabilities bench bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
+$(TORCH)/.ready: pyproject.toml constraints.txt
+	@echo "installing PyTorch and the rest into $(TORCH) (once)"
+	@test -x $(TORCH)/bin/python || $(PYTHON) -m venv $(TORCH)
+	@$(TORCH)/bin/python $(PIP) install -c constraints.txt hatchling editables
+	@$(TORCH)/bin/python $(PIP) install -c constraints.txt --no-build-isolation -e '.[dev,torch]'
+	@touch $@
+
+.PHONY: help demo test test-fast test-long test-torch check format capabilities bench bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
 	install constraints hooks clean

@@ -6,11 +6,13 @@ import re
 from importlib.metadata import distributions
 
 _INSTALLERS = {"pip", "homeostat"}
+_NOT_HERE = {"torch": "2.13.0"}
+"""Extras that are too large for everybody's environment, in the versions that were tried."""
 
 
 def main() -> None:
     """Print the sorted list, names and versions only."""
-    found = {re.sub(r"[-_.]+", "-", d.metadata["Name"]).lower(): d.version for d in distributions()}
+    found = _NOT_HERE | {re.sub(r"[-_.]+", "-", d.metadata["Name"]).lower(): d.version for d in distributions()}
     print("# Every version that `make` installs; written by `make constraints`.")
     for name in sorted(found.keys() - _INSTALLERS):
         print(f"{name}=={found[name]}")

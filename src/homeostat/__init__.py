@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from homeostat.ci.collect import FrameSource as FrameSource
     from homeostat.ci.pipeline import Pipeline as Pipeline
     from homeostat.ci.pipeline import step as step
+    from homeostat.ci.train_torch import TorchClassifier as TorchClassifier
+    from homeostat.ci.train_torch import TorchRegressor as TorchRegressor
     from homeostat.core.errors import HomeostatError as HomeostatError
     from homeostat.core.store import Store as Store
     from homeostat.ct import how as how
@@ -37,6 +39,8 @@ _NAMES = {
     "Loop": "loop",
     "Pipeline": "ci.pipeline",
     "Store": "core.store",
+    "TorchClassifier": "ci.train_torch",
+    "TorchRegressor": "ci.train_torch",
     "load": "loop.embedded",
     "load_loop": "loop:load",
     "step": "ci.pipeline",
@@ -49,6 +53,8 @@ __all__ = [
     "Loop",
     "Pipeline",
     "Store",
+    "TorchClassifier",
+    "TorchRegressor",
     "deploy",
     "gates",
     "how",

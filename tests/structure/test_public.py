@@ -6,6 +6,7 @@ import homeostat
 
 PUBLIC = [
     *("FileSource", "FrameSource", "HomeostatError", "Loop", "Pipeline", "Store"),
+    *("TorchClassifier", "TorchRegressor"),
     *("deploy", "gates", "how", "load", "load_loop", "step", "when", "where"),
 ]
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from homeostat.core.errors import ModelError
+from homeostat.core.errors import HomeostatError, ModelError
 from homeostat.core.metrics import default_metric, greater_is_better, score
+from homeostat.core.model.boosters import library, library_of
 from homeostat.core.model.bundle import Trial, unlearned
 from homeostat.core.model.encoder import Coder, Encoder
 from homeostat.core.model.estimator import prepared
@@ -58,14 +59,22 @@ def fit(estimator: Any, inputs: NDArray[np.float32] | pl.DataFrame, target: NDAr
     Raises:
         ModelError: Fitting failed, with the estimator's own words.
     """
+    from sklearn.base import is_classifier
     from sklearn.pipeline import Pipeline
 
     step, last = estimator.steps[-1] if isinstance(estimator, Pipeline) else ("", estimator)
+    if (booster := library_of(last)) is not None:
+        library(booster)
+        if booster == "xgboost" and is_classifier(last):
+            # It takes classes as their places only; the scores' columns are in that order for every classifier.
+            target = np.unique(target, return_inverse=True)[1]
     settings = {} if weights is None else {f"{step}__sample_weight" if step else "sample_weight": weights}
     try:
         with limited_threads():
             estimator.fit(inputs, target, **settings)
-    except (TypeError, ValueError, ArithmeticError, AttributeError, np.linalg.LinAlgError) as error:
+    except (HomeostatError, MemoryError):
+        raise
+    except Exception as error:  # other libraries' estimators have errors of their own
         raise ModelError(
             f"{type(last).__name__} could not be fitted on {len(target):,} rows: {' '.join(str(error).split())}",
             hint="check the estimator's parameters against its features; model=None trains a sensible default",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 PROOF_ROWS = 10_000
 _TEXT = 2_000
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+"""Where a function lies in memory, which is no part of a model."""
 
 
 def train(
@@ -201,8 +204,10 @@ def describe(estimator: Any, model: Any, seed: int, *, table: bool) -> Estimator
     inner = estimator.named_steps["model"] if front and type(model) is not type(estimator) else estimator
     return EstimatorInfo(
         kind=f"{type(inner).__module__}.{type(inner).__qualname__}",
-        text=" ".join(repr(inner).split())[:_TEXT],
-        params={name: repr(value)[:200] for name, value in sorted(inner.get_params(deep=True).items())},
+        text=" ".join(_ADDRESS.sub("", repr(inner)).split())[:_TEXT],
+        params={
+            name: _ADDRESS.sub("", repr(value))[:200] for name, value in sorted(inner.get_params(deep=True).items())
+        },
         prepared=front and inner is not estimator,
         table=table,
         seed=seed,

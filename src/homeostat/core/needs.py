@@ -24,7 +24,7 @@ _EVERY = ("msgspec", "numpy", "polars")
 _RUNTIMES = {
     "onnx": ("onnxruntime",),
     "skops": ("scikit-learn", "scipy", "skops"),
-    "xgboost": ("xgboost",),
+    "xgboost": ("xgboost", "xgboost-cpu"),
     "lightgbm": ("lightgbm",),
 }
 _ON_DEVICE = re.compile(r"'?(cuda|gpu|mps|rocm|xpu)\b")

@@ -12,6 +12,7 @@ import numpy as np
 from homeostat.core import codecs
 from homeostat.core.errors import CodecError, IntegrityError, ModelError, NotFoundError
 from homeostat.core.events import Environment
+from homeostat.core.model.boosters import LIBRARIES, BoosterRuntime
 from homeostat.core.model.convert import Proof, Stored
 from homeostat.core.model.encoder import Coder, Encoder
 from homeostat.core.model.features import FeaturesCode, apply_features, features_code
@@ -59,7 +60,7 @@ class Blob(msgspec.Struct, frozen=True, kw_only=True):
     """The stored model.
 
     Attributes:
-        runtime: What runs it: `onnx`, `skops` or `numpy`.
+        runtime: What runs it: `onnx`, `skops`, `numpy`, `xgboost` or `lightgbm`.
         sha256, size: Of its bytes.
         proof: How the conversion compared with the estimator.
         reason: Why it is not ONNX.
@@ -375,6 +376,8 @@ class Bundle:
         elif blob.runtime == "skops":
             estimator = load_estimator(self.data, blob.trusted, trusted=trusted)
             runtime = EstimatorRuntime(estimator, self.manifest.signature.classes)
+        elif blob.runtime in LIBRARIES:
+            runtime = BoosterRuntime(blob.runtime, self.data, regression=regression, threads=threads)
         elif blob.runtime == "numpy":
             from homeostat.core.online import OnlineRuntime, load_state
 

@@ -1,4 +1,4 @@
-"""From a fitted estimator to bytes that can be served: ONNX when it is proved to say the same, else skops."""
+"""From a fitted estimator to bytes that can be served: ONNX when it is proved to say the same, else a safe format."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from homeostat.core.errors import ModelError
+from homeostat.core.model.boosters import BoosterRuntime, dump_booster, library_of
 from homeostat.core.model.runtimes import INPUT, EstimatorRuntime, OnnxRuntime, dump_estimator
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """A model as bytes.
 
     Attributes:
-        runtime: What reads them: `onnx`, `skops` or `numpy`.
+        runtime: What reads them: `onnx`, `skops`, `numpy`, `xgboost` or `lightgbm`.
         data: The bytes.
         proof: The comparison that allowed ONNX, or that forbade it.
         reason: Why it is not ONNX.
@@ -74,12 +75,15 @@ def store_estimator(estimator: Any, rows: NDArray[np.float32] | pl.DataFrame, cl
         classes: Its classes in score order; None for regression.
 
     Returns:
-        ONNX bytes when the conversion is proved, else skops bytes with the reason.
+        ONNX bytes when the conversion is proved; the own format of XGBoost and LightGBM, proved likewise; else skops
+        bytes with the reason.
 
     Raises:
         ModelError: Neither is possible.
     """
     reference = EstimatorRuntime(estimator, classes)
+    if library_of(estimator) is not None and isinstance(rows, np.ndarray):
+        return _own_format(estimator, reference, rows, classes)
     proof = None
     if not isinstance(rows, np.ndarray):
         reason = "it was fitted on a table, not on codes"
@@ -97,8 +101,32 @@ def store_estimator(estimator: Any, rows: NDArray[np.float32] | pl.DataFrame, cl
             reason = f"the conversion does not say the same on {proof.rows:,} rows (error {proof.max_error:.2g})"
         except Exception as error:  # noqa: BLE001 - converters raise anything at all, and skops still works
             reason = f"it cannot be converted: {type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    if _network(estimator)[1] is not None:
+        raise ModelError(
+            f"the network cannot be stored: {reason}", hint="use operators that ONNX has, and none that draw"
+        )
     data, trusted = dump_estimator(estimator)
     return Stored(runtime="skops", data=data, proof=proof, reason=reason, trusted=trusted)
+
+
+def _own_format(
+    estimator: Any, reference: EstimatorRuntime, rows: NDArray[np.float32], classes: Sequence[Any] | None
+) -> Stored:
+    """Trees as their library writes them; the estimator's settings may change what they say, so they are proved too."""
+    library = str(library_of(estimator))
+    data = dump_booster(estimator)
+    runtime = BoosterRuntime(library, data, regression=classes is None)
+    found = runtime.scores(rows)
+    if classes is not None and ((found < 0) | (found > 1)).any():
+        hint = "use one that gives probabilities"
+        raise ModelError(f"the objective of {type(estimator).__name__} gives scores outside of 0 to 1", hint=hint)
+    proof = prove(reference.scores(rows), found) if len(rows) else None
+    if proof is not None and not proof.holds:
+        raise ModelError(
+            f"the trees of {type(estimator).__name__} alone do not say what it says (error {proof.max_error:.2g})",
+            hint="use an objective that gives probabilities or values, and missing=nan",
+        )
+    return Stored(runtime=library, data=data, proof=proof, reason=f"{library} has a safe format of its own")
 
 
 def to_onnx(estimator: Any, columns: int) -> bytes:
@@ -111,23 +139,50 @@ def to_onnx(estimator: Any, columns: int) -> bytes:
     with warnings.catch_warnings():
         # skl2onnx gives protobuf NumPy booleans, which it accepts with a warning that an error filter makes fatal.
         warnings.simplefilter("ignore")
+        import onnx
         from skl2onnx import to_onnx as convert
         from skl2onnx.common.data_types import FloatTensorType
         from sklearn.base import is_classifier
 
+        front, network = _network(estimator)
         with contextlib.redirect_stdout(io.StringIO()):
-            graph = convert(
-                estimator,
-                name="model",
-                initial_types=[(INPUT, FloatTensorType([None, columns]))],
-                options={"zipmap": False} if is_classifier(estimator) else None,
-                target_opset=_OPSET,
-            )
+            if front is None:
+                graph = onnx.load_from_string(network.export_onnx())
+            else:
+                graph = convert(
+                    front,
+                    name="model",
+                    initial_types=[(INPUT, FloatTensorType([None, columns]))],
+                    options={"zipmap": False} if is_classifier(front) else None,
+                    target_opset=_OPSET if network is None else _OPSET | {"": 18},
+                )
+        if front is not None and network is not None:
+            graph = _joined(graph, onnx.load_from_string(network.export_onnx()))
         # skl2onnx lists the operator sets in the order of a set, which differs from process to process.
         opsets = sorted(graph.opset_import, key=lambda opset: opset.domain)
         del graph.opset_import[:]
         graph.opset_import.extend(opsets)
         return bytes(graph.SerializeToString(deterministic=True))
+
+
+def _network(estimator: Any) -> tuple[Any, Any]:
+    """What skl2onnx converts, and the network behind it that writes itself: one of them may be None."""
+    from sklearn.pipeline import Pipeline
+
+    if hasattr(estimator, "export_onnx"):
+        return None, estimator
+    if isinstance(estimator, Pipeline) and hasattr(estimator.steps[-1][1], "export_onnx"):
+        return estimator[:-1], estimator.steps[-1][1]
+    return estimator, None
+
+
+def _joined(front: Any, network: Any) -> Any:
+    """One graph: what the first gives is what the second takes."""
+    from onnx import compose
+
+    network = compose.add_prefix(network, "network/")
+    network.ir_version = front.ir_version
+    return compose.merge_models(front, network, io_map=[(front.graph.output[-1].name, network.graph.input[0].name)])
 
 
 def prove(expected: NDArray[np.float64], found: NDArray[np.float64]) -> Proof:
