@@ -185,6 +185,25 @@ def test_a_model_with_another_contract_is_refused_by_name(store, change):
     assert {"column": "'gusts' is new", "kind": "'distance' was integer", "classes": "classes were"}[change] in error
 
 
+@pytest.mark.parametrize("rows", [1, 30])
+def test_a_version_whose_columns_stand_in_another_order_reads_the_same_rows(store, rows):
+    """Numbers of one type that changed places would be taken without an error."""
+    trained = flights().with_columns(gusts=flights(seed=5)["wind"] + 30)
+    order = ["gusts", "distance", "wind", "carrier", "flight_id", "scheduled", "late", "landed"]
+    for columns in (trained.columns, order):
+        register(store, bundle(trained.select(columns)))
+    promote(store, 1)
+    sent = raw(flights(rows, seed=9).with_columns(gusts=flights(rows, seed=6)["wind"] + 30))
+    with serving(store) as app:
+        client = Client(app)
+        expected = client.predict(sent)
+        divide(store, {1: ("champion", 0.0), 2: ("canary", 1.0)})
+        app.hosted.router.poll()
+        answered = client.predict(sent)
+    assert {one["version"] for one in answered} == {2}
+    assert [one["score"] for one in answered] == pytest.approx([one["score"] for one in expected], abs=1e-5)
+
+
 def test_a_server_of_another_store_sees_nothing(store, tmp_path):
     promote(store, register(store, bundle()))
     with serving(Store.open(tmp_path / "other")) as app:

@@ -117,10 +117,11 @@ class RowDecoder:
         self.names = tuple(column.name for column in columns)
         self.by_name = {column.name: column for column in columns}
         self.optional = frozenset(key)
-        self.fields = {column.name: f"c{place}" for place, column in enumerate(columns)}
-        self._fields = {column.name: (f"c{place}", column) for place, column in enumerate(columns)}
+        # By name, so that a row of one version is a row of every other one that takes the same columns.
+        self.fields = {name: f"c{place}" for place, name in enumerate(sorted(self.names))}
+        self._fields = {column.name: (self.fields[column.name], column) for column in columns}
         # What may be left out comes last, so that a row can be made from values in order.
-        ordered = sorted(self._fields.values(), key=lambda field: field[1].name in self.optional)
+        ordered = sorted(self._fields.values(), key=lambda field: (field[1].name in self.optional, field[1].name))
         self.order = tuple(column.name for _, column in ordered)
         self.row_type: type[Any] = msgspec.defstruct(
             "Row",

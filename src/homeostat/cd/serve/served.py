@@ -183,6 +183,8 @@ def contract_problems(old: Signature, new: Signature) -> list[str]:
         kinds = {before[name].kind, after[name].kind}
         if len(kinds) > 1 and kinds != {"category", "text"}:
             problems.append(f"input {name!r} was {before[name].kind}, is {after[name].kind}")
+    if set(old.key) != set(new.key):
+        problems.append(f"the key was {', '.join(old.key) or 'none'}, is {', '.join(new.key) or 'none'}")
     if old.task != new.task:
         problems.append(f"the task was {old.task}, is {new.task}")
     elif set(map(repr, old.classes or ())) != set(map(repr, new.classes or ())):
