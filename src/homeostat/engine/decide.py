@@ -100,7 +100,7 @@ def _on_trial(state: State, _recorded: Recorded, event: ev.Observed) -> Decision
             reason = f"{name} answers {move.share:.0%}: {move.reason}"
             return _decision(state, "deploy", "trial", reason, evidence, (), arms)
         case "share":
-            arms = _arms_at(state, trial, move.share, trial.stage, trial.pairs_before)
+            arms = _arms_at(state, trial, move.share, trial.stage, trial.pairs_before, move.reason)
             reason = f"{name} answers {move.share:.1%} instead of {trial.share:.1%}: {move.reason}"
             return _decision(state, "deploy", "trial", reason, evidence, (), arms)
         case "promote":
@@ -348,14 +348,16 @@ def _alone(state: State, version: int, reason: str) -> ev.ArmsSet:
     return ev.ArmsSet(loop=state.rules.loop, arms=arms, salt=f"{state.rules.loop}/{version}", reason=reason)
 
 
-def _arms_at(state: State, trial: Trial, share: float, stage: int, pairs: int) -> ev.ArmsSet:
+def _arms_at(state: State, trial: Trial, share: float, stage: int, pairs: int, why: str = "") -> ev.ArmsSet:
     name = role(trial.plan, share)
     arms = (
         Arm(version=trial.champion, role="champion", share=1.0 - share),
         Arm(version=trial.challenger, role=name, share=share),
     )
     loop = state.rules.loop
-    reason = f"version {trial.challenger} as {name}" + (f" with {share:.1%}" if share else "")
+    reason = (
+        f"version {trial.challenger} as {name}" + (f" with {share:.1%}" if share else "") + (f", {why}" if why else "")
+    )
     return ev.ArmsSet(loop=loop, arms=arms, salt=f"{loop}/{trial.challenger}", reason=reason, stage=stage, pairs=pairs)
 
 
