@@ -38,3 +38,9 @@ def test_asking_for_help_loads_nothing_heavy(arguments: list[str]):
 
 def test_declaring_a_loop_loads_nothing_heavy():
     assert modules_after("from homeostat import Loop, FileSource, gates, deploy, when, how, where") & HEAVY == set()
+
+
+def test_a_server_loads_no_tables_and_nothing_that_trains():
+    """Each of its processes would take their memory."""
+    loaded = modules_after("import homeostat.engine.server_process, homeostat.core.store")
+    assert loaded & {"deltalake", "pyarrow", "sklearn", "skl2onnx", "pandas", "matplotlib"} == set()

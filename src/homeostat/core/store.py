@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.errors import StoreError
 from homeostat.core.ledger import Ledger
-from homeostat.core.tables import Table
 
 if TYPE_CHECKING:
-    from homeostat.core.tables import TableSpec
+    from homeostat.core.tables import Table, TableSpec
 
 DEFAULT = ".homeostat"
 
@@ -55,6 +54,9 @@ class Store:
         """A table of a loop, for example `rows`; the same object every time, because it remembers what it has read."""
         key = (loop, name, spec)
         if key not in self._tables:
+            # A server needs no tables: without Delta Lake it takes 16 MB less.
+            from homeostat.core.tables import Table
+
             self._tables[key] = Table(self.path / "tables" / loop / name, spec)
         return self._tables[key]
 

@@ -291,6 +291,8 @@ class ProcessScorer:
         )
         with suppress(ProcessLookupError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
+            # When it wakes up it does not push the server off its core.
+            os.sched_setscheduler(self._process.pid, os.SCHED_BATCH, os.sched_param(0))
         self._started = self._seen = stopwatch()
 
     def _bury(self, ended: str) -> None:
