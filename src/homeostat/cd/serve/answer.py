@@ -249,22 +249,24 @@ def _parts(asked: Asked) -> Sequence[Part]:
     return parts
 
 
-def _ids(rows: Rows, keys: list[str | None], request: str) -> list[str]:
+def _ids(rows: Rows, keys: Sequence[str | None], request: str) -> list[str]:
     if len(request) > LONGEST_ID:
         raise DataError(f"the request's id has {len(request)} characters", hint=f"at most {LONGEST_ID}")
-    if rows.ids is not None:
-        ids = rows.ids
-    elif rows.count == 1:
-        ids = [keys[0] or request]
-    else:
-        ids = [key or f"{request}/{place}" for place, key in enumerate(keys)]
+    ids: Any = rows.ids
+    if ids is None:
+        if all(keys):
+            ids = list(keys)
+        elif rows.count == 1:
+            ids = [request]
+        else:
+            ids = [key or f"{request}/{place}" for place, key in enumerate(keys)]
     longest = max(map(len, ids), default=0)
     if longest > LONGEST_ID:
         raise DataError(f"a row's id has {longest} characters", hint=f"at most {LONGEST_ID}")
-    return ids
+    return ids  # type: ignore[no-any-return]
 
 
-def _choose(table: Table, keys: list[str | None], request: str, version: int | None) -> _Choice | list[_Choice]:
+def _choose(table: Table, keys: Sequence[str | None], request: str, version: int | None) -> _Choice | list[_Choice]:
     """Version and propensity: of all rows, or of each."""
     if version is not None:
         if version not in table.served:

@@ -136,7 +136,8 @@ class RowDecoder:
         self._times = [self.fields[name] for name in self.times]
         self._keys = [name for name in key if name in self._fields]
         timely = any(name in self.times for name in self._keys)
-        self._key = attrgetter(self.fields[self._keys[0]]) if len(self._keys) == 1 else None
+        self._key_values = [attrgetter(self.fields[name]) for name in self._keys]
+        self._key_is_text = all(self.by_name[name].kind in ("category", "text") for name in self._keys)
         self._id_part: Callable[[Any], str] = id_part if timely else str
 
     def body(self, data: bytes) -> Rows:
@@ -210,19 +211,20 @@ class RowDecoder:
         columns = {name: _taken(column, places) for name, column in rows.columns.items()}
         return Rows(len(places), None, columns)
 
-    def keys(self, rows: Rows) -> list[str | None]:
+    def keys(self, rows: Rows) -> Sequence[str | None]:
         """Each row's own id: its key's values joined by `/`, or None when it has no key."""
         if not self._keys:
             return [None] * rows.count
-        if rows.rows is not None and self._key is not None:
-            return [None if (value := self._key(row)) is None else self._id_part(value) for row in rows.rows]
         if rows.columns is not None:
             parts = [_plain(rows.columns[name]) for name in self._keys]
         else:
-            parts = [[getattr(row, self.fields[name]) for row in rows.rows or ()] for name in self._keys]
-        if len(parts) == 1:
-            return [None if value is None else self._id_part(value) for value in parts[0]]
-        return [None if None in values else "/".join(map(self._id_part, values)) for values in zip(*parts, strict=True)]
+            parts = [list(map(value, rows.rows or ())) for value in self._key_values]
+        if len(parts) > 1:
+            found = zip(*parts, strict=True)
+            return [None if None in values else "/".join(map(self._id_part, values)) for values in found]
+        if self._key_is_text:
+            return parts[0]  # type: ignore[no-any-return]
+        return [None if value is None else self._id_part(value) for value in parts[0]]
 
     @cached_property
     def _stored(self) -> dict[str, Any]:

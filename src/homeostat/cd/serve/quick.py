@@ -86,7 +86,7 @@ class QuickCoder:
         for place, name in enumerate(self._names):
             column, translate = part.columns[name], self._translations.get(place)
             if translate is not None:
-                listed[place] = [translate(value) for value in column]
+                listed[place] = list(map(translate, column))
             elif isinstance(column, np.ndarray):
                 codes[:, place] = column
             else:

@@ -82,6 +82,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 _data, _shape = attrgetter("data"), attrgetter("shape")
+_moments = msgspec.json.Decoder(list[datetime])
+_encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(InferRequest)
 
 
@@ -350,7 +352,10 @@ def _converted(column: Column, values: NDArray[Any] | list[str]) -> Any:
     if column.kind == "integer" and isinstance(values, np.ndarray):
         return _whole(column.name, values)
     if column.kind == "time" and not isinstance(values, np.ndarray):
-        return [_time(column.name, row, text) for row, text in enumerate(values)]
+        try:
+            return _times(values)
+        except msgspec.MsgspecError:
+            return [_time(column.name, row, text) for row, text in enumerate(values)]
     return values
 
 
@@ -365,6 +370,11 @@ def _whole(name: str, values: NDArray[Any]) -> NDArray[np.int64]:
         places: Iterable[int] = np.flatnonzero(wrong)[:21].tolist()
         raise RowsError([Problem(row, name, f"should be a whole number; found {values[row]}") for row in places])
     return values.astype(np.int64)
+
+
+def _times(texts: list[str]) -> list[datetime]:
+    """All texts as times, in one call that is much quicker than one for each."""
+    return _moments.decode(_encode(texts))
 
 
 def _time(name: str, row: int, text: str) -> datetime:
