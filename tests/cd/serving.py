@@ -19,7 +19,8 @@ import polars as pl
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from homeostat.cd.log import LogReader
-from homeostat.cd.serve import Settings, application, endpoint_file, read_endpoint
+from homeostat.cd.serve import Around, Settings, application, endpoint_file, read_endpoint
+from homeostat.cd.serve.knobs import Knobs
 from homeostat.ci.train import train
 from homeostat.core.clock import VirtualClock
 from homeostat.core.events import Arm, ArmsSet, Trigger, VersionRegistered
@@ -182,10 +183,11 @@ class Client:
         return response.json()["predictions"]
 
 
-def serving(store, features=None, *, trusted=(), **settings):
+def serving(store, features=None, *, trusted=(), knobs=None, tracing=None, **settings):
     """The application of a store: `with serving(store) as app`."""
     told = Settings(name=LOOP, **settings)
-    return application(store, told, features, VirtualClock(NOON), trusted=trusted)
+    around = Around(knobs=knobs or Knobs(), tracing=tracing)
+    return application(store, told, features, VirtualClock(NOON), trusted=trusted, around=around)
 
 
 def log_of(store):
@@ -215,14 +217,15 @@ LIVE_SERVER = SERVER.replace("header_clock=True", "trusted=['tests.cd.serving.De
 class ServerProcess:
     """The server in a process of its own: `with ServerProcess(store) as server`."""
 
-    def __init__(self, store, *, host="127.0.0.1", port=0, env=None, program=SERVER):
-        self.store, self.host, self.port, self.env, self.program = store, host, port, env or {}, program
+    def __init__(self, store, *, host="127.0.0.1", port=0, env=None, program=SERVER, errors=None):
+        self.store, self.host, self.port, self.env = store, host, port, env or {}
+        self.program, self.errors = program, errors
 
     def start(self):
         endpoint_file(self.store.path, LOOP).unlink(missing_ok=True)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **self.env}
         command = [sys.executable, "-c", self.program, str(self.store.path), LOOP, str(self.port), self.host]
-        self.process = subprocess.Popen(command, env=environment)
+        self.process = subprocess.Popen(command, env=environment, stderr=self.errors)
         deadline = time.monotonic() + 60
         while (endpoint := read_endpoint(self.store.path, LOOP)) is None:
             assert self.process.poll() is None, "the server ended at its start"

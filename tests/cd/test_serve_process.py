@@ -128,13 +128,15 @@ def test_every_route_needs_the_token(served):
     assert log_of(served) == []
 
 
-def test_a_draining_server_is_alive_but_not_ready(served):
+def test_a_draining_server_is_alive_not_ready_and_says_that_each_answer_is_the_last(served):
     with serving(served) as app:
         client = Client(app)
-        app.draining = True
-        assert client.get("/v2/health/live").status_code == 200
+        app.operations.draining = True
+        assert client.get("/v2/health/live").json() == {"live": True}
         assert client.get("/v2/health/ready").status_code == 503
-        assert client.post("/predict", ROW).status_code == 503
+        last = client.post("/predict", ROW)
+        assert last.status_code == 200
+        assert last.headers["connection"] == "close"
 
 
 def test_metrics_count_what_happened(served):
@@ -145,15 +147,15 @@ def test_metrics_count_what_happened(served):
         client.post("/labels", {"id": "x", "label": True})
         text = client.get("/metrics").text
     for line in (
-        'homeostat_requests_total{route="/predict",status="200"} 1.0',
-        'homeostat_requests_total{route="/predict",status="400"} 1.0',
-        'homeostat_predictions_total{version="1"} 2.0',
-        "homeostat_labels_total 1.0",
-        "homeostat_log_records_total 2.0",
+        'homeostat_requests_total{model="flights",route="/predict",status="200"} 1.0',
+        'homeostat_requests_total{model="flights",route="/predict",status="400"} 1.0',
+        'homeostat_predictions_total{model="flights",version="1"} 2.0',
+        'homeostat_labels_total{model="flights"} 1.0',
+        'homeostat_log_records_total{model="flights"} 2.0',
         "homeostat_ready 1.0",
-        "homeostat_routing_epoch 1.0",
-        'homeostat_arm_share{loop="flights",role="champion",version="1"} 1.0',
-        'homeostat_request_seconds_count{route="/predict"} 2.0',
+        'homeostat_routing_epoch{model="flights"} 1.0',
+        'homeostat_arm_share{model="flights",role="champion",version="1"} 1.0',
+        'homeostat_request_seconds_count{model="flights",route="/predict"} 2.0',
     ):
         assert line in text, line
 

@@ -80,7 +80,7 @@ def test_a_canary_that_fails_is_answered_for_by_the_champion(store):
         metrics = client.get("/metrics").text
     assert usual == {1, 2}
     assert versions == {1}
-    assert 'homeostat_fallbacks_total{version="2"}' in metrics
+    assert 'homeostat_fallbacks_total{model="flights",version="2"}' in metrics
     last = [record for record in log_of(store) if isinstance(record, PredictionRecord)][-1]
     assert {row.arm for row in last.rows} == {1}
     assert 1.0 in {row.propensity for row in last.rows}

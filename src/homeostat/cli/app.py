@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from homeostat.cli import build, decide, explain, flow, live, look, registry, rows, start, verdict
+from homeostat.cli import build, decide, explain, flow, live, look, package, registry, rows, serve, start, verdict
 from homeostat.core.errors import HomeostatError
 
 _VERBS: tuple[Callable[..., None], ...] = (
@@ -18,6 +18,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
     *(look.status, explain.why, rows.explain, look.runs, look.versions),
     *(decide.retrain, decide.promote, decide.rollback, decide.cancel, verdict.judge),
     *(registry.card, registry.export, registry.import_),
+    *(serve.serve, package.package),
     *(build.infer, flow.stream, rows.labels, live.replay),
     *(look.verify, start.doctor),
 )

@@ -40,6 +40,7 @@ def up(
         str, typer.Option(help="The address to listen at; others than loopback are open to the network.")
     ] = ("127.0.0.1"),
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Server processes that answer at that port.")] = 1,
     loop: LoopFileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
@@ -60,7 +61,7 @@ def up(
         _announce(live, shown, as_json=as_json)
         _tell(recorded, as_json=as_json)
 
-    live = Live(Store.open(store), declared, host=host, port=port, on_decision=tell)
+    live = Live(Store.open(store), declared, host=host, port=port, workers=workers, on_decision=tell)
     ask = _asker(live)
     before = {ending: signal.signal(ending, ask) for ending in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -56,7 +56,7 @@ def _asked(url: str) -> Standing:
 
     import msgspec
 
-    from homeostat.cd.serve.process import TOKEN_VARIABLE
+    from homeostat.cd.serve.listen import TOKEN_VARIABLE
     from homeostat.cd.serve.verdict import Standing
 
     if not url.startswith(("http://", "https://")):

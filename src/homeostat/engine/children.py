@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from homeostat.core.clock import SystemClock, pause, stopwatch
 from homeostat.core.errors import HomeostatError, InternalError, RefusedError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -31,11 +32,13 @@ class Child:
         name: For messages and for the name of its log file.
         module: The module that it runs, as `python -m` would.
         arguments: Its command line.
-        log: The file that its output is appended to.
+        log: The file that its output is appended to; None lets it say it where this process does.
         niceness: How far it steps back behind other processes (0..19).
     """
 
-    def __init__(self, name: str, module: str, arguments: Sequence[str], log: Path, *, niceness: int = 0) -> None:
+    def __init__(
+        self, name: str, module: str, arguments: Sequence[str], log: Path | None, *, niceness: int = 0
+    ) -> None:
         self.name = name
         self.log = log
         self._command = [sys.executable, "-m", module, *arguments]
@@ -66,16 +69,14 @@ class Child:
     def start(self) -> None:
         """Start it; its standard input is a pipe, so it learns of our end however we end."""
         self._hang_up()
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as output:
-            self._begin = output.tell()
+        with self._output() as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules with arguments of our own
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.STDOUT if output else None,
                 text=True,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                env=_environment(),
                 start_new_session=True,
             )
         if self._niceness:
@@ -117,13 +118,13 @@ class Child:
             if not self.running:
                 raise self.failure()
             if stopwatch() - begin > seconds:
-                raise InternalError(f"the {self.name} was not ready within {seconds:.0f} s", hint=f"see {self.log}")
+                raise InternalError(f"the {self.name} was not ready within {seconds:.0f} s", hint=self._where)
             pause(0.02)
 
     def failure(self) -> HomeostatError:
         """Why it ended, as it said itself: the user's mistake when its exit code is 2."""
         what, _, hint = self._said().partition("\n  hint: ")
-        hint = hint.partition("\n")[0] or f"see {self.log}"
+        hint = hint.partition("\n")[0] or self._where
         kind = RefusedError if self.blames_the_user else InternalError
         return kind(f"the {self.name} ended: {what or 'it said nothing'}", hint=hint)
 
@@ -134,6 +135,8 @@ class Child:
 
     def _said(self) -> str:
         """Its own error message, or else the last line of its log since it was started."""
+        if self.log is None:
+            return "it said why"
         try:
             with self.log.open("rb") as log:
                 log.seek(self._begin)
@@ -143,19 +146,41 @@ class Child:
         told = re.split(r"^error: ", text, flags=re.MULTILINE)
         return told[-1] if len(told) > 1 else text.rpartition("\n")[2]
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal if it is alive."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
     def stop(self) -> None:
         """Ask it to end, and make it end when it does not."""
+        self.signal(signal.SIGTERM)
+        self.await_end(_PATIENCE_SECONDS)
+
+    def await_end(self, seconds: float) -> None:
+        """Give it so long to end, then make it end."""
         process = self._process
         if process is None:
             return
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(_PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         self._hang_up()
+
+    @contextmanager
+    def _output(self) -> Iterator[IO[bytes] | None]:
+        if self.log is None:
+            yield None
+            return
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            self._begin = output.tell()
+            yield output
+
+    @property
+    def _where(self) -> str:
+        return f"see {self.log}" if self.log else "see what it wrote to standard error"
 
     def kill(self) -> None:
         """End it at once."""
@@ -169,3 +194,9 @@ class Child:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
         self._process = None
+
+
+def _environment() -> dict[str, str]:
+    """Ours, but for the supervisor's socket: only the process that it started speaks to it."""
+    ours = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
+    return ours | {"PYTHONUNBUFFERED": "1"}

@@ -54,6 +54,7 @@ class Live:
         clock: The loop's clock. A virtual one makes the server take the time of a request from its header.
         host: Where the server listens.
         port: 0 takes a free one.
+        workers: How many server processes answer there.
         on_decision: Called with every decision as it is recorded, whoever caused it.
 
     Example:
@@ -69,6 +70,7 @@ class Live:
         clock: Clock | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        workers: int = 1,
         on_decision: Callable[[Recorded], None] | None = None,
     ) -> None:
         if loop.file is None:
@@ -80,7 +82,7 @@ class Live:
         self.clock = clock or SystemClock()
         played = not isinstance(self.clock, SystemClock)
         self.feed = Feed(store.ledger, Rules.of(loop))
-        self.server = Server(store, loop, host=host, port=port, played=played)
+        self.server = Server(store, loop, host=host, port=port, played=played, workers=workers)
         self.trainer = Trainer(store, loop, self.feed, self.clock, played=played)
         self.watch = Watch(store, loop)
         self._wall = SystemClock()

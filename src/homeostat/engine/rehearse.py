@@ -14,7 +14,7 @@ import msgspec
 from homeostat.cd.golden import ask_golden
 from homeostat.cd.load import load
 from homeostat.cd.serve import Settings, application, contract_problems
-from homeostat.cd.serve.process import TOKEN_VARIABLE
+from homeostat.cd.serve.listen import TOKEN_VARIABLE
 from homeostat.ci.rehearsed import Load, compatible, contract
 from homeostat.core import events as ev
 from homeostat.core.clock import SystemClock

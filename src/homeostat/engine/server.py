@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -13,7 +14,8 @@ import msgspec
 
 from homeostat.cd.monitor import ServiceCounts
 from homeostat.cd.serve import RoutingStatus, listen, read_endpoint
-from homeostat.cd.serve.process import TOKEN_VARIABLE
+from homeostat.cd.serve.knobs import read_knobs
+from homeostat.cd.serve.listen import TOKEN_VARIABLE
 from homeostat.core.clock import pause, stopwatch
 from homeostat.core.errors import StoreError
 from homeostat.engine.children import Child
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 60.0
 _LEAVE_SECONDS = 12.0
+_END_SECONDS = 25.0
+"""Requests in flight, shadows and logs of all workers have to fit in here."""
+
 _POLL_SECONDS = 0.1
 _ASK_SECONDS = 5.0
 _PREDICTING = frozenset({"/predict", "/v2/infer"})
@@ -42,13 +47,15 @@ class Server:
         loop: Its declaration.
         host, port: Where it listens; port 0 takes a free one.
         played: Whether requests carry their own time.
+        workers: How many processes answer at that port.
     """
 
-    def __init__(self, store: Store, loop: Loop, *, host: str, port: int, played: bool) -> None:
+    def __init__(self, store: Store, loop: Loop, *, host: str, port: int, played: bool, workers: int = 1) -> None:
         self._store, self._loop = store, loop
         self._host, self._port = host, port
         arguments = ["--store", str(store.path), "--loop-file", str(loop.file), "--host", host, "--port", str(port)]
         arguments += ["--played"] if played else []
+        arguments += ["--workers", str(workers)] if workers > 1 else []
         log = store.path / "logs" / f"{loop.name}-server.log"
         self._child = Child("server", "homeostat.engine.server_process", arguments, log)
         self._before: dict[tuple[str, int], float] = {}
@@ -115,11 +122,13 @@ class Server:
         now = {
             (sample.labels["route"], int(sample.labels["status"])): sample.value
             for sample in families["homeostat_requests"].samples
-            if sample.name.endswith("_total") and sample.labels["route"] in _PREDICTING
+            if sample.name.endswith("_total") and self._is_traffic(sample.labels)
         }
         new = {key: value - self._before.get(key, 0.0) for key, value in now.items()}
         by_version = {
-            (name, version): count for name in _BY_VERSION for version, count in _by_version(families, name).items()
+            (name, version): count
+            for name in _BY_VERSION
+            for version, count in _by_version(families, name, self._loop.name).items()
         }
         rows, invalid = answered_rows({key: count - self._before.get(key, 0.0) for key, count in by_version.items()})
         self._before = now | by_version
@@ -136,16 +145,20 @@ class Server:
         """Upper bound of the 99th percentile in seconds since the last call, from the histogram's buckets."""
         now = Counter[float]()
         for one in samples:
-            if one.name.endswith("_bucket") and one.labels["route"] in _PREDICTING:
+            if one.name.endswith("_bucket") and self._is_traffic(one.labels):
                 now[float(one.labels["le"])] += int(one.value)
         new = {bound: count - self._buckets[bound] for bound, count in now.items()}
         self._buckets = now
         total = max(new.values(), default=0)
         return min((bound for bound, count in new.items() if count >= 0.99 * total), default=None) if total else None
 
+    def _is_traffic(self, labels: Mapping[str, str]) -> bool:
+        return labels["model"] == self._loop.name and labels["route"] in _PREDICTING
+
     def stop(self) -> None:
         """Let it drain and end."""
-        self._child.stop()
+        self._child.signal(signal.SIGTERM)
+        self._child.await_end(read_knobs().drain_seconds + _END_SECONDS)
 
     def kill(self) -> None:
         """End it at once."""
@@ -187,8 +200,8 @@ def answered_rows(new: Mapping[tuple[str, int], float]) -> tuple[float, float]:
     return answered + invalid, invalid
 
 
-def _by_version(families: Mapping[str, Any], name: str) -> dict[int, float]:
-    samples = families[f"homeostat_{name}"].samples
+def _by_version(families: Mapping[str, Any], name: str, model: str) -> dict[int, float]:
+    samples = [one for one in families[f"homeostat_{name}"].samples if one.labels.get("model") == model]
     return {int(one.labels["version"]): one.value for one in samples if one.name.endswith("_total")}
 
 

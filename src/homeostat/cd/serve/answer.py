@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from homeostat.cd.log import BlockRecord, Packed, PredictionRecord, RowRecord
+from homeostat.cd.serve.decode import Rows
 from homeostat.cd.serve.scores import Scores
 from homeostat.core.clock import new_id
 from homeostat.core.errors import DataError, HomeostatError, ModelError, NotFoundError, RetryableError
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
     from homeostat.cd.log import LogWriter
     from homeostat.cd.serve.batcher import Batcher
-    from homeostat.cd.serve.decode import Rows
-    from homeostat.cd.serve.metrics import Metrics
+    from homeostat.cd.serve.metrics import ModelCounts
     from homeostat.cd.serve.routing import Table
     from homeostat.cd.serve.served import Served
     from homeostat.core.model.signature import Signature
@@ -157,6 +157,16 @@ class Part:
         self.deadline = asked.deadline
 
 
+class Golden(Part):
+    """A row whose answer is known, sent the way of traffic to see whether it comes back; neither logged nor counted."""
+
+    __slots__ = ("told",)
+    deadline = math.inf
+
+    def __init__(self, served: Served, rows: Rows, told: Callable[[BaseException | None], None]) -> None:
+        self.served, self.rows, self.told = served, rows, told
+
+
 class Desk:
     """Takes requests of one model, and sees to it that each is scored, recorded and answered exactly once.
 
@@ -164,11 +174,11 @@ class Desk:
 
     Args:
         log: Where answers are recorded before they are given.
-        metrics: Counters.
+        counts: What is counted of this model.
     """
 
-    def __init__(self, log: LogWriter, metrics: Metrics) -> None:
-        self._log, self._metrics = log, metrics
+    def __init__(self, log: LogWriter, counts: ModelCounts) -> None:
+        self._log, self._counts = log, counts
 
     def take(self, asked: Asked) -> None:
         """Have a request answered; its `done` is told.
@@ -179,6 +189,18 @@ class Desk:
         for part in _parts(asked):
             self._submit(part)
 
+    def probe(self, served: Served, told: Callable[[BaseException | None], None]) -> None:
+        """Have a version answer its first golden row, if it has one; `told` hears of its error, or None.
+
+        Raises:
+            HomeostatError: It is refused at once.
+        """
+        golden = served.model.manifest.golden
+        if golden is None or not golden.rows:
+            told(None)
+            return
+        self._submit(Golden(served, Rows(1, served.decoder.rows(golden.rows[:1])), told))
+
     def _submit(self, part: Part) -> None:
         batcher: Batcher = part.served.batcher(part.rows.count, self._finish)
         batcher.submit(part)
@@ -186,11 +208,14 @@ class Desk:
     def _finish(self, results: list[tuple[Part, Scores | BaseException]]) -> None:
         whole: list[Asked] = []
         for part, found in results:
+            if isinstance(part, Golden):
+                part.told(found if isinstance(found, BaseException) else None)
+                continue
             asked = part.asked
             if isinstance(found, Scores):
                 asked.pieces.append((part, found))
                 asked.missing -= 1
-                self._metrics.rows[part.served.version] += part.rows.count
+                self._counts.rows[part.served.version] += part.rows.count
                 if not asked.missing:
                     whole.append(asked)
             else:
@@ -202,7 +227,7 @@ class Desk:
         """The champion answers for another arm that raised; its own errors are the answer."""
         asked, champion = part.asked, part.asked.table.champion
         version = part.served.version
-        self._metrics.invalid[version] += part.rows.count * isinstance(error, ModelError)
+        self._counts.invalid[version] += part.rows.count * isinstance(error, ModelError)
         if asked.missing < 0:
             return
         refused = isinstance(error, RetryableError) or not isinstance(error, HomeostatError)
@@ -210,7 +235,7 @@ class Desk:
             asked.missing = -1
             asked.done(error)
             return
-        self._metrics.fallbacks[version] += part.rows.count
+        self._counts.fallbacks[version] += part.rows.count
         if part.places is None or isinstance(asked.choice, tuple):
             asked.choice = (champion.version, 1.0)
         else:

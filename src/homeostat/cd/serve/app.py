@@ -12,8 +12,9 @@ from homeostat.cd.log import LabelRecord, WhenFull
 from homeostat.cd.serve import compression, openinference, verdict
 from homeostat.cd.serve.door import Door
 from homeostat.cd.serve.hosted import Hosted, InferLane, Lane
+from homeostat.cd.serve.knobs import Knobs
 from homeostat.cd.serve.labels import decode_labels
-from homeostat.cd.serve.metrics import Metrics, render
+from homeostat.cd.serve.operations import Operations
 from homeostat.cd.serve.replies import JSON, MethodError, Reply, SlowError, TooLargeError, failure, json_reply
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import DataError, NotFoundError
@@ -21,12 +22,17 @@ from homeostat.core.errors import DataError, NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from homeostat.cd.serve.metrics import Metrics
+    from homeostat.cd.serve.shared import Siblings
+    from homeostat.cd.serve.telemetry import Tracing
     from homeostat.core.clock import Clock
 
     Scope = dict[str, Any]
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
     Handler = Callable[["Request"], Awaitable[Reply]]
+
+_LAST = (b"connection", b"close")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +61,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     when_full: WhenFull = "block"
 
 
+class Around(msgspec.Struct, frozen=True):
+    """What surrounds a server.
+
+    Attributes:
+        siblings: The other server processes at the port; None when there are none.
+        knobs: How it is operated.
+        tracing: Where spans go; None when nobody wants them.
+    """
+
+    siblings: Siblings | None = None
+    knobs: Knobs = Knobs()
+    tracing: Tracing | None = None
+
+
 class Request(msgspec.Struct):
     """What a route looks at.
 
@@ -81,10 +101,20 @@ class Application:
             behind the routes that name none.
         metrics: Counters.
         clock: What time it is, unless requests say so.
+        around: Whom it tells what it does.
     """
 
-    def __init__(self, settings: Settings, models: Mapping[str, Hosted], metrics: Metrics, clock: Clock) -> None:
-        self.settings, self.models, self.metrics, self.clock = settings, dict(models), metrics, clock
+    def __init__(
+        self,
+        settings: Settings,
+        models: Mapping[str, Hosted],
+        metrics: Metrics,
+        clock: Clock,
+        around: Around = Around(),  # noqa: B008 - frozen
+    ) -> None:
+        self.settings, self.models, self.clock = settings, dict(models), clock
+        self.operations = Operations(self.models.values, metrics, siblings=around.siblings, knobs=around.knobs)
+        self._tracing = around.tracing
         self._default = self.models.get(settings.name) or next(iter(self.models.values()))
         self.door = Door(settings.host, settings.token)
         self.lanes: dict[bytes, Lane] = self._find_lanes()
@@ -110,21 +140,14 @@ class Application:
     @property
     def ready(self) -> bool:
         """Whether predictions of every model are answered."""
-        return all(hosted.ready for hosted in self.models.values())
-
-    @property
-    def draining(self) -> bool:
-        """Whether the server is going away."""
-        return self._default.draining
-
-    @draining.setter
-    def draining(self, value: bool) -> None:
-        for hosted in self.models.values():
-            hosted.draining = value
+        return self.operations.ready
 
     def lane(self, path: str) -> Lane | None:
         """What answers predictions that are asked for at a path, or None for any other path."""
         return self.lanes.get(path.encode()) or self._lane_of_version(path)
+
+    def _traced(self, lane: Lane) -> Lane:
+        return lane if self._tracing is None else self._tracing.lane(lane)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -137,9 +160,11 @@ class Application:
         except Exception as error:  # noqa: BLE001 - every failure is an answer, never a closed connection
             reply = failure(error, _route(path))
         headers = [(b"content-type", reply.content_type), (b"content-length", b"%d" % len(reply.body)), *reply.headers]
+        if self.operations.draining:
+            headers.append(_LAST)
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
-        self.metrics.count(reply.route, reply.status, stopwatch() - start)
+        self.operations.answered(reply, stopwatch() - start)
 
     async def _reply(self, scope: Scope, path: str, receive: Receive) -> Reply:
         headers = scope["headers"]
@@ -175,7 +200,7 @@ class Application:
         for name, hosted in self.models.items():
             lanes[f"/predict/{name}".encode()] = Lane(hosted)
             lanes[f"/v2/models/{name}/infer".encode()] = InferLane(hosted)
-        return lanes
+        return {path: self._traced(lane) for path, lane in lanes.items()}
 
     def _lane_of_version(self, path: str) -> Lane | None:
         """The lane of a version that is asked for by number."""
@@ -185,7 +210,7 @@ class Application:
         hosted = self._hosted(name)
         if version is not None:
             _known(hosted, version)
-        return InferLane(hosted, version)
+        return self._traced(InferLane(hosted, version))
 
     def _hosted(self, name: str) -> Hosted:
         hosted = self.models.get(name)
@@ -202,7 +227,7 @@ class Application:
         items = decode_labels(await self.body(request.minded, request.headers, request.receive), signature, now)
         if items:
             hosted.log.append(LabelRecord(now, items))
-        self.metrics.labels += len(items)
+        hosted.counts.labels += len(items)
         return json_reply(200, {"accepted": len(items)}, "/labels")
 
     async def _model(self, request: Request) -> Reply:
@@ -216,7 +241,8 @@ class Application:
         if request.method != "GET":
             raise MethodError(f"{request.path} takes GET")
         if action == "ready":
-            return json_reply(200 if hosted.ready else 503, {"name": name, "ready": hosted.ready}, "/v2/model/ready")
+            ready = hosted.ready and not self.operations.draining
+            return json_reply(200 if ready else 503, {"name": name, "ready": ready}, "/v2/model/ready")
         served = table.served[version] if version is not None else table.champion
         described = openinference.metadata(name, sorted(table.served), served.signature, served.model.runtime)
         return json_reply(200, described, "/v2/model")
@@ -228,21 +254,18 @@ class Application:
         return json_reply(200, {"name": "homeostat", "version": __version__, "extensions": extensions}, "/v2")
 
     async def _live(self, _: Request) -> Reply:
-        return json_reply(200, {"live": True}, "/v2/health/live")
+        return _probed("live", self.operations.health(), "/v2/health/live")
 
     async def _ready(self, _: Request) -> Reply:
-        return json_reply(200 if self.ready else 503, {"ready": self.ready}, "/v2/health/ready")
+        return _probed("ready", self.operations.health(), "/v2/health/ready")
 
     async def _health(self, _: Request) -> Reply:
-        log, routing = self._default.log.stats(), self._default.router.status()
-        problems = [problem for problem in (routing.error, log.fault) if problem]
-        if routing.seq is None:
-            problems.append("no version has been promoted yet")
-        body = {"live": True, "ready": self.ready, "draining": self.draining, "problems": problems}
-        return json_reply(200 if self.ready else 503, body | {"routing": routing, "log": log}, "/health")
+        health = self.operations.health()
+        more = {"routing": self.operations.routing(self._default), "log": self._default.log.stats()}
+        return json_reply(200 if health["ready"] else 503, health | more, "/health")
 
     async def _routing(self, _: Request) -> Reply:
-        return json_reply(200, self._default.router.status(), "/routing")
+        return json_reply(200, self.operations.routing(self._default), "/routing")
 
     async def _judge(self, request: Request) -> Reply:
         name = parse_qs(request.query.decode("latin-1")).get("model")
@@ -255,12 +278,9 @@ class Application:
         )
         return json_reply(status, said, request.path)
 
-    async def _metrics(self, _: Request) -> Reply:
-        hosted = self._default
-        found = self.metrics.collect(
-            hosted.name, hosted.log.stats(), hosted.router.status(), hosted.others.stats, ready=self.ready
-        )
-        return Reply(200, render(found), "/metrics", b"text/plain; version=0.0.4; charset=utf-8")
+    async def _metrics(self, request: Request) -> Reply:
+        text, content_type = self.operations.exposition(request.minded.get(b"accept", b"").decode("latin-1"))
+        return Reply(200, text, "/metrics", content_type.encode())
 
     async def body(self, minded: dict[bytes, bytes], headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
         """The plain body of a request.
@@ -315,6 +335,13 @@ def _route(path: str) -> str:
     if path.startswith("/predict"):
         return "/predict"
     return path if path == "/labels" else "/v2/infer" if path.endswith("/infer") else "other"
+
+
+def _probed(what: str, health: dict[str, Any], route: str) -> Reply:
+    """The body of the protocol when all is well, and the reasons when not."""
+    if health[what]:
+        return json_reply(200, {what: True}, route)
+    return json_reply(503, {what: False, "problems": health["problems"]}, route)
 
 
 def _known(hosted: Hosted, version: int) -> None:

@@ -26,6 +26,7 @@ _MINDED = frozenset(
         b"homeostat-time",
         b"inference-header-content-length",
         b"traceparent",
+        b"tracestate",
     }
 )
 _NAMES = frozenset({b"host", b"origin"})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from homeostat.cd.log import LogWriter
     from homeostat.cd.serve.decode import Rows
-    from homeostat.cd.serve.metrics import Metrics
+    from homeostat.cd.serve.metrics import ModelCounts
     from homeostat.cd.serve.others import Others
     from homeostat.cd.serve.routing import Router, Table
     from homeostat.core.clock import Clock
@@ -38,7 +38,7 @@ class Hosted:
         router: Which versions answer.
         log: The prediction log.
         others: Scores the arms that do not answer.
-        metrics: Counters.
+        counts: What is counted of it.
         clock: What time it is, unless requests say so.
         header_clock: Whether they may.
         most_rows: Rows of one request.
@@ -50,7 +50,7 @@ class Hosted:
         router: Router,
         log: LogWriter,
         others: Others,
-        metrics: Metrics,
+        counts: ModelCounts,
         clock: Clock,
         *,
         header_clock: bool = False,
@@ -58,22 +58,20 @@ class Hosted:
     ) -> None:
         self.name, self.router, self.log, self.others, self.clock = name, router, log, others, clock
         self.header_clock, self.most_rows = header_clock, most_rows
-        self.draining = False
-        self.desk = Desk(log, metrics)
+        self.counts = counts
+        self.desk = Desk(log, counts)
 
     @property
     def ready(self) -> bool:
-        """Whether predictions are answered."""
-        return self.router.table is not None and not self.draining and not self.log.stats().refuses
+        """Whether a version is in effect, and the log takes what it answers."""
+        return self.router.table is not None and not self.log.stats().refuses
 
     def table(self) -> Table:
         """The division of traffic in effect.
 
         Raises:
-            NotReadyError: There is none, or the server is going away.
+            NotReadyError: There is none.
         """
-        if self.draining:
-            raise NotReadyError("the server is going away", hint="send the request to another one")
         table = self.router.table
         if table is None:
             reason = self.router.status().error or "no version has been promoted yet"
@@ -136,7 +134,7 @@ class Lane:
             )
             hosted.desk.take(asked)
         except Exception as error:  # noqa: BLE001 - every failure is an answer
-            done(failure(error, self.route))
+            done(self._failure(error))
 
     def _deadline(self, minded: dict[bytes, bytes], asked_for: Any) -> float:
         said = door.patience(minded) if b"homeostat-deadline" in minded else None
@@ -145,11 +143,18 @@ class Lane:
 
     def _reply(self, table: Table, found: Answer | BaseException, asked_for: Any) -> Reply:
         if isinstance(found, BaseException):
-            return failure(found, self.route)
+            return self._failure(found)
         try:
-            return self.encode(table, found, asked_for)
+            reply = self.encode(table, found, asked_for)
         except Exception as error:  # noqa: BLE001 - every failure is an answer
-            return failure(error, self.route)
+            return self._failure(error)
+        reply.model, reply.request = self.hosted.name, found.request
+        return reply
+
+    def _failure(self, error: BaseException) -> Reply:
+        reply = failure(error, self.route)
+        reply.model = self.hosted.name
+        return reply
 
 
 class InferLane(Lane):

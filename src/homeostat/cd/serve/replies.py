@@ -41,6 +41,8 @@ class Reply(msgspec.Struct):
 
     Attributes:
         route: What it is counted as.
+        model: The model that was asked, if one was.
+        request, trace: Under which ids the log and a trace know it.
     """
 
     status: int
@@ -48,6 +50,9 @@ class Reply(msgspec.Struct):
     route: str
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    model: str = ""
+    request: str = ""
+    trace: str = ""
 
 
 def json_reply(status: int, content: Any, route: str) -> Reply:

@@ -190,7 +190,7 @@ class ShortWay(HttpToolsProtocol):
             transport.write(_head_of(reply, keep_alive=short.keep_alive) + reply.body)
             if not short.keep_alive:
                 transport.close()
-        self.application.metrics.count(reply.route, reply.status, stopwatch() - short.start)
+        self.application.operations.answered(reply, stopwatch() - short.start)
         self.on_response_complete()
 
     def _short(self) -> _Short | None:
@@ -208,7 +208,8 @@ class ShortWay(HttpToolsProtocol):
         length = minded.get(b"content-length", b"")
         if not length or len(length) > 6 or int(length) > SHORT_BYTES or not _LONG_WAY.isdisjoint(minded):
             return None
-        return _Short(self, lane, minded, keep_alive=parser.should_keep_alive())
+        last = self.application.operations.draining or not parser.should_keep_alive()
+        return _Short(self, lane, minded, keep_alive=not last)
 
     def _look(self) -> None:
         """Let a caller go who is idle for too long, or does not come to an end with a request."""

@@ -1,0 +1,75 @@
+"""The verb that runs the server alone: every model that a store's registry has promoted."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from homeostat.cli.common import STORE, StoreOption, open_ledger
+from homeostat.core.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from homeostat.core.ledger import Ledger
+
+
+def serve(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="The models, the first behind /predict; all that are promoted by default."
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen at; others than loopback need HOMEOSTAT_TOKEN.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Server processes that answer at that port.")] = 1,
+    drain_seconds: Annotated[
+        float | None, typer.Option(min=0, help="How long to answer on, unready, after it was told to end.")
+    ] = None,
+    loop: Annotated[
+        list[Path] | None,
+        typer.Option("--loop", "-l", metavar="PATH", help="A loop's file, for a model with features(); repeatable."),
+    ] = None,
+    store: StoreOption = STORE,
+    as_json: Annotated[bool, typer.Option("--json", help="Say it in lines of JSON, in a terminal too.")] = False,
+) -> None:
+    """Serve promoted models, without the loop.
+
+    Until Ctrl-C. It follows promotions and rollbacks in the ledger; what it says goes to standard error.
+    """
+    from homeostat.cd.serve.knobs import VARIABLES
+    from homeostat.cd.serve.requestlog import LOG_VARIABLE
+    from homeostat.engine.server_process import run_server
+
+    if drain_seconds is not None:
+        os.environ[VARIABLES["drain_seconds"]] = str(drain_seconds)  # it reaches the workers, too
+    if as_json:
+        os.environ[LOG_VARIABLE] = "json"
+    with closing(open_ledger(store)) as ledger:
+        chosen = _chosen(ledger, names or [])
+    told = ["--store", str(store), "--host", host, "--port", str(port), "--workers", str(workers)]
+    told += [word for name in chosen for word in ("--name", name)]
+    told += [word for file in loop or [] for word in ("--loop-file", str(file))]
+    run_server(told)
+
+
+def _chosen(ledger: Ledger, names: list[str]) -> list[str]:
+    """The models to serve: those that are named, or all that have a champion.
+
+    Raises:
+        NotFoundError: The store has no such model, or none has been promoted.
+    """
+    known = ledger.loops()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        have = ", ".join(known) or "none yet"
+        raise NotFoundError(f"this store has no model {', '.join(unknown)}", hint=f"models: {have}")
+    chosen = list(dict.fromkeys(names)) or [name for name in known if ledger.champion(name) is not None]
+    if not chosen:
+        raise NotFoundError("no model of this store has been promoted", hint="`homeostat run` trains and promotes one")
+    return chosen
