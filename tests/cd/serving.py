@@ -209,7 +209,7 @@ SERVER = textwrap.dedent("""
     serve(sys.argv[1], sys.argv[2], port=int(sys.argv[3]), host=sys.argv[4], header_clock=True)
 """)
 LIVE_SERVER = SERVER.replace("header_clock=True", "trusted=['tests.cd.serving.Deadly']").replace(
-    "import serve", "import others, serve; others.NICENESS = 0"
+    "import serve", "import others, serve; others.SCHEDULING = None"
 )
 """Its shadows score in processes of their own, which do not step back behind other tests."""
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 from homeostat.cd.serve.follower import Follower, Notes, OtherStats
@@ -22,15 +23,16 @@ from homeostat.core.errors import IntegrityError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from homeostat.cd.log import LogWriter
     from homeostat.cd.serve.routing import Table
     from homeostat.cd.serve.served import Served
 
-NICENESS = 10
+SCHEDULING: int | None = getattr(os, "SCHED_IDLE", None)
+"""A scorer gets what nobody else wants of the processors: even on the server's own core it does not delay an answer."""
+
 HUNG_SECONDS = 60.0
-"""A process that has noted nothing for so long hangs in a call, and is ended."""
+"""A process that has noted nothing for so long, although it was let run, hangs in a call and is ended."""
 
 POLL_SECONDS = 0.02
 """How long a follower that has nothing to do waits before it looks at the log again."""
@@ -226,7 +228,7 @@ class ProcessScorer:
         self._ended: str | None = None
         self._left = False
         self._started = self._again = self._seen = 0.0
-        self._noted = 0
+        self._noted = self._used = 0
         self._pause = _FIRST_PAUSE
 
     @property
@@ -289,10 +291,9 @@ class ProcessScorer:
             stdin=subprocess.PIPE,
             env=os.environ | _ONE_THREAD,
         )
-        with suppress(ProcessLookupError):
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
-            # When it wakes up it does not push the server off its core.
-            os.sched_setscheduler(self._process.pid, os.SCHED_BATCH, os.sched_param(0))
+        if SCHEDULING is not None:
+            with suppress(ProcessLookupError):
+                os.sched_setscheduler(self._process.pid, SCHEDULING, os.sched_param(0))
         self._started = self._seen = stopwatch()
 
     def _bury(self, ended: str) -> None:
@@ -310,9 +311,19 @@ class ProcessScorer:
             noted = self.notes.file.stat().st_mtime_ns
         except FileNotFoundError:
             noted = 0
-        if noted != self._noted:
+        if noted != self._noted or self._starves():
             self._noted, self._seen = noted, stopwatch()
         return stopwatch() - self._seen > HUNG_SECONDS
+
+    def _starves(self) -> bool:
+        """Whether it would go on if it were let, but others take the processor."""
+        assert self._process is not None
+        with suppress(OSError):
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+            used, before = sum(map(int, fields[11:13])), self._used
+            self._used = used
+            return fields[0] == "R" and used == before
+        return False
 
     def _hang_up(self) -> None:
         """Give back the pipe, and the lock once it is over."""
