@@ -191,7 +191,9 @@ def shown_bytes(count: int) -> str:
         >>> shown_bytes(150_000_000)
         '150.0 MB'
     """
-    return f"{count / 1e9:,.1f} GB" if count >= 10**10 else f"{count / 1e6:,.1f} MB"
+    if count >= 10**10:
+        return f"{count / 1e9:,.1f} GB"
+    return f"{count / 1e6:,.1f} MB" if count >= 10**6 else f"{count / 1e3:,.1f} kB"
 
 
 def _bytes_of(text: str) -> int:

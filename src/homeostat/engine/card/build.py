@@ -136,8 +136,10 @@ def _model(manifest: Manifest) -> Section:
         facts["in front of it"] = "imputing, scaling and one-hot encoding"
     if len(manifest.trials) > 1:
         facts["settings tried"] = str(len(manifest.trials))
-    params = tuple(list(estimator.params.items())[:_MOST_PARAMS])
-    return Section(title="Model", facts=facts, columns=("parameter", "value"), rows=params)
+    params = [f"{name}={value}" for name, value in estimator.params.items()]
+    more = f" and {len(params) - _MOST_PARAMS} more" if len(params) > _MOST_PARAMS else ""
+    facts["parameters"] = ", ".join(params[:_MOST_PARAMS]) + more
+    return Section(title="Model", facts=facts)
 
 
 def _data(event: VersionRegistered, manifest: Manifest) -> Section:

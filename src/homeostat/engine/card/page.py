@@ -19,7 +19,7 @@ h1{font-size:24px;margin:0 0 4px}h2{font-size:16px;margin:0 0 10px}p{margin:0 0 
 section{background:#fff;border:1px solid #e4e9ee;border-radius:10px;padding:16px 20px;margin-top:14px}
 table{border-collapse:collapse;width:100%;margin-top:6px}
 th{text-align:left;font-weight:600;font-size:12px;color:#616e7c;border-bottom:1px solid #d5dce3;padding:4px 12px 5px 0}
-td{padding:5px 12px 5px 0;border-bottom:1px solid #eef1f4;vertical-align:top;overflow-wrap:anywhere}
+td{padding:5px 12px 5px 0;border-bottom:1px solid #eef1f4;vertical-align:top;overflow-wrap:break-word}
 tr:last-child td{border-bottom:0}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 dl{display:grid;grid-template-columns:minmax(130px,max-content) 1fr;gap:3px 18px;margin:0 0 8px}
 dt{color:#616e7c}dd{margin:0;overflow-wrap:anywhere}ul{margin:8px 0 0;padding-left:18px}
