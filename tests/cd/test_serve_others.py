@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,15 @@ from tests.cd.serving import LIVE_SERVER, LOOP, ServerProcess, bundle, divide, f
 ROWS = raw(flights(20, seed=9))
 WAITS = [sys.executable, "-c", "import sys; sys.stdin.read()"]
 TELLS_AND_DIES = "import sys; open(sys.argv[1], 'a').write(' '.join(sys.argv[2:]) + '\\n'); sys.exit(3)"
+
+
+@pytest.fixture
+def said(caplog):
+    """What the server tells whoever runs it."""
+    logger = logging.getLogger("homeostat.serve")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture
@@ -47,8 +57,7 @@ def test_of_several_servers_of_a_log_one_runs_the_process_and_the_next_takes_ove
     assert second.pid is not None
 
 
-def test_a_process_that_died_is_started_again_and_told_how_the_one_before_ended(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(others, "_FIRST_PAUSE", 0.0)
+def test_a_process_that_died_is_started_again_and_told_how_the_one_before_ended(made, tmp_path):
     said = tmp_path / "said"
     scorer = made([sys.executable, "-c", TELLS_AND_DIES, str(said)])
     scorer._pause = 0.0
@@ -61,7 +70,7 @@ def test_a_process_that_died_is_started_again_and_told_how_the_one_before_ended(
     assert said.read_text().splitlines() == ["2", "2 exit code 3"]
 
 
-def test_it_is_started_again_later_each_time(made, capfd):
+def test_it_is_started_again_later_each_time(made, said):
     scorer = made([sys.executable, "-c", "raise SystemExit(1)"])
     pauses = []
     for _ in range(3):
@@ -69,10 +78,10 @@ def test_it_is_started_again_later_each_time(made, capfd):
         until(lambda: (scorer.watch(), scorer._process is None)[1])
         pauses.append(scorer._pause)
     assert pauses == [1.0, 2.0, 4.0]
-    assert "scores for version 2 ended: exit code 1" in capfd.readouterr().err
+    assert "scores for version 2 ended: exit code 1" in said.text
 
 
-def test_a_process_that_makes_no_progress_is_ended_as_failed(made, tmp_path, monkeypatch, capfd):
+def test_a_process_that_makes_no_progress_is_ended_as_failed(made, tmp_path, monkeypatch, said):
     scorer = made(WAITS)
     scorer.watch()
     first = scorer.pid
@@ -81,7 +90,7 @@ def test_a_process_that_makes_no_progress_is_ended_as_failed(made, tmp_path, mon
     assert scorer.pid == first
     monkeypatch.setattr(others, "HUNG_SECONDS", 0.0)
     until(lambda: (scorer.watch(), scorer.pid != first)[1])
-    assert "took longer than" in capfd.readouterr().err
+    assert "took longer than" in said.text
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)
 

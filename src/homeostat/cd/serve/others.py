@@ -8,6 +8,7 @@ or lost.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 from homeostat.cd.serve.follower import Follower, Notes, OtherStats
+from homeostat.cd.serve.requestlog import tell
 from homeostat.core.clock import pause, stopwatch
 from homeostat.core.errors import IntegrityError, StoreError
 
@@ -302,9 +304,9 @@ class ProcessScorer:
         if stopwatch() - self._started > _STEADY_SECONDS:
             self._pause = _FIRST_PAUSE
         self._again = stopwatch() + self._pause
-        said = f"the process that scores for version {self._version} ended: {ended}; the next in {self._pause:.1f} s\n"
+        what = f"the process that scores for version {self._version} ended: {ended}"
+        tell(what, level=logging.WARNING, version=self._version, again_in_seconds=self._pause)
         self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
-        sys.stderr.write(said)
 
     def _hangs(self) -> bool:
         try:
