@@ -34,6 +34,7 @@ def main() -> None:
         sys.exit("error: there is one core only\nhint: a server and its load need one each")
     os.sched_setaffinity(0, {load_core()})
     figures: dict[str, Any] = {}
+    broken: dict[str, str] = {}
     verdicts: list[Verdict] = []
     begin = time.perf_counter()
     with (
@@ -42,18 +43,26 @@ def main() -> None:
     ):
         for name in options.only or SCENARIOS:
             say(f"{name}: {(SCENARIOS[name].__doc__ or '').splitlines()[0]}")
-            figures[name], found = SCENARIOS[name](bench)
+            try:
+                figures[name], found = SCENARIOS[name](bench)
+            except (RuntimeError, ValueError, OSError) as error:
+                broken[name] = str(error)
+                say(f"{name} broke: {error}")
+                continue
             verdicts += found
             if not options.json:
                 print(_shown(name, figures[name]), end="\n\n", flush=True)
     if options.json:
-        print(json.dumps({"figures": figures, "verdicts": plain(verdicts), "missing": bench.missing}, indent=1))
-        return
-    print(report(verdicts))
-    for peer, reason in bench.missing.items():
-        print(f"{peer} was not measured: {reason}")
-    missed = sum(one.met is False for one in verdicts)
-    print(f"{len(verdicts)} requirements, {missed} missed; {time.perf_counter() - begin:.0f} s")
+        told = {"figures": figures, "verdicts": plain(verdicts), "missing": bench.missing, "broken": broken}
+        print(json.dumps(told, indent=1))
+    else:
+        print(report(verdicts))
+        for name, reason in (bench.missing | broken).items():
+            print(f"{name} was not measured: {reason}")
+        missed = sum(one.met is False for one in verdicts)
+        print(f"{len(verdicts)} requirements, {missed} missed; {time.perf_counter() - begin:.0f} s")
+    if broken:
+        sys.exit(1)
 
 
 def _shown(name: str, figures: dict[str, Any]) -> str:

@@ -20,6 +20,9 @@ from typing import Any
 WARM_SECONDS = 0.3
 """Answers of this time are not counted."""
 
+LATEST_SECONDS = 30.0
+"""So much longer is waited for a first answer."""
+
 _SAMPLES, _SAMPLE_EVERY = 400, 997
 _CHUNK = 1 << 16
 _END = b"\r\n\r\n"
@@ -64,7 +67,8 @@ class Load:
             send[number](requests[asked[number]])
         begin = clock() + WARM_SECONDS
         until, now, busy = begin + seconds, begin, time.process_time()
-        while now < until and not self.stopped:
+        latest = until + LATEST_SECONDS
+        while (now < until or not (times or now > latest)) and not self.stopped:
             for number, _ in poll.poll(1.0):
                 data = receive[number](_CHUNK)
                 if not data:

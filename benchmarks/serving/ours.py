@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.serving.model import LOOP, NOON
-from benchmarks.serving.processes import Server, running
+from benchmarks.serving.processes import START_SECONDS, Server, running
 from homeostat.cd.serve import read_endpoint
 from homeostat.core.events import Arm, ArmsSet, Trigger, VersionRegistered
 from homeostat.core.store import Store
@@ -102,6 +102,23 @@ def in_effect(server: Server, store: Store) -> None:
         if time.perf_counter() > deadline:
             raise RuntimeError(f"the server did not follow the ledger: {routing}")
         time.sleep(0.02)
+
+
+def until_felt(server: Server, version: int) -> None:
+    """Wait until a shadow has done something to the rows that it was given, or lost its process over them."""
+    felt = [f"homeostat_shadow_{what}_total" for what in ("scored", "failed", "dropped", "restarts")]
+    deadline = time.perf_counter() + START_SECONDS
+    while not any(_counter(server, name, version) for name in felt):
+        if time.perf_counter() > deadline:
+            raise RuntimeError(f"{server.name}: version {version} did nothing")
+        time.sleep(0.1)
+
+
+def _counter(server: Server, name: str, version: int) -> float:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=30) as reply:
+        lines: list[str] = reply.read().decode().splitlines()
+    found = [line for line in lines if line.startswith(f"{name}{{") and f'version="{version}"' in line]
+    return sum(float(line.rpartition(" ")[2]) for line in found)
 
 
 def _routing(server: Server) -> dict[str, Any]:

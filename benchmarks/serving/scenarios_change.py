@@ -10,9 +10,9 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.serving import calls, peers
 from benchmarks.serving.calls import answered, asking, measure
-from benchmarks.serving.misbehaving import Crasher, Sleeper
+from benchmarks.serving.misbehaving import Crasher, Killer, Sleeper
 from benchmarks.serving.model import SENTINEL, Questions, linear, trained
-from benchmarks.serving.ours import add, in_effect, ours, promote, shadowed, store_of
+from benchmarks.serving.ours import add, in_effect, ours, promote, shadowed, store_of, until_felt
 from benchmarks.serving.rounds import Bench, Rounds, middle, ratio, say
 from benchmarks.serving.scenarios import Result
 from benchmarks.serving.verdicts import Verdict, at_least, at_most
@@ -99,12 +99,12 @@ def log(bench: Bench) -> Result:
 
 
 def shadow(bench: Bench) -> Result:
-    """A shadow that sleeps five seconds, and one that raises, on every row."""
+    """Shadows that sleep five seconds, raise, or end their process, on every row."""
     champion = trained(linear())
     call = calls.predict(Questions(champion, x7=SENTINEL), 1)
-    names = ("no shadow", "a shadow that sleeps 5 s", "a shadow that crashes")
+    names = ("no shadow", "a shadow that sleeps 5 s", "a shadow that raises", "a shadow that dies")
     stores = [store_of(bench.folder / f"shadow-{place}", [champion]) for place, _ in enumerate(names)]
-    for store, kind in zip(stores[1:], (Sleeper, Crasher), strict=True):
+    for store, kind in zip(stores[1:], (Sleeper, Crasher, Killer), strict=True):
         add(store, trained(kind()))
         shadowed(store, 2)
     with contextlib.ExitStack() as stack:
@@ -112,6 +112,10 @@ def shadow(bench: Bench) -> Result:
         for name, store in zip(names, stores, strict=True):
             server = stack.enter_context(ours(store, bench.folder / name.replace(" ", "-"), name, special="logged"))
             in_effect(server, store)
+            if store is not stores[0]:
+                say(f"waiting for {name} to do so")
+                measure(server, call, bench.seconds)
+                until_felt(server, 2)
             server.sleep()
             servers.append(server)
         found = bench.compare([(server.name, server, call) for server in servers], rounds=2 * bench.rounds)
