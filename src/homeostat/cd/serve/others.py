@@ -93,8 +93,8 @@ class Others:
     @property
     def stats(self) -> dict[int, OtherStats]:
         """What was done for each version since its trial began, and for those whose trial is over."""
-        with self._lock:
-            return self._last | {version: scorer.stats for version, scorer in self._scorers.items()}
+        # Without the lock, which is held while a process is started: who asks for metrics is the event loop.
+        return self._last | {version: scorer.stats for version, scorer in list(self._scorers.items())}
 
     def follow(self, table: Table) -> None:
         """Score beside this table; called before it is put into effect, so that no row is missed."""
