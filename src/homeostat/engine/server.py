@@ -139,6 +139,7 @@ class Server:
             rows=int(rows),
             invalid=int(invalid),
             latency=self._latency(families["homeostat_request_seconds"].samples),
+            answers=answers_of(families["homeostat_answer_seconds"].samples, self._loop.name),
         )
 
     def _latency(self, samples: Iterable[Any]) -> float | None:
@@ -198,6 +199,20 @@ def answered_rows(new: Mapping[tuple[str, int], float]) -> tuple[float, float]:
     failed = {version: count for (name, version), count in new.items() if name == "invalid_predictions"}
     invalid = sum(max(0.0, count - new.get(("fallbacks", version), 0.0)) for version, count in failed.items())
     return answered + invalid, invalid
+
+
+def answers_of(samples: Iterable[Any], model: str) -> dict[int, dict[float, int]]:
+    """By version, the answers of one model in each bucket of its histogram: upper bound in seconds to their number."""
+    reached: dict[int, dict[float, int]] = {}
+    for one in samples:
+        if one.name.endswith("_bucket") and one.labels["model"] == model:
+            reached.setdefault(int(one.labels["version"]), {})[float(one.labels["le"])] = int(one.value)
+    found = {}
+    for version, up_to in reached.items():
+        bounds = sorted(up_to)
+        below = [0, *(up_to[bound] for bound in bounds[:-1])]
+        found[version] = {bound: up_to[bound] - less for bound, less in zip(bounds, below, strict=True)}
+    return found
 
 
 def _by_version(families: Mapping[str, Any], name: str, model: str) -> dict[int, float]:

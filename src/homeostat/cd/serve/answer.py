@@ -11,7 +11,7 @@ import numpy as np
 from homeostat.cd.log import BlockRecord, Packed, PredictionRecord, RowRecord
 from homeostat.cd.serve.decode import Rows
 from homeostat.cd.serve.scores import Scores
-from homeostat.core.clock import new_id
+from homeostat.core.clock import new_id, stopwatch
 from homeostat.core.errors import DataError, HomeostatError, ModelError, NotFoundError, RetryableError
 
 if TYPE_CHECKING:
@@ -72,7 +72,19 @@ class Asked:
         DataError: An id is too long.
     """
 
-    __slots__ = ("choice", "deadline", "done", "ids", "missing", "moment", "pieces", "request", "rows", "table")
+    __slots__ = (
+        "begun",
+        "choice",
+        "deadline",
+        "done",
+        "ids",
+        "missing",
+        "moment",
+        "pieces",
+        "request",
+        "rows",
+        "table",
+    )
 
     def __init__(
         self,
@@ -91,6 +103,7 @@ class Asked:
         self.choice: _Choice | list[_Choice] = _choose(table, keys, self.request, version)
         self.pieces: list[tuple[Part, Scores]] = []
         self.missing = 1
+        self.begun: float | None = None
 
     def answer(self) -> Answer:
         """The answer, once it is whole."""
@@ -186,6 +199,8 @@ class Desk:
         Raises:
             HomeostatError: It is refused at once.
         """
+        if asked.table.sole is None:
+            asked.begun = stopwatch()
         for part in _parts(asked):
             self._submit(part)
 
@@ -258,7 +273,14 @@ class Desk:
                 # What cannot be recorded is not answered.
                 asked.done(error)
                 continue
+            if asked.begun is not None:
+                self._time(asked, asked.begun)
             asked.done(answer)
+
+    def _time(self, asked: Asked, begun: float) -> None:
+        """How long an arm took, where a draw gave it the whole request: what the judge compares arms by."""
+        if isinstance(asked.choice, tuple) and asked.choice[1] < 1:
+            self._counts.answered(asked.choice[0], stopwatch() - begun)
 
 
 def _parts(asked: Asked) -> Sequence[Part]:

@@ -45,6 +45,7 @@ FAMILIES = (
     Family("homeostat_predictions", "counter", "Rows answered, by the version that answered", _VERSION),
     Family("homeostat_fallbacks", "counter", "Rows that the champion answered because their arm raised", _VERSION),
     Family("homeostat_invalid_predictions", "counter", "Rows for which a version had no answer", _VERSION),
+    Family("homeostat_answer_seconds", "histogram", "Seconds of requests that one of several arms answered", _VERSION),
     Family("homeostat_labels", "counter", "Labels received", _MODEL),
     Family("homeostat_log_records", "counter", "Records written to the prediction log", _MODEL),
     Family("homeostat_log_bytes", "counter", "Bytes written to the prediction log", _MODEL),

@@ -30,6 +30,8 @@ class ModelCounts:
         fallbacks: Rows that the champion answered because their arm raised, by that arm.
         invalid: Rows for which a version gave no finite number, or raised.
         labels: Labels received.
+        took: While units are divided, by version: requests that it answered whole in each bucket of the histogram, and
+            behind them their seconds.
     """
 
     def __init__(self) -> None:
@@ -37,6 +39,13 @@ class ModelCounts:
         self.fallbacks: dict[int, int] = defaultdict(int)
         self.invalid: dict[int, int] = defaultdict(int)
         self.labels = 0
+        self.took: dict[int, list[float]] = defaultdict(lambda: [0] * (len(BUCKETS) + 2))
+
+    def answered(self, version: int, seconds: float) -> None:
+        """One of several arms answered a whole request, in that time."""
+        cell = self.took[version]
+        cell[bisect_left(BUCKETS, seconds)] += 1
+        cell[-1] += seconds
 
 
 class ModelState(msgspec.Struct, frozen=True):
@@ -85,6 +94,8 @@ class Metrics:
         for name, counts in list(self._models.items()):
             found.setdefault("homeostat_labels", []).append(((name,), [counts.labels]))
             versions = {"predictions": counts.rows, "fallbacks": counts.fallbacks}
+            took = [((name, str(version)), list(cell)) for version, cell in sorted(counts.took.items())]
+            found.setdefault("homeostat_answer_seconds", []).extend(took)
             for short, by_version in (versions | {"invalid_predictions": counts.invalid}).items():
                 found.setdefault(f"homeostat_{short}", []).extend(_by_version(name, by_version))
         for state in models:
