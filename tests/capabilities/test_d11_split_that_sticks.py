@@ -153,3 +153,13 @@ def test_a_split_that_loses_units_on_one_side_ends_without_a_verdict(tested, tmp
     assert (tested.state_of(2), tested.arms()) == ("inconclusive", {1: 1.0})
     (ended,) = (one.event for one in tested.ledger.events(kinds=(ev.TrialEnded,)))
     assert "test is not valid" in ended.reason  # type: ignore[union-attr]
+
+
+def test_rows_of_an_earlier_division_are_left_out(tmp_path) -> None:
+    stream, traffic, start = Stream(tmp_path), Traffic(tmp_path), Driver().now
+    earlier = (ev.Arm(version=1, role="champion", share=0.95), ev.Arm(version=2, role="canary", share=0.05))
+    stream.block(start, 200, earlier, {1: 0.1, 2: 0.1})
+    stream.block(start + timedelta(hours=1), 300, HALVES, {1: 0.1, 2: 0.1})
+    traffic.take()
+    found = judge_arms(CHAMPION, 2, traffic.outcomes(), start + timedelta(hours=4), least_share=0.5)
+    assert (found.pairs, found.matured) == (300, 500)

@@ -21,7 +21,9 @@ WRONG = [
     (Bandit, {"floor": 0.2, "share": 0.1}, "less than the floor"),
     (Bandit, {"epsilon": 1.0}, "epsilon=1.0"),
     (Bandit, {"dependence": 0.5}, "dependence=0.5"),
+    (Split, {"share": 0.0005}, "share=0.0005"),
     (Canary, {"randomised": True, "steps": ()}, "there are no steps"),
+    (Canary, {"randomised": True, "steps": (0.0005, 0.5)}, "cannot be measured"),
 ]
 
 

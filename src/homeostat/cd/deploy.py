@@ -55,7 +55,7 @@ class Canary(Judged, frozen=True, tag_field="deploy", tag="canary", kw_only=True
         steps: Shares of traffic (0..1, growing) that the challenger answers.
         step_rows: Matured pairs to see at each share.
         randomised: Judge each version only by the rows that it answered itself, weighted by one over their share: for
-            predictions that change what happens. It needs many more rows, and steps of at least 1 %.
+            predictions that change what happens. It needs many more rows.
     """
 
     shadow_rows: int = 2_000
@@ -69,6 +69,8 @@ class Canary(Judged, frozen=True, tag_field="deploy", tag="canary", kw_only=True
         problems = [*_out_of_range(self, rows), *_bad_steps(self.steps)]
         if self.randomised and not self.steps:
             problems.append("randomised=True compares rows that each version answered, and there are no steps")
+        elif self.randomised and not problems and least_share(self) < _LEAST_FLOOR:
+            problems.append(f"steps {self.steps} leave an arm less than {_LEAST_FLOOR}, which cannot be measured")
         _refuse(self, problems, "shadow_rows=2_000, steps=(0.05, 0.5), step_rows=500")
         if self.horizon < self.shadow_rows + self.step_rows * len(self.steps):
             what = f"a horizon of {self.horizon} rows ends before the last canary step begins"
@@ -91,7 +93,7 @@ class Split(Judged, frozen=True, tag_field="deploy", tag="split", kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse a plan that does not hold together."""
-        problems = _out_of_range(self, {"rows": 1, "horizon": 1}, {"share": (0.0, 1.0)})
+        problems = _out_of_range(self, {"rows": 1, "horizon": 1}, {"share": (_LEAST_FLOOR, 1 - _LEAST_FLOOR)})
         _refuse(self, problems, "share=0.5, rows=2_000")
 
 

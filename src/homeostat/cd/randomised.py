@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from homeostat.core.events import Judgement
 
 
+_LEAST_SHARE = 1e-4
+_ROUNDING = 1e-9
+
+
 class Drawn(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of which a draw decided who answers, in request order.
 
@@ -75,7 +79,10 @@ def judge_arms(
         by_request: One row of each request counts, because units are whole requests.
     """
     mature = matured(outcomes.times, outcomes.label_times, now, maturity)
-    rows = np.flatnonzero(mature & divided(champion.version, challenger, outcomes, by_request=by_request))
+    drawn = divided(champion.version, challenger, outcomes, by_request=by_request)
+    # A table of an earlier trial may answer for a moment after this one began.
+    usual = np.abs(np.asarray(outcomes.propensities, dtype=float) - 0.5) <= 0.5 - least_share + _ROUNDING
+    rows = np.flatnonzero(mature & drawn & usual)
     rows = rows[np.argsort(microseconds(outcomes.times)[rows], kind="stable")]
     known = labelled_by(outcomes.label_times, now)[rows]
     found = _drawn(champion, challenger, outcomes, rows, known)
@@ -96,7 +103,7 @@ def judge_drawn(
     """Judge rows that were given to the arms at random, all of a trial so far.
 
     Raises:
-        DataError: a share is not between 0 and 1, or lower than `least_share` allows.
+        DataError: `least_share` is not from 0.0001 to a half, or a row was drawn with less.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -106,10 +113,13 @@ def judge_drawn(
         'roll_back'
     """
     rule = config or JudgeConfig()
+    if not _LEAST_SHARE <= least_share <= 0.5:
+        what = f"the least share of an arm is {least_share:g}, and cannot be judged"
+        raise DataError(what, hint=f"give every arm from {_LEAST_SHARE} to a half")
     drawn = Drawn(**{name: np.asarray(getattr(drawn, name))[: rule.horizon] for name in Drawn.__struct_fields__})
     share = np.asarray(drawn.share, dtype=float)
     lesser = np.minimum(share, 1 - share)
-    if len(share) and lesser.min() < least_share - 1e-9:
+    if len(share) and lesser.min() < least_share - _ROUNDING:
         what = f"a row was drawn with a share of {lesser.min():g}, and the trial's least is {least_share:g}"
         raise DataError(what, hint="give the smallest share of the whole trial as least_share")
     low, high = _payoffs(drawn, share)

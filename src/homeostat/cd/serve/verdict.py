@@ -262,7 +262,13 @@ def _of_rows(question: Question, rows: list[Row]) -> ev.Judgement:
     champion = Champion(
         version=question.champion, task=question.task, metric="loss", classes=classes, scale=question.scale
     )
-    outcomes = _outcomes(champion, question.challenger, rows)
+    for place, row in enumerate(rows):
+        if row.propensity is not None and not 0 <= row.propensity <= 1:
+            raise DataError(f"row {place} has a propensity of {row.propensity:g}", hint="it is a probability")
+    try:
+        outcomes = _outcomes(champion, question.challenger, rows)
+    except OverflowError as error:
+        raise DataError(f"a time or an arm of a row is out of range: {error}", hint="times are in UTC") from error
     now = question.now or datetime.max.replace(tzinfo=UTC)
     if not question.randomised:
         return judge_trial(champion, question.challenger, outcomes, now, config=question.config)
