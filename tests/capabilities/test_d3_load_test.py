@@ -6,6 +6,8 @@ import pytest
 
 from tests.engine.rehearsing import MODEL, Project, gate, refused_by
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):

@@ -128,6 +128,8 @@ def run_pipeline(
         progress=progress,
         resume=resume,
     )
+    if progress is not None:
+        progress("rehearsal", 0, 1, "ran")
     return registration(store, loop, run, command, snapshot, row.version if row else None, champion)
 
 
