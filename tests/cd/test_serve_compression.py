@@ -42,7 +42,7 @@ def test_what_is_packed_others_unpack():
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_bomb_costs_no_more_than_the_bound(encoding):
-    bomb = deflate(encoding, b"\0" * 100_000_000)
+    bomb = deflate(encoding, b"\0" * 20_000_000)
     tracemalloc.start()
     with pytest.raises(InflatedError, match="1,000,000 bytes"):
         inflate(encoding, bomb, 1_000_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,6 +12,9 @@ from homeostat.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+_MOST_NAMES, _LONGEST_NAME = 1_000, 100
+"""What is compared to guess a name: comparing takes time by the square of what a caller sends."""
 
 
 class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,10 +114,10 @@ def describe(spec: TableSpec) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """A hint for a name that is not there, built from the names that are."""
-    names = list(known)
+    """A hint for a name that is not there, built from the names that are; bounded whatever the names."""
+    names = list(islice(known, _MOST_NAMES))
     lower = {candidate.lower(): candidate for candidate in names}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6) if len(name) <= _LONGEST_NAME else []
     if near:
         return f"did you mean {lower[near[0]]!r}?"
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")

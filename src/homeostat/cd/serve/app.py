@@ -10,12 +10,15 @@ import msgspec
 
 from homeostat.cd.log import LabelRecord, WhenFull
 from homeostat.cd.serve import compression, openinference, verdict
+from homeostat.cd.serve.decode import TooLargeError
 from homeostat.cd.serve.door import Door
 from homeostat.cd.serve.hosted import Hosted, InferLane, Lane
 from homeostat.cd.serve.knobs import Knobs
 from homeostat.cd.serve.labels import decode_labels
+from homeostat.cd.serve.mlflow import InvocationsLane
 from homeostat.cd.serve.operations import Operations
-from homeostat.cd.serve.replies import JSON, MethodError, Reply, SlowError, TooLargeError, failure, json_reply
+from homeostat.cd.serve.replies import JSON, MethodError, Reply, SlowError, failure, json_reply
+from homeostat.cd.serve.repository import EXTENSIONS, MODELS, Repository, config
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import DataError, NotFoundError
 
@@ -131,6 +134,8 @@ class Application:
             ("GET", "/v2/health/live"): self._live,
             ("GET", "/v2/health/ready"): self._ready,
         }
+        self._repository = Repository(self)
+        self.routes |= self._repository.routes()
 
     @property
     def hosted(self) -> Hosted:
@@ -172,7 +177,7 @@ class Application:
         lane = self.lane(path)
         if lane is not None:
             if scope["method"] != "POST":
-                raise MethodError(f"{path} takes POST")
+                raise MethodError(path, "POST")
             body = await self.body(minded, headers, receive)
             answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
             lane.answer(body, minded, lambda reply: None if answered.done() else answered.set_result(reply))
@@ -190,13 +195,15 @@ class Application:
             return await handler(request)
         if request.path.startswith("/v2/models/"):
             return await self._model(request)
+        if request.path.startswith(MODELS):
+            return await self._repository.change(request)
         others = sorted({method for method, path in self.routes if path == request.path})
         if others:
-            raise MethodError(f"{request.path} takes {', '.join(others)}")
+            raise MethodError(request.path, *others)
         raise NotFoundError(f"there is no {request.path[:200]!r}", hint="see /v2, /predict, /labels, /health, /metrics")
 
     def _find_lanes(self) -> dict[bytes, Lane]:
-        lanes: dict[bytes, Lane] = {b"/predict": Lane(self._default)}
+        lanes: dict[bytes, Lane] = {b"/predict": Lane(self._default), b"/invocations": InvocationsLane(self._default)}
         for name, hosted in self.models.items():
             lanes[f"/predict/{name}".encode()] = Lane(hosted)
             lanes[f"/v2/models/{name}/infer".encode()] = InferLane(hosted)
@@ -236,22 +243,23 @@ class Application:
         table = hosted.table()
         if version is not None:
             _known(hosted, version)
-        if action not in {"", "ready"}:
-            raise NotFoundError(f"a model has no {action[:100]!r}", hint="there are ready and infer")
+        if action not in {"", "ready", "config"}:
+            raise NotFoundError(f"a model has no {action[:100]!r}", hint="there are ready, config and infer")
         if request.method != "GET":
-            raise MethodError(f"{request.path} takes GET")
+            raise MethodError(request.path, "GET")
         if action == "ready":
             ready = hosted.ready and not self.operations.draining
             return json_reply(200 if ready else 503, {"name": name, "ready": ready}, "/v2/model/ready")
         served = table.served[version] if version is not None else table.champion
+        if action == "config":
+            return json_reply(200, config(name, served.signature, served.model.runtime), "/v2/model")
         described = openinference.metadata(name, sorted(table.served), served.signature, served.model.runtime)
         return json_reply(200, described, "/v2/model")
 
     async def _server(self, _: Request) -> Reply:
         from homeostat import __version__
 
-        extensions = ["binary_tensor_data"]
-        return json_reply(200, {"name": "homeostat", "version": __version__, "extensions": extensions}, "/v2")
+        return json_reply(200, {"name": "homeostat", "version": __version__, "extensions": EXTENSIONS}, "/v2")
 
     async def _live(self, _: Request) -> Reply:
         return _probed("live", self.operations.health(), "/v2/health/live")

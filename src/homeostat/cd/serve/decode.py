@@ -11,6 +11,7 @@ import json
 import math
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,8 @@ FEW = 8
 _TABLE_ROWS = 64
 """Up to so many rows, Polars builds a table faster from rows than from columns."""
 
+_MOST_NESTED = 1_000_000
+
 _WHOLE = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _TYPES: dict[str, Any] = {
     "number": float,
@@ -53,6 +56,10 @@ _NAMES = {
     "text": "a text",
     "time": "a time such as 2013-03-01T12:00:00Z",
 }
+
+
+class TooLargeError(DataError):
+    """A request is larger than the server takes."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -280,7 +287,8 @@ class RowDecoder:
             return None
         before = len(problems)
         missing = [name for name in self.names if name not in record and name not in self.optional]
-        spare = [str(name) for name in record if name not in self._fields]
+        # A row can have a million columns too many, and names of megabytes.
+        spare = [str(name)[:100] for name in islice((n for n in record if n not in self._fields), MOST_PROBLEMS + 1)]
         problems += [Problem(place, name, f"is missing{_hint(name, spare)}") for name in missing]
         problems += [Problem(place, name, f"is unexpected{_hint(name, missing or self.names)}") for name in spare]
         values = {}
@@ -292,14 +300,27 @@ class RowDecoder:
         return values if len(problems) == before else None
 
 
+def refuse_crowd(data: bytes) -> None:
+    """Refuse a body of so many lists and objects that holding them would take gigabytes: each costs 30 times its text.
+
+    Raises:
+        TooLargeError: There are more than any table needs.
+    """
+    if len(data) > _MOST_NESTED and (count := data.count(b"{") + data.count(b"[")) > _MOST_NESTED:
+        what = f"the body has {count:,} lists and objects"
+        raise TooLargeError(what, hint=f"at most {_MOST_NESTED:,}; send columns or tensors, or several requests")
+
+
 def parse(data: bytes) -> tuple[Any, bool]:
     """The content of a JSON body, and whether it is strict JSON.
 
     NaN and infinity come through, marked as not strict, so that the row and column that hold them can be named.
 
     Raises:
+        TooLargeError: It holds too many lists and objects.
         DataError: The body is no JSON.
     """
+    refuse_crowd(data)
     try:
         return msgspec.json.decode(data), True
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

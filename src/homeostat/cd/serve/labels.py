@@ -76,7 +76,7 @@ def _slow(content: Any) -> list[SentLabel]:
         try:
             sent.append(msgspec.convert(one, SentLabel))
         except (msgspec.MsgspecError, RecursionError) as error:
-            problems.append(Problem(place, None, f"{error}; a label is {_FORM}"))
+            problems.append(Problem(place, None, f"{str(error)[:200]}; a label is {_FORM}"))
             if len(problems) > MOST_PROBLEMS:
                 break
     if problems:

@@ -8,7 +8,7 @@ import msgspec
 
 from homeostat.cd.serve.batcher import BusyError, LateError
 from homeostat.cd.serve.compression import EncodingError, InflatedError
-from homeostat.cd.serve.decode import RowsError
+from homeostat.cd.serve.decode import RowsError, TooLargeError
 from homeostat.cd.serve.door import DoorError
 from homeostat.core.errors import (
     DataError,
@@ -24,16 +24,24 @@ JSON = b"application/json"
 encode = msgspec.json.Encoder().encode
 
 
-class TooLargeError(DataError):
-    """A request is larger than the server takes."""
-
-
 class SlowError(RetryableError):
     """A body did not arrive in time."""
 
 
 class MethodError(HomeostatError):
-    """A route does not take this method."""
+    """A route does not take this method.
+
+    Args:
+        path: The route.
+        allowed: The methods that it takes.
+    """
+
+    def __init__(self, path: str, *allowed: str) -> None:
+        self.path, self.allowed = path[:200], allowed
+        super().__init__(f"{self.path} takes {', '.join(allowed)}")
+
+    def __reduce__(self) -> tuple[type[MethodError], tuple[str, ...]]:
+        return (MethodError, (self.path, *self.allowed))
 
 
 class Reply(msgspec.Struct):
@@ -71,6 +79,8 @@ def failure(error: BaseException, route: str) -> Reply:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if status == 503:
         headers = ((b"retry-after", b"%d" % getattr(error, "retry_after", 1)),)
+    if isinstance(error, MethodError):
+        headers = ((b"allow", ", ".join(error.allowed).encode()),)
     return Reply(status, encode(body), route, JSON, headers)
 
 

@@ -106,6 +106,7 @@ class Router:
         self._backoff = self._patience = _FEWEST_POLLS
         self._error: str | None = None
         self._swaps = self._refusals = 0
+        self._resting = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="routing", daemon=True)
 
@@ -119,6 +120,20 @@ class Router:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    def rest(self) -> None:
+        """Answer nothing, and give back what is loaded, until `wake`."""
+        with self._polling:
+            self._resting = True
+            # Not closed: requests that began with these versions still end with them.
+            self.table, self._resident = None, {}
+            self._error = "it was unloaded"
+
+    def wake(self) -> None:
+        """Carry out what the ledger wants at once, also after a `rest`; blocks for as long as loading takes."""
+        with self._polling:
+            self._resting, self._failed, self._error = False, None, None
+            self._poll()
 
     def status(self) -> RoutingStatus:
         """What is in effect, and what is not and why."""
@@ -136,7 +151,8 @@ class Router:
     def poll(self) -> None:
         """Carry out the newest division of traffic. Whatever goes wrong, a table in effect stays."""
         with self._polling:
-            self._poll()
+            if not self._resting:
+                self._poll()
 
     def _poll(self) -> None:
         try:

@@ -15,7 +15,17 @@ import msgspec
 import numpy as np
 
 from homeostat.cd.serve import binary
-from homeostat.cd.serve.decode import FEW, Problem, RowDecoder, Rows, RowsError, column_type, parse, utc_column
+from homeostat.cd.serve.decode import (
+    FEW,
+    Problem,
+    RowDecoder,
+    Rows,
+    RowsError,
+    column_type,
+    parse,
+    refuse_crowd,
+    utc_column,
+)
 from homeostat.core.errors import DataError
 from homeostat.core.spec import did_you_mean
 
@@ -158,13 +168,15 @@ class TensorDecoder:
         return rows, self._wanted(request)
 
     def _raw(self, body: bytes) -> tuple[Rows, Wanted]:
-        if len(self._rows.columns) != 1:
-            what = f"a raw body stands for the only input of a model, and this one has {len(self._rows.columns)}"
+        needed = [column for column in self._rows.columns if column.name not in self._rows.optional]
+        if len(needed) != 1:
+            what = f"a raw body stands for the only input that a model needs, and this one needs {len(needed)}"
             raise DataError(what, hint="send a JSON object in front, and its length in Inference-Header-Content-Length")
-        (column,) = self._rows.columns
+        (column,) = needed
         values = _converted(column, binary.raw(column.name, DATATYPES[column.kind], body))
+        columns: dict[str, Any] = {name: [None] * len(values) for name in self._rows.names if name != column.name}
         outputs = tuple((name, True) for name in self._signature.outputs)
-        return self._gathered({column.name: values}), Wanted(outputs)
+        return self._gathered(columns | {column.name: values}), Wanted(outputs)
 
     def _quick(self, request: Any) -> Rows | None:
         """Rows of a request whose values have the right types; None leaves it to the slow way to say what is wrong."""
@@ -308,6 +320,7 @@ def _tensor_type(place: int, column: Column) -> type[Any]:
 
 def _read(data: bytes) -> tuple[InferRequest, bool]:
     """The request, and whether its body was strict JSON."""
+    refuse_crowd(data)
     try:
         return _decoder.decode(data), True
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

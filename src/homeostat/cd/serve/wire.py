@@ -177,10 +177,6 @@ class ShortWay(HttpToolsProtocol):
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
 
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what the parser cannot read."""
-        self._refuse(400, "what came is no HTTP/1.1 request")
-
     def send(self, short: _Short, reply: Reply) -> None:
         """Write the answer of the short way."""
         transport = self.transport
@@ -192,6 +188,16 @@ class ShortWay(HttpToolsProtocol):
                 transport.close()
         self.application.operations.answered(reply, stopwatch() - short.start)
         self.on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP: whole requests before it are still answered, then the line is closed."""
+        cycle: Any = self.cycle
+        torn = self._waits if isinstance(cycle, _Short) else cycle is not None and cycle.more_body
+        if cycle is None or cycle.response_complete or torn:
+            self._refuse(400, "what came is no HTTP/1.1 request")
+            return
+        cycle.keep_alive = False
+        self.flow.pause_reading()
 
     def _short(self) -> _Short | None:
         """The request as a short one; None when it has to take uvicorn's way."""
