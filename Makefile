@@ -8,6 +8,7 @@ PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 PEERS  := .venv-peers
 TORCH  := .venv-torch
+CLIENTS := .venv-clients
 # Each server has an environment of its own: they do not agree on the versions of what they share.
 SERVING := fastapi litserve mlserver mlflow bentoml
 PIP    := -m pip -qq --disable-pip-version-check
@@ -28,7 +29,7 @@ test: $(READY) ## every test but the long ones, on WORKERS processes (default 2)
 test-fast: $(READY) ## the tests without the slow and the crash ones
 	$(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not slow and not crash and not long" tests
 
-test-long: $(READY) ## the tests that take minutes: a thousand kills, swaps under load, fuzzing, other people's clients
+test-long: $(READY) $(CLIENTS)/.ready ## the tests that take minutes: a thousand kills, swaps under load, fuzzing, other people's clients
 	$(PY) -m pytest -m long tests
 
 test-torch: $(TORCH)/.ready ## networks of PyTorch, in an environment of their own (2 GB)
@@ -118,6 +119,12 @@ $(TORCH)/.ready: pyproject.toml constraints.txt
 	@test -x $(TORCH)/bin/python || $(PYTHON) -m venv $(TORCH)
 	@$(TORCH)/bin/python $(PIP) install -c constraints.txt hatchling editables
 	@$(TORCH)/bin/python $(PIP) install -c constraints.txt --no-build-isolation -e '.[dev,torch]'
+	@touch $@
+
+$(CLIENTS)/.ready: tests/clients/requirements.txt
+	@echo "installing other people's clients into $(CLIENTS) (once)"
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python $(PIP) install -r tests/clients/requirements.txt
 	@touch $@
 
 .PHONY: help demo test test-fast test-long test-torch check format capabilities bench bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
