@@ -90,7 +90,7 @@ hooks: $(READY) ## run the quick checks before every commit (installs pre-commit
 	$(VENV)/bin/pre-commit install
 
 clean: ## remove the environments, the caches, the default store and demos
-	rm -rf $(VENV) $(PEERS) $(PEERS)-* $(TORCH) .venv-resolve .homeostat homeostat-demo* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) $(PEERS) $(PEERS)-* $(TORCH) $(CLIENTS) .venv-resolve .homeostat homeostat-demo* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.serve import binary
-from homeostat.cd.serve.tensors import DATATYPES
+from homeostat.cd.serve.tensors import ACCEPTED, DATATYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from homeostat.cd.serve.answer import Answer
     from homeostat.cd.serve.tensors import Wanted
     from homeostat.core.model import Signature
+
+RULES = {
+    "widening": "every datatype of `accepts` is widened to the column's own; 3.0 narrows to 3, and 3.5 is refused",
+    "null": "taken in JSON where `nullable` or `optional`; binary tensors have none; NaN and infinity are refused",
+    "unseen_categories": "answered: the model sees a category that training never saw as a missing one",
+}
+"""How values become those of a column; told in every model's metadata."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -49,7 +56,12 @@ def metadata(name: str, versions: Sequence[int], signature: Signature, platform:
             "name": column.name,
             "datatype": DATATYPES[column.kind],
             "shape": [-1],
-            "parameters": {"kind": column.kind, "nullable": column.nullable, "optional": column.name in signature.key},
+            "parameters": {
+                "kind": column.kind,
+                "nullable": column.nullable,
+                "optional": column.name in signature.key,
+                "accepts": " ".join(ACCEPTED[column.kind]),
+            },
         }
         for column in signature.inputs
     ]
@@ -64,8 +76,14 @@ def metadata(name: str, versions: Sequence[int], signature: Signature, platform:
         if score and signature.classes is not None:
             described |= {"shape": [-1, len(signature.classes)], "parameters": {"classes": list(signature.classes)}}
         outputs.append(described)
-    told = {"inputs": inputs, "outputs": outputs}
-    return {"name": name, "versions": [str(number) for number in versions], "platform": f"homeostat_{platform}", **told}
+    return {
+        "name": name,
+        "versions": [str(number) for number in versions],
+        "platform": f"homeostat_{platform}",
+        "inputs": inputs,
+        "outputs": outputs,
+        "parameters": RULES,
+    }
 
 
 def label_type(signature: Signature) -> str:

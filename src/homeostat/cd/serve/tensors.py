@@ -46,7 +46,7 @@ DATATYPES = {
     "time": "BYTES",
 }
 _NUMBERS = ("FP64", "FP32", "FP16", "BF16", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8")
-_ACCEPTED = {
+ACCEPTED = {
     "number": _NUMBERS,
     "integer": _NUMBERS,
     "boolean": ("BOOL",),
@@ -272,7 +272,7 @@ class TensorDecoder:
         if column is None:
             hint = did_you_mean(tensor.name, self._rows.names)
             raise DataError(f"input {tensor.name[:100]!r} is unexpected", hint=hint)
-        if tensor.datatype not in _ACCEPTED[column.kind]:
+        if tensor.datatype not in ACCEPTED[column.kind]:
             what = f"input {tensor.name!r} has the datatype {tensor.datatype[:20]!r}, and holds {column.kind} values"
             raise DataError(what, hint=f"send {DATATYPES[column.kind]}")
         return column
@@ -308,7 +308,7 @@ def _tensor_type(place: int, column: Column) -> type[Any]:
         f"Tensor{place}",
         [
             ("shape", tuple[int]),
-            ("datatype", Literal[_ACCEPTED[column.kind]]),
+            ("datatype", Literal[ACCEPTED[column.kind]]),
             ("data", list[column_type(column)]),  # type: ignore[misc]
             ("parameters", dict[str, Any] | None, None),
         ],
