@@ -87,6 +87,16 @@ def test_what_is_dropped_is_counted_and_noted_where_it_is_missing(tmp_path):
     assert traffic.counts.unrecorded == 10
 
 
+def test_a_full_log_is_not_filled_up_with_notes_of_what_is_missing(tmp_path):
+    with LogWriter(tmp_path, most_bytes=3 * SMALL, when_full="drop") as log:
+        taken = fill(log)
+        for number in range(50):
+            log.append(asked(f"lost{number}"))
+        assert (log.stats().records, log.stats().dropped) == (len(taken), 51)
+    gaps = [record for record in LogReader(tmp_path).read().records if isinstance(record, UnrecordedRecord)]
+    assert [gap.records for gap in gaps] in ([], [51])  # it is told of at the end if it still fits in
+
+
 def test_labels_are_never_dropped(tmp_path):
     with LogWriter(tmp_path, segment_bytes=SMALL, most_bytes=3 * SMALL, when_full="drop") as log:
         fill(log)

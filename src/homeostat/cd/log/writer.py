@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
@@ -64,7 +65,8 @@ class LogWriter:
         folder: The log's folder; created when absent. Torn tails of dead writers are repaired.
         segment_bytes: A segment is closed before it grows beyond this size.
         segment_seconds: A segment that holds records is closed at this age.
-        most_bytes: The folder, with the segments of all its writers, does not grow beyond this size; None for no limit.
+        most_bytes: The folder, with the segments of all its writers, does not grow beyond this size, and a segment not
+            beyond a quarter of it; None for no limit.
         when_full: What becomes of a prediction when that is reached or the disk refuses. Labels are never dropped.
         sync: Puts a file on the disk, by its descriptor.
 
@@ -84,7 +86,9 @@ class LogWriter:
         sync: Callable[[int], None] = os.fsync,
     ) -> None:
         self._folder = folder
-        self._segment_bytes, self._segment_seconds = segment_bytes, segment_seconds
+        # What is being written cannot be deleted, so it is never the most of a bounded log.
+        self._segment_bytes = segment_bytes if most_bytes is None else min(segment_bytes, most_bytes // 4)
+        self._segment_seconds = segment_seconds
         self._most_bytes, self._when_full = most_bytes, when_full
         self._fsync = sync
         self._encode = msgspec.msgpack.Encoder().encode
@@ -152,9 +156,10 @@ class LogWriter:
             return
         self._closed.set()
         self._syncer.join()
-        if self._gap is not None:
-            self._recover()
         with self._lock:
+            if self._gap is not None and not self._unsafe:
+                with suppress(OSError):  # without room the gap stays untold; it is counted all the same
+                    self._admit(0)
             self._waiting.append(self._tail.seal())
         problem = self._put_on_disk(self._records)
         with self._lock:
@@ -183,8 +188,7 @@ class LogWriter:
         """
         if not self._unsafe:
             try:
-                self._note_gap()
-                self._have_room(length)
+                self._admit(length)
             except OSError as error:
                 self._faults += 1
                 self._refuse(f"cannot be written: {error.strerror}")
@@ -215,12 +219,16 @@ class LogWriter:
             self._tail.make_room(length)
         self._room = min(self._tail.room, limit, max(self._segment_bytes, wanted))
 
-    def _note_gap(self) -> None:
-        """Say in the log how much is missing before what comes next."""
-        if self._gap is not None:
-            frame = segments.frame(self._encode(self._gap))
-            self._have_room(len(frame))
-            self._tail.put(frame)
+    def _admit(self, length: int) -> None:
+        """See that a frame can be put, behind a word on how much is missing before it.
+
+        Raises:
+            OSError: As for `_have_room`.
+        """
+        gap = b"" if self._gap is None else segments.frame(self._encode(self._gap))
+        self._have_room(len(gap) + length)
+        if gap:
+            self._tail.put(gap)
             self._records += 1
             self._gap = None
 
@@ -289,8 +297,7 @@ class LogWriter:
                         self._rotate()
                     self._fsync(self._tail.descriptor)
                     self._unsafe = False
-                self._note_gap()
-                self._have_room(_AGAIN_BYTES)
+                self._admit(_AGAIN_BYTES)
             except OSError:
                 return
             self._fault = None
