@@ -16,7 +16,6 @@ from pathlib import Path
 
 START_SECONDS = 90.0
 _LEAVE_SECONDS = 10.0
-_SETTLE_SECONDS = 0.5
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """There is one core; more threads would only wait for each other."""
 
@@ -43,8 +42,6 @@ class Server:
     def awake(self) -> Iterator[None]:
         """Let it run for a while; before and after it is frozen, so that an idle server costs the others nothing."""
         self._signal(signal.SIGCONT)
-        # A server that watches itself finds that it stood still, and needs a moment to find that it does not any more.
-        time.sleep(_SETTLE_SECONDS)
         try:
             yield
         finally:

@@ -62,7 +62,6 @@ def test_requests_of_one_turn_share_a_call(inline):
         await recorder.until(3)
 
     asyncio.run(three())
-    batcher.close()
     assert recorder.calls == [[1, 2, 3]]
     assert [result for _, result in recorder.told] == [1, 2, 3]
 
@@ -93,7 +92,6 @@ def test_what_comes_during_a_call_is_the_next_one():
         await recorder.until(4)
 
     asyncio.run(during())
-    batcher.close()
     assert recorder.calls == [[1], [2, 2, 2]]
 
 

@@ -95,6 +95,13 @@ def test_knobs_come_from_the_environment():
     assert found == Knobs(drain_seconds=2.5, log_sample=100)
 
 
+def test_the_log_is_bounded_as_the_environment_says():
+    found = read_knobs({"HOMEOSTAT_LOG_BYTES": "1000000", "HOMEOSTAT_LOG_WHEN_FULL": "drop"})
+    assert found == Knobs(log_bytes=1_000_000, when_full="drop")
+    with pytest.raises(RefusedError, match="HOMEOSTAT_LOG_WHEN_FULL is 'ignore', neither block nor drop"):
+        read_knobs({"HOMEOSTAT_LOG_WHEN_FULL": "ignore"})
+
+
 def test_bad_knobs_are_named_all_at_once():
     with pytest.raises(RefusedError) as refused:
         read_knobs({"HOMEOSTAT_DRAIN_SECONDS": "soon", "HOMEOSTAT_HANG_SECONDS": "-1", "HOMEOSTAT_LOG_SAMPLE": "1.5"})

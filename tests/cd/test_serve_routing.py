@@ -99,8 +99,8 @@ def test_a_bundle_with_other_features_is_refused_and_the_old_one_stays(store):
     assert "features() is not the one" in health["routing"]["error"]
     assert health["ready"]
     assert health["routing"]["seq"] != health["routing"]["wanted"]
-    assert "homeostat_routing_error 1.0" in metrics
-    assert "homeostat_routing_refusals_total 1.0" in metrics
+    assert 'homeostat_routing_error{model="flights"} 1.0' in metrics
+    assert 'homeostat_routing_refusals_total{model="flights"} 1.0' in metrics
 
 
 def test_flipped_bytes_are_refused_and_the_old_one_stays(store):

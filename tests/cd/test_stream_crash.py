@@ -55,7 +55,7 @@ def killed(store, source, out, **told):
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.parametrize("where", [pytest.param("before", marks=pytest.mark.long), "after"])
 @pytest.mark.parametrize("output", ["out.jsonl", "out"])
 def test_nothing_is_lost_and_nothing_said_twice(store, tmp_path, output, where):
     promote(store, register(store, bundle()))

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from homeostat import load
+from homeostat import load_loop
 from homeostat.cli.guess import guess
 
 ROWS = 400
@@ -64,7 +64,7 @@ def test_init_writes_a_loop_that_loads(homeostat, flights: pl.DataFrame, tmp_pat
     flights.write_parquet(tmp_path / "flights.parquet")
     answer = homeostat("init", "flights.parquet", "--target", "late")
     assert answer.code == 0, answer.err
-    loop = load(tmp_path / "loop.py")
+    loop = load_loop(tmp_path / "loop.py")
     assert loop.name == "flights-late"
     assert loop.source.spec.declared == ("scheduled", "flight_id", "late", "landed")
     assert loop.source.ignore == ("arr_delay",)
@@ -74,7 +74,7 @@ def test_init_writes_a_loop_that_loads(homeostat, flights: pl.DataFrame, tmp_pat
 def test_init_reads_csv_with_times_as_text(homeostat, flights: pl.DataFrame, tmp_path: Path):
     flights.drop("arr_delay").write_csv(tmp_path / "flights.csv")
     assert homeostat("init", "flights.csv", "-t", "late", "--output", "made.py").code == 0
-    assert load(tmp_path / "made.py").source.spec.label_time == "landed"
+    assert load_loop(tmp_path / "made.py").source.spec.label_time == "landed"
 
 
 def test_a_number_with_many_values_is_a_regression(flights: pl.DataFrame):

@@ -90,8 +90,8 @@ def infer(
         1000
     """
     target, schema = Path(out), model.manifest.schema
-    chunks = Chunks(source, schema.spec, _form(schema, separator), size=chunk_rows)
     _not_itself(source, target)
+    chunks = Chunks(source, schema.spec, _form(schema, separator), size=chunk_rows)
     settings = (_FORMAT, separator, sorted(ignore), chunk_rows, BLOCK_BYTES)
     same = (chunks.fingerprint or new_id(), model.manifest.to_json(), settings)
     with _unfinished(target, hashlib.sha256(msgspec.msgpack.encode(same)).hexdigest()) as unfinished:
@@ -137,6 +137,7 @@ def predictions_table(model: Model, rows: pl.DataFrame, found: Predictions, star
 @contextmanager
 def _unfinished(target: Path, fingerprint: str) -> Iterator[Unfinished]:
     """The place of the finished chunks, and what the disk says against it as one clear error."""
+    unfinished = None
     try:
         unfinished = Unfinished(target, fingerprint)
         try:
@@ -145,7 +146,8 @@ def _unfinished(target: Path, fingerprint: str) -> Iterator[Unfinished]:
             unfinished.close()
     except OSError as error:
         reason = error.strerror or str(error)
-        hint = "mend that; finished chunks are kept, and the same command goes on behind them"
+        kept = "finished chunks are kept, and the same command goes on behind them"
+        hint = "nothing was written" if unfinished is None else f"mend that; {kept}"
         raise StoreError(f"the predictions cannot be written to {target}: {reason}", hint=hint) from error
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.common import STORE, StoreOption, open_ledger
+from homeostat.cli.common import STORE, StoreOption, loop_file, open_ledger
 from homeostat.core.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -50,11 +50,12 @@ def serve(
         os.environ[VARIABLES["drain_seconds"]] = str(drain_seconds)  # it reaches the workers, too
     if as_json:
         os.environ[LOG_VARIABLE] = "json"
+    files = [loop_file(str(file)) for file in loop or []]
     with closing(open_ledger(store)) as ledger:
         chosen = _chosen(ledger, names or [])
     told = ["--store", str(store), "--host", host, "--port", str(port), "--workers", str(workers)]
     told += [word for name in chosen for word in ("--name", name)]
-    told += [word for file in loop or [] for word in ("--loop-file", str(file))]
+    told += [word for file in files for word in ("--loop-file", str(file))]
     run_server(told)
 
 

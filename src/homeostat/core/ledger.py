@@ -14,7 +14,7 @@ from homeostat.core import events as ev
 from homeostat.core import faults
 from homeostat.core import ledger_schema as db
 from homeostat.core.errors import ConflictError, NotFoundError, StoreError
-from homeostat.core.ledger_sqlite import database_errors, open_engine, refuse_network_share
+from homeostat.core.ledger_sqlite import Changes, database_errors, open_engine, refuse_network_share
 from homeostat.core.ledger_sqlite import journal_mode as journal_mode  # noqa: PLC0414 - part of this module's face
 from homeostat.core.ledger_verify import GENESIS, chain, kind_of, status_tables, verify_rows
 from homeostat.core.registry import check_moves
@@ -284,6 +284,10 @@ class Ledger:
     def newest(self) -> int:
         """Ledger number of the newest event; 0 when there is none."""
         return int(self._all(sa.select(sa.func.coalesce(sa.func.max(db.events.c.seq), 0)))[0][0])
+
+    def changes(self) -> Changes:
+        """What tells whether the ledger may have changed, for those who look at it many times a second."""
+        return Changes(self._engine)
 
     def loops(self) -> list[str]:
         """Names of all loops in the ledger."""

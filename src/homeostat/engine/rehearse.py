@@ -69,7 +69,9 @@ def rehearse(
     gates = [check_contract(loop.name, candidate, champion, loop.features, trusted=trusted)]
     wanted = next((gate for gate in loop.gates if isinstance(gate, Load)), None)
     memory = None
-    if wanted is not None and gates[0].passed and not barred:
+    # A loop that no file declares has no process of its own: only a limit that it states is worth a refusal for that.
+    able = loop.file is not None or (wanted is not None and wanted.p99 is not None)
+    if wanted is not None and able and gates[0].passed and not barred:
         verdict, memory = check_load(loop, wanted, candidate, champion, earlier)
         gates.append(verdict)
     needs = needs_of(candidate.manifest, loop.features, memory=memory)

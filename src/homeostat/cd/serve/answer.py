@@ -114,6 +114,12 @@ class Asked:
     def record(self, scores: Scores) -> PredictionRecord | BlockRecord:
         """What goes into the log."""
         rows, choice, awaits = self.rows, self.choice, self.awaits()
+        if rows.count == 1 and rows.rows is not None:
+            arm, share = choice if isinstance(choice, tuple) else choice[0]
+            one = scores.first()
+            return PredictionRecord(
+                self.request, self.moment, [RowRecord(self.ids[0], arm, share, rows.rows[0], {arm: one})], awaits
+            )
         if rows.rows is not None:
             chosen = [choice] * rows.count if isinstance(choice, tuple) else choice
             found = zip(self.ids, chosen, rows.rows, scores.scored(), strict=True)

@@ -88,7 +88,7 @@ class Batcher:
             BusyError: Too many rows are waiting.
             LateError: The deadline cannot be met.
         """
-        if self._rows:
+        if self._rows and (self.wait > self._most_wait or part.deadline != math.inf):
             self._refuse(part)
         self._waiting.append(part)
         self._rows += part.rows.count

@@ -27,6 +27,7 @@ _MINDED = frozenset(
         b"inference-header-content-length",
         b"traceparent",
         b"tracestate",
+        b"upgrade",
     }
 )
 _NAMES = frozenset({b"host", b"origin"})

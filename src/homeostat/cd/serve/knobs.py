@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
+from homeostat.cd.log import WhenFull
 from homeostat.core.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ VARIABLES = {
     "hang_seconds": "HOMEOSTAT_HANG_SECONDS",
     "slow_seconds": "HOMEOSTAT_SLOW_SECONDS",
     "log_sample": "HOMEOSTAT_LOG_SAMPLE",
+    "log_bytes": "HOMEOSTAT_LOG_BYTES",
 }
+WHEN_FULL_VARIABLE = "HOMEOSTAT_LOG_WHEN_FULL"
+_WHOLE = frozenset({"log_sample", "log_bytes"})
 
 
 class Knobs(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,37 +33,46 @@ class Knobs(msgspec.Struct, frozen=True, kw_only=True):
         hang_seconds: A model path that answers nothing for so long makes the server not live.
         slow_seconds: A request that took longer is told of in the log.
         log_sample: One of so many of the other requests is told of too; 0 tells of none.
+        log_bytes: Longest prediction log, all its segments together; None for no limit.
+        when_full: A prediction that the log cannot take gets 503 by `block`, and is answered and counted by `drop`.
     """
 
     drain_seconds: float = 0.0
     hang_seconds: float = 15.0
     slow_seconds: float = 1.0
     log_sample: int = 0
+    log_bytes: int | None = None
+    when_full: WhenFull = "block"
 
 
 def read_knobs(environment: Mapping[str, str] = os.environ) -> Knobs:
     """The knobs as the environment sets them.
 
     Raises:
-        RefusedError: One is no number, or negative; every such one is listed.
+        RefusedError: One is not what it should be; every such one is listed.
 
     Example:
         >>> read_knobs({"HOMEOSTAT_DRAIN_SECONDS": "5"}).drain_seconds
         5.0
     """
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     problems = []
     for name, variable in VARIABLES.items():
         text = environment.get(variable, "").strip()
         if not text:
             continue
-        kind = int if name == "log_sample" else float
+        kind = int if name in _WHOLE else float
         try:
             found[name] = kind(text)
         except ValueError:
             found[name] = math.nan
         if not 0 <= found[name] < math.inf:
             problems.append(f"{variable} is {text[:40]!r}")
+    when_full = environment.get(WHEN_FULL_VARIABLE, "").strip()
+    if when_full:
+        found["when_full"] = when_full
+    if when_full not in ("", *get_args(WhenFull)):
+        problems.append(f"{WHEN_FULL_VARIABLE} is {when_full[:40]!r}, neither block nor drop")
     if problems:
-        raise RefusedError("; ".join(problems), hint="set it to a number that is not negative, or leave it out")
+        raise RefusedError("; ".join(problems), hint="numbers are not negative; or leave it out")
     return msgspec.convert(found, Knobs)

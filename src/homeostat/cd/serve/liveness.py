@@ -27,6 +27,7 @@ PROBE_SECONDS = 1.0
 _MOST_SHARE = 50
 """A probe takes place at most every so many times of what a row takes: 2 % of a core."""
 _LOOK_SECONDS = 0.2
+_STOPPED_SECONDS = 5.0
 _VISIT_SECONDS = 1.0
 _LONGEST_HEAD = 1 << 16
 
@@ -163,7 +164,11 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
+        looked = stopwatch()
         while not self._closed.wait(_LOOK_SECONDS):
+            before, looked = looked, stopwatch()
+            if looked - before > _STOPPED_SECONDS:
+                continue  # the whole process stood still, as in a machine that was paused: the loop may turn first
             self._tick(self._liveness.problems())
             if self._listener is not None and (stuck := self._liveness.stuck(stopwatch())):
                 self._stand_in(self._listener, stuck)

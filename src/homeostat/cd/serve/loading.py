@@ -8,14 +8,19 @@ from homeostat.cd.serve.served import Served
 from homeostat.core.model import Bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from homeostat.core.model import Features
     from homeostat.core.store import Store
 
 
 def load_version(
-    store: Store, name: str, version: int, features: Features | None = None, trusted: Sequence[str] = ()
+    store: Store,
+    name: str,
+    version: int,
+    features: Features | None = None,
+    trusted: Sequence[str] = (),
+    between: Callable[[], None] = lambda: None,
 ) -> Served:
     """A version of a Loop, ready to answer.
 
@@ -25,13 +30,22 @@ def load_version(
         version: Its number.
         features: The Loop's `features()`; it must be the one that it was trained with.
         trusted: Types of the user's own estimators, as for `Bundle.load`.
+        between: Called between the steps, none of which takes long for a small model; whoever answers requests in the
+            meantime wants the interpreter back.
 
     Raises:
         ModelError: It needs another `features()`, holds types that nobody vouched for, or answers its golden rows
             differently.
         IntegrityError: Its bytes were changed, or are not there.
     """
+    between()
     row = store.ledger.version(name, version)
-    model = Bundle.load(store.artifacts, row.manifest, features, trusted=trusted)
-    model.check_golden()
-    return Served(version, model)
+    between()
+    bundle = Bundle.read(store.artifacts, row.manifest)
+    between()
+    model = bundle.model(features, trusted=trusted)
+    between()
+    served = Served(version, model)
+    between()
+    served.check_golden()
+    return served

@@ -42,8 +42,10 @@ _ERRORS = {
     "409": "The request is refused in the present state.",
     "413": "Too many bytes or rows.",
     "415": "The body is encoded in a way that is not taken.",
+    "431": "The head of the request is too long.",
     "500": "The model, or `features()`, raised.",
     "503": "No champion yet, no log, too many rows waiting, or the server is leaving.",
+    "504": "The caller's deadline passed before the model got to the rows.",
 }
 _ERROR: Schema = {
     "type": "object",
@@ -233,6 +235,7 @@ def _protocol() -> dict[str, Schema]:
             id={"type": "string"},
             outputs={"type": "array", "items": answered},
         ),
+        "Judgement": {"type": "object", "required": ["verdict"], "properties": {"verdict": {"type": "string"}}},
         "ModelMetadata": _object(
             name={"type": "string"},
             versions=_WORDS,
@@ -254,11 +257,11 @@ def _health() -> dict[str, Any]:
             reason={"type": "string"},
         ),
     }
-    ready = _object(ready={"type": "boolean"})
+    live, ready = _object(live={"type": "boolean"}), _object(ready={"type": "boolean"})
     asked = {"type": "object", "properties": {"ready": {"type": "boolean"}}}
     return {
         "/v2": _get("The server", _object(name={"type": "string"}, version={"type": "string"}, extensions=_WORDS)),
-        "/v2/health/live": _get("Whether the server is there", _object(live={"type": "boolean"})),
+        "/v2/health/live": _get("Whether the server can still answer", live, unready=live),
         "/v2/health/ready": _get("Whether predictions are answered", ready, unready=ready),
         "/v2/repository/index": _post("The models and versions that are there", asked, index, required=False),
         "/health": _get("Every problem in words", {"type": "object"}, unready={"type": "object"}),
@@ -267,7 +270,25 @@ def _health() -> dict[str, Any]:
         "/routing": _get("Which versions answer what share", {"type": "object"}),
         "/metrics": _get("Prometheus", {"type": "string"}, media="text/plain"),
         "/openapi.json": _get("This document", {"type": "object"}),
+        "/judge": _judged(
+            _get("What the judge says of the running trial", _reference("Judgement"))
+            | _post("Judge what is sent", {"type": "object"}, _reference("Judgement"))
+        ),
+        "/judge/gate": _judged(_gate()),
     }
+
+
+def _gate() -> dict[str, Any]:
+    item = _post("Whether the trial may go on", {"type": "object"}, _reference("Judgement"), required=False)
+    stop = {"anyOf": [_reference("Judgement"), _reference("Error")]}
+    item["post"]["responses"]["409"] = _response("It may not go on.", stop)
+    return item
+
+
+def _judged(item: dict[str, Any]) -> dict[str, Any]:
+    """A route of the judge, which may be asked about any model."""
+    model = {"name": "model", "in": "query", "required": False, "schema": {"type": "string"}}
+    return {"parameters": [model], **item}
 
 
 def _first_paths(most_rows: int) -> dict[str, Any]:

@@ -30,22 +30,40 @@ RULES = {
 _encode = msgspec.json.Encoder().encode
 
 
+class _Output(msgspec.Struct, omit_defaults=True, gc=False):
+    """A tensor of an answer; without `data` when its values are binary."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[Any] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class _Answered(msgspec.Struct, omit_defaults=True, gc=False):
+    model_name: str
+    model_version: str
+    id: str
+    outputs: list[_Output]
+    parameters: dict[str, Any] | None = None
+
+
 def encode(name: str, champion: int, answer: Answer, wanted: Wanted) -> tuple[bytes, int | None]:
     """The body of the answer, and the length of its JSON object when binary tensors follow it.
 
     Rows are called as in the log: by their key, else by `id` and, when there are several, `/0`, `/1`, ... behind it.
     """
     several = not isinstance(answer.versions, int)
-    head: dict[str, Any] = {
-        "model_name": name,
-        "model_version": str(champion if several else answer.versions),
-        "id": answer.request,
-    }
-    if several:
-        head["parameters"] = {"versions": " ".join(map(str, answer.by_row()))}
     buffers: list[bytes] = []
-    head["outputs"] = [_output(output, answer, buffers if packed else None) for output, packed in wanted.outputs]
-    body = _encode(head)
+    body = _encode(
+        _Answered(
+            name,
+            str(champion if several else answer.versions),
+            answer.request,
+            [_output(output, answer, buffers if packed else None) for output, packed in wanted.outputs],
+            {"versions": " ".join(map(str, answer.by_row()))} if several else None,
+        )
+    )
     return (b"".join([body, *buffers]), len(body)) if buffers else (body, None)
 
 
@@ -96,18 +114,14 @@ def label_type(signature: Signature) -> str:
     return "INT64" if isinstance(first, int) else "FP64" if isinstance(first, float) else "BYTES"
 
 
-def _output(output: str, answer: Answer, buffers: list[bytes] | None) -> dict[str, Any]:
+def _output(output: str, answer: Answer, buffers: list[bytes] | None) -> _Output:
     signature, scores, n = answer.signature, answer.scores, len(answer.ids)
-    shape = [n]
-    values: Any
-    if output == signature.outputs[0]:
-        datatype, values = label_type(signature), scores.values
-    else:
-        datatype, values = "FP64", scores.array
-        shape.append(len(signature.classes or ()))
-    described: dict[str, Any] = {"name": output, "datatype": datatype, "shape": shape}
+    is_label = output == signature.outputs[0]
+    datatype = label_type(signature) if is_label else "FP64"
+    shape = [n] if is_label else [n, len(signature.classes or ())]
     if buffers is not None:
-        buffers.append(binary.write(datatype, values))
-        return described | {"parameters": {"binary_data_size": len(buffers[-1])}}
-    described["data"] = values if values is scores.values else [score for row in scores.lists for score in row]
-    return described
+        buffers.append(binary.write(datatype, scores.values if is_label else scores.array))
+        return _Output(output, datatype, shape, None, {"binary_data_size": len(buffers[-1])})
+    if is_label:
+        return _Output(output, datatype, shape, scores.values)
+    return _Output(output, datatype, shape, scores.lists[0] if n == 1 else scores.array.ravel().tolist())

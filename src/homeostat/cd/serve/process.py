@@ -28,7 +28,7 @@ from homeostat.cd.serve.requestlog import set_up_logging
 from homeostat.cd.serve.routing import Router
 from homeostat.cd.serve.shared import Siblings
 from homeostat.cd.serve.telemetry import TimedLog, tracing_from_environment
-from homeostat.core.clock import SystemClock
+from homeostat.core.clock import SystemClock, pause
 from homeostat.core.store import Store
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from homeostat.core.clock import Clock
     from homeostat.core.model import Features
 
+_STEP_BACK_SECONDS = 0.005
 _YOUNG_OBJECTS = 10_000
 """New objects between two looks of the garbage collector: requests leave next to nothing behind."""
 
@@ -99,7 +100,7 @@ def serve(
         host: Address to bind; anything but loopback needs the variable HOMEOSTAT_TOKEN.
         port: Port to bind; 0 lets the system choose.
         trusted: Types of the user's own estimators, as for `Bundle.load`.
-        settings: Limits; name, token, host and clock in it are overridden.
+        settings: Limits, by default with what the knobs say of the log; name, token, host and clock are overridden.
         scorer: As in `Hosting`; with `features`, only the caller knows one.
         knobs: How it is operated; as the environment says by default.
         more: Further models, behind the routes that name them.
@@ -109,24 +110,24 @@ def serve(
         RefusedError: Not loopback, and no token.
         StoreError: The port or the log cannot be had.
     """
-    # Threads that score must not keep the event loop waiting for Python's default of 5 ms.
-    sys.setswitchinterval(0.000_5)
+    sys.setswitchinterval(0.000_5)  # threads that score must not keep the event loop waiting for the usual 5 ms
     set_up_logging()
     listener = listen(host, port) if worker is None else None
+    siblings, knobs = Siblings(worker.folder, worker.place) if worker else None, knobs or read_knobs()
+    around = Around(siblings, knobs, tracing_from_environment())
+    base = settings or Settings(name=name, log_bytes=knobs.log_bytes, when_full=knobs.when_full)
     own = {"name": name, "token": os.environ.get(TOKEN_VARIABLE) or None, "host": host, "header_clock": header_clock}
-    told = msgspec.structs.replace(settings or Settings(name=name), **own)
-    siblings = Siblings(worker.folder, worker.place) if worker is not None else None
-    around = Around(siblings, knobs or read_knobs(), tracing_from_environment())
+    told = msgspec.structs.replace(base, **own)
     store, clock = Store.open(store_path), clock or SystemClock()
-    if header_clock:
-        scorer = None  # whoever plays traffic back waits for no wall clock, and has no callers that a shadow could harm
-    elif scorer is None and features is None:
+    if scorer is None and features is None:
         scorer = command(store_path, name, trusted)
+    # Whoever plays traffic back waits for no wall clock, and has no callers that a shadow could harm.
+    scorer = None if header_clock else scorer
     with application(store, told, features, clock, trusted=trusted, scorer=scorer, more=more, around=around) as app:
         # A worker has the kernel send it connections only now that it can answer them.
         door = listener or share(host, port)
-        files = [endpoint_file(store_path, model) for model in app.models]
-        _run(app, door, [] if worker is not None else files, around.knobs.drain_seconds)
+        files = [] if worker else [endpoint_file(store_path, model) for model in app.models]
+        _run(app, door, files, knobs.drain_seconds)
     if around.tracing is not None:
         around.tracing.close()
     if app.operations.liveness.problems():
@@ -169,7 +170,13 @@ def _hosted(
     folder = store.log_folder(wanted.name)
     log = (TimedLog if timed else LogWriter)(folder, most_bytes=settings.log_bytes, when_full=settings.when_full)
     others = Others(folder, threads(log, folder) if wanted.scorer is None else processes(wanted.scorer, folder))
-    load = partial(load_version, store, wanted.name, features=wanted.features, trusted=wanted.trusted)
+
+    def between() -> None:
+        """A version that is loaded under traffic is loaded in small steps, so that no request waits for all of them."""
+        if router.table is not None:
+            pause(_STEP_BACK_SECONDS)
+
+    load = partial(load_version, store, wanted.name, features=wanted.features, trusted=wanted.trusted, between=between)
     router = Router(store.ledger, wanted.name, load, before=others.follow)
     router.start()
     try:

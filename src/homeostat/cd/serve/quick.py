@@ -43,12 +43,14 @@ class QuickCoder:
 
     def __init__(self, encoder: Encoder, decoder: RowDecoder) -> None:
         self._names = tuple(code.name for code in encoder.codes)
-        self._translations = {
-            place: translate
+        self._translated = [
+            (place, translate)
             for place, code in enumerate(encoder.codes)
             if (translate := _translation(code)) is not None
+        ]
+        self._columns = {
+            place: _column_translation(encoder.codes[place], translate) for place, translate in self._translated
         }
-        self._translated = tuple(self._translations.items())
         fields = [decoder.fields[name] for name in self._names]
         # With a single name, attrgetter gives no tuple.
         self._values = attrgetter(*fields, fields[0])
@@ -84,9 +86,9 @@ class QuickCoder:
         codes = np.empty((part.count, len(self._names)), dtype=np.float64)
         listed: dict[int, Any] = {}
         for place, name in enumerate(self._names):
-            column, translate = part.columns[name], self._translations.get(place)
+            column, translate = part.columns[name], self._columns.get(place)
             if translate is not None:
-                listed[place] = list(map(translate, column))
+                listed[place] = translate(column)
             elif isinstance(column, np.ndarray):
                 codes[:, place] = column
             else:
@@ -102,6 +104,15 @@ def _translation(code: Code) -> Translate | None:
     if code.kind == "category":
         return _Vocabulary({value: float(place) for place, value in enumerate(code.vocabulary)}).__getitem__
     return {"hour": _hour, "weekday": _weekday}.get(code.kind)
+
+
+def _column_translation(code: Code, translate: Translate) -> Callable[[Sequence[Any]], list[float]]:
+    """The same for a whole column, without a call for each value where that is what takes the time."""
+    if code.kind == "hour":
+        return lambda column: [math.nan if value is None else value.hour + value.minute / 60 for value in column]
+    if code.kind == "weekday":
+        return lambda column: [math.nan if value is None else value.isoweekday() for value in column]
+    return lambda column: list(map(translate, column))
 
 
 def _hour(value: datetime | None) -> float:

@@ -11,6 +11,7 @@ import msgspec
 
 from homeostat.cd.deploy import assign
 from homeostat.cd.serve.served import Served, same_contract
+from homeostat.core.clock import stopwatch
 from homeostat.core.errors import HomeostatError
 from homeostat.core.events import Arm, ArmsSet
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from homeostat.core.ledger import Ledger
 
 POLL_SECONDS = 0.1
+_QUIET_SECONDS = 1.0
+"""After a version was let go, memory is given back to the system once no swap came for so long."""
 _FEWEST_POLLS, _MOST_POLLS = 20, 3_000
 """Polls between two attempts at a division of traffic that was refused: doubled each time."""
 
@@ -101,6 +104,9 @@ class Router:
         self._resident: dict[int, Served] = {}
         self._previous: dict[int, Served] = {}
         self._polling = threading.Lock()
+        self._changes = ledger.changes()
+        self._read: object = None
+        self._freed: float | None = None
         self._wanted: int | None = None
         self._failed: tuple[int, int] | None = None
         self._backoff = self._patience = _FEWEST_POLLS
@@ -120,6 +126,7 @@ class Router:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._changes.close()
 
     def rest(self) -> None:
         """Answer nothing, and give back what is loaded, until `wake`."""
@@ -155,8 +162,13 @@ class Router:
                 self._poll()
 
     def _poll(self) -> None:
+        # Asking the ledger takes the interpreter from the event loop for a millisecond, ten times a second.
+        mark_read = self._changes.mark()
+        if mark_read == self._read and self._error is None and self.table is not None:
+            return
         try:
             wanted = self._wanted_division()
+            self._read = mark_read
         except HomeostatError as error:
             self._error = f"the ledger cannot be read: {error}"
             return
@@ -229,11 +241,15 @@ class Router:
         # the last request that uses it.
         before, self._resident = set(self._resident), self._previous | served
         if before - self._resident.keys():
-            _give_back_memory()
+            self._freed = stopwatch()
 
     def _follow(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
             self.poll()
+            # Not between swaps that follow each other: it keeps whoever wants memory waiting for milliseconds.
+            if self._freed is not None and stopwatch() - self._freed > _QUIET_SECONDS:
+                self._freed = None
+                _give_back_memory()
 
 
 def _alone(version: int) -> tuple[Arm, ...]:

@@ -34,6 +34,10 @@ class Scores(msgspec.Struct, frozen=True):
         """Probabilities of shape (n, classes), or values of shape (n,)."""
         return self.whole[self.start : self.start + len(self.values)]
 
+    def first(self) -> Scored:
+        """`[value, probability, ...]` of the first row."""
+        return [self.values[0]] if self.whole.ndim == 1 else [self.values[0], *self.lists[0]]
+
     def scored(self) -> list[Scored]:
         """`[value, probability, ...]` of each row."""
         if self.whole.ndim == 1:

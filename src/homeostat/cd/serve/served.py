@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import lru_cache
 from math import isfinite
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ INLINE_SECONDS = 0.000_1
 BLOCK_SECONDS = 0.001
 """So long a call may keep the event loop; requests of more rows go to the thread."""
 
-_WARM_CALLS, _WARM_SECONDS, _WARM_ROWS = 12, 0.25, 64
+_WARM_CALLS, _WARM_SECONDS, _WARM_ROWS = 6, 0.25, 64
 
 
 class Served:
@@ -50,13 +51,24 @@ class Served:
         self.version = version
         self.model = model
         self.signature: Signature = model.signature
-        self.decoder = RowDecoder(self.signature.inputs, self.signature.key)
-        self.tensors = TensorDecoder(self.decoder, self.signature)
+        self.decoder, self.tensors = _decoders(self.signature)
         encoder = model.manifest.encoder
         quick = model.manifest.features is None and encoder is not None
         self._coder = QuickCoder(encoder, self.decoder) if quick and encoder is not None else None
         self.seconds, self.inline_rows = self._measure()
         self._batchers: dict[bool, Batcher] = {}
+
+    def check_golden(self) -> None:
+        """Ask the golden rows again, by the way that traffic takes.
+
+        Raises:
+            ModelError: An answer is not the one in the manifest.
+        """
+        golden = self.model.manifest.golden
+        if golden is not None and golden.rows:
+            rows = self.decoder.rows(golden.rows)
+            found = self._call([Rows(len(rows), rows)])
+            self.model.compare_golden(found.reshape(len(rows), -1))
 
     @property
     def inline(self) -> bool:
@@ -151,6 +163,13 @@ class Served:
             if isinstance(found, BaseException):
                 raise found
         return median(times)
+
+
+@lru_cache(maxsize=8)
+def _decoders(signature: Signature) -> tuple[RowDecoder, TensorDecoder]:
+    """The decoders of a signature; versions of a model mostly have the same, and compiling takes milliseconds."""
+    rows = RowDecoder(signature.inputs, signature.key)
+    return rows, TensorDecoder(rows, signature)
 
 
 def _call_of(served: Served) -> Callable[[Sequence[Rows]], list[Scores | BaseException]]:

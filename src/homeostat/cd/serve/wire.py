@@ -15,6 +15,7 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from homeostat.cd.serve import compression
@@ -33,7 +34,7 @@ HEAD_BYTES = 64 << 10
 """Longest head of a request: its first line and its headers."""
 
 _LEAST_LOOK = 0.05
-_LONG_WAY = frozenset({b"content-encoding", b"expect"})
+_LONG_WAY = frozenset({b"content-encoding", b"expect", b"upgrade"})
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _GOOD = _LINES[200] + b"content-type: " + JSON + b"\r\ncontent-length: %d\r\n\r\n"
 
@@ -93,14 +94,13 @@ class ShortWay(HttpToolsProtocol):
     _current: _Short | None = None
     """The short request that is being read or answered."""
 
-    @property
-    def application(self) -> Application:
-        """What answers."""
-        return self.config.app  # type: ignore[return-value]
+    application: Application
+    """What answers."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A caller is there, and has to begin soon."""
         super().connection_made(transport)
+        self.application = self.config.app  # type: ignore[assignment]
         self._since = stopwatch()
         self._idle = self.loop.call_later(self.application.settings.most_seconds, self._look)
 
@@ -117,7 +117,12 @@ class ShortWay(HttpToolsProtocol):
             self._waits = True
             self._since = stopwatch()
         self._head += len(data)
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # there is nothing to upgrade to; the request is answered as it is
+        except httptools.HttpParserError:
+            self.send_400_response("")
         if self._head > HEAD_BYTES:
             self._refuse(431, "the request's head is too long")
 
@@ -172,7 +177,8 @@ class ShortWay(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._since = stopwatch()
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
@@ -205,7 +211,7 @@ class ShortWay(HttpToolsProtocol):
         if (cycle is not None and not cycle.response_complete) or parser.get_method() != b"POST":
             return None
         lane = self.application.lanes.get(self.url)
-        if lane is None or self.flow.write_paused or parser.should_upgrade() or parser.get_http_version() != "1.1":
+        if lane is None or self.flow.write_paused:
             return None
         try:
             minded = self.application.door.enter(self.headers)

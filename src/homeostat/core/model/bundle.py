@@ -266,10 +266,17 @@ class Model:
             ModelError: An answer is not the one in the manifest.
         """
         golden = self.manifest.golden
-        if golden is None or not golden.rows:
-            return
-        found = _scores(self.predict(self.signature.decode(golden.rows)))
-        expected = np.array(golden.scores)
+        if golden is not None and golden.rows:
+            self.compare_golden(_scores(self.predict(self.signature.decode(golden.rows))))
+
+    def compare_golden(self, found: NDArray[np.float64]) -> None:
+        """Hold scores of the golden rows, of shape (rows, classes or 1), against those of the manifest.
+
+        Raises:
+            ModelError: An answer is not the one in the manifest.
+        """
+        golden = self.manifest.golden
+        expected = np.array(golden.scores if golden is not None else ())
         scale = 1.0 if self._classes is not None else max(1.0, float(np.abs(expected).max()))
         error = float(np.abs(found - expected).max()) / scale
         if not error <= _GOLDEN_TOLERANCE:
