@@ -163,7 +163,7 @@ class Asked:
             array[part.places] = scores.array
             for place, value in zip(part.places or (), scores.values, strict=True):
                 values[place] = value
-        return Scores(array, 0, values, array.tolist())
+        return Scores(array, 0, values)
 
 
 class Part:

@@ -183,7 +183,7 @@ class InferLane(Lane):
         return None if asked_for.timeout is None else asked_for.timeout / 1e6
 
 
-class Prediction(msgspec.Struct, omit_defaults=True):
+class Prediction(msgspec.Struct, omit_defaults=True, gc=False):
     """One row of the answer to `POST /predict`."""
 
     id: str
@@ -202,13 +202,11 @@ class _Predicted(msgspec.Struct):
 def _predictions(answer: Answer) -> list[Prediction]:
     """The rows of the answer to `POST /predict`."""
     classes, scores = answer.signature.classes, answer.scores
-    lines = zip(answer.ids, scores.values, answer.by_row(), scores.lists, strict=True)
-    if classes is None:
-        return [Prediction(name, value, version) for name, value, version, _ in lines]
-    if len(classes) == 2:
-        return [Prediction(name, value, version, one[1]) for name, value, version, one in lines]
-    names = [str(value) for value in classes]
-    return [
-        Prediction(name, value, version, None, dict(zip(names, one, strict=True)))
-        for name, value, version, one in lines
-    ]
+    columns: list[Any] = [answer.ids, scores.values, answer.by_row()]
+    if classes is not None and len(classes) == 2:
+        columns.append([row[1] for row in scores.lists] if scores.lists else scores.array[:, 1].tolist())
+    elif classes is not None:
+        names = [str(value) for value in classes]
+        probabilities = [dict(zip(names, row, strict=True)) for row in scores.rows]
+        columns += [[None] * len(answer.ids), probabilities]
+    return [Prediction(*values) for values in zip(*columns, strict=True)]

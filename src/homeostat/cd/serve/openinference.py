@@ -124,4 +124,4 @@ def _output(output: str, answer: Answer, buffers: list[bytes] | None) -> _Output
         return _Output(output, datatype, shape, None, {"binary_data_size": len(buffers[-1])})
     if is_label:
         return _Output(output, datatype, shape, scores.values)
-    return _Output(output, datatype, shape, scores.lists[0] if n == 1 else scores.array.ravel().tolist())
+    return _Output(output, datatype, shape, scores.rows[0] if n == 1 else scores.array.ravel().tolist())

@@ -21,13 +21,18 @@ class Scores(msgspec.Struct, frozen=True):
         whole: What the call gave: probabilities of shape (rows, classes), or values of shape (rows,).
         start: The first of these rows.
         values: The predicted value of each row.
-        lists: The rows of `array` as plain numbers.
+        lists: The rows of `array` as plain numbers, where somebody wanted them already; see `rows`.
     """
 
     whole: NDArray[Any]
     start: int
     values: list[Any]
-    lists: list[Any]
+    lists: list[Any] | None = None
+
+    @property
+    def rows(self) -> list[Any]:
+        """The rows of `array` as plain numbers."""
+        return self.array.tolist() if self.lists is None else self.lists
 
     @property
     def array(self) -> NDArray[Any]:
@@ -36,13 +41,13 @@ class Scores(msgspec.Struct, frozen=True):
 
     def first(self) -> Scored:
         """`[value, probability, ...]` of the first row."""
-        return [self.values[0]] if self.whole.ndim == 1 else [self.values[0], *self.lists[0]]
+        return [self.values[0]] if self.whole.ndim == 1 else [self.values[0], *self.rows[0]]
 
     def scored(self) -> list[Scored]:
         """`[value, probability, ...]` of each row."""
         if self.whole.ndim == 1:
             return [[value] for value in self.values]
-        return [[value, *scores] for value, scores in zip(self.values, self.lists, strict=True)]
+        return [[value, *scores] for value, scores in zip(self.values, self.rows, strict=True)]
 
 
 def labels(lists: Sequence[Sequence[float]], classes: Sequence[Any]) -> list[Any]:
@@ -51,3 +56,8 @@ def labels(lists: Sequence[Sequence[float]], classes: Sequence[Any]) -> list[Any
         first, second = classes
         return [second if row[1] > row[0] else first for row in lists]
     return [classes[row.index(max(row))] for row in lists]
+
+
+def labels_of(array: NDArray[Any], classes: Sequence[Any]) -> list[Any]:
+    """The same from an array of shape (n, classes), for many rows."""
+    return [classes[place] for place in array.argmax(axis=1).tolist()]

@@ -13,7 +13,7 @@ import numpy as np
 from homeostat.cd.serve.batcher import Batcher
 from homeostat.cd.serve.decode import RowDecoder, Rows
 from homeostat.cd.serve.quick import QuickCoder
-from homeostat.cd.serve.scores import Scores, labels
+from homeostat.cd.serve.scores import Scores, labels, labels_of
 from homeostat.cd.serve.tensors import TensorDecoder
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import DataError, ModelError, RefusedError
@@ -95,13 +95,13 @@ class Served:
             if len(parts) == 1:
                 return [self._explained(error)]
             return [self.score_parts([part])[0] for part in parts]
-        lists = array.tolist()
         classes = self.signature.classes
-        values = lists if classes is None else labels(lists, classes)
         # A sum is finite only if all of it is; otherwise each row is looked at.
         finite = isfinite(np.add.reduce(array, axis=None)) or bool(np.isfinite(array).all())
-        if finite and len(parts) == 1:
-            return [Scores(array, 0, values, lists)]
+        if finite and len(parts) == 1 and parts[0].columns is not None:
+            return [Scores(array, 0, array.tolist() if classes is None else labels_of(array, classes))]
+        lists = array.tolist()
+        values = lists if classes is None else labels(lists, classes)
         results: list[Scores | BaseException] = []
         start = 0
         for part in parts:
