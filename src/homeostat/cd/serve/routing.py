@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import threading
 from contextlib import suppress
+from logging import WARNING
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from homeostat.cd.deploy import assign
+from homeostat.cd.serve.requestlog import tell
 from homeostat.cd.serve.served import Served, same_contract
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import HomeostatError
@@ -193,6 +195,8 @@ class Router:
             self._refusals += not again
             self._fall_back(wanted)
             self._error = str(error) or type(error).__name__
+            if not again:
+                tell("a division of traffic is refused", level=WARNING, model=self._loop, why=self._error)
 
     def _fall_back(self, wanted: _Division) -> None:
         """When only a challenger is at fault, its champion still answers, alone; not acknowledged."""
