@@ -64,7 +64,8 @@ def memory(pid):
 def test_schemathesis_finds_nothing_in_our_own_document(told, tmp_path):
     """Every route, with what fits and what does not; unloading is left out, since the rest needs the model."""
     content = json.loads(told.read_text())
-    options = ("--exclude-path-regex", "/unload$", "--suppress-health-check", "all", "--no-color")
+    # The same questions every time: what CI finds can be found again.
+    options = ("--exclude-path-regex", "/unload$", "--suppress-health-check", "all", "--no-color", "--seed", "7")
     config = ("--config-file", HERE / "schemathesis.toml")
     before = memory(content["pid"])
     run("schemathesis", *config, "run", f"{content['url']}/openapi.json", *options, cwd=tmp_path)
