@@ -17,7 +17,7 @@ from homeostat.cd.serve.knobs import Knobs
 from homeostat.cd.serve.labels import decode_labels
 from homeostat.cd.serve.mlflow import InvocationsLane
 from homeostat.cd.serve.operations import Operations
-from homeostat.cd.serve.replies import JSON, MethodError, Reply, SlowError, failure, json_reply
+from homeostat.cd.serve.replies import MethodError, Reply, SlowError, failure, json_reply
 from homeostat.cd.serve.repository import EXTENSIONS, MODELS, Repository, config
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import DataError, NotFoundError
@@ -369,6 +369,3 @@ def _model_path(path: str) -> tuple[str, int | None, str]:
     if not (number.isascii() and number.isdigit() and len(number) < 10):
         raise NotFoundError(f"version {number[:40]!r} is no number", hint="versions are 1, 2, 3, …")
     return name, int(number), action
-
-
-__all__ = ["JSON", "Application", "Request", "Settings"]

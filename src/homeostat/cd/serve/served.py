@@ -70,11 +70,6 @@ class Served:
             found = self._call([Rows(len(rows), rows)])
             self.model.compare_golden(found.reshape(len(rows), -1))
 
-    @property
-    def inline(self) -> bool:
-        """Whether small requests are answered on the event loop."""
-        return self.inline_rows > 0
-
     def score(self, rows: list[Any]) -> list[Scored]:
         """`[value, probability, ...]` for each row of the decoder's row type.
 
