@@ -40,7 +40,7 @@ BAD_TEXT: dict[str, tuple[str, str, list[str]]] = {
     "numbers for times": (
         "a.csv",
         "id,at,late,landed\n1,1357000000,0,1357000001\n",
-        ["'at': row 1 has '1357000000'", "write times as"],
+        ["'at': row 1 has '1357000000'", 'dates="s"'],
     ),
     "empty time": ("a.csv", GOOD.replace("2013-01-01T04:00:00Z", ""), ["'at' is null in 1 of 20 rows, first in row 5"]),
     "empty key": ("a.csv", GOOD.replace("\n7,", "\n,"), ["'id' is null in 1 of 20 rows, first in row 8"]),

@@ -10,9 +10,9 @@ from homeostat.cd.log import LabelItem, LabelRecord, LogReader, LogWriter, Posit
 from homeostat.cd.serve.decode import id_part
 from homeostat.cd.serve.labels import LONGEST_ID, typed_label
 from homeostat.core.chunks import Chunks
-from homeostat.core.errors import DataError
+from homeostat.core.errors import DataError, shown
 from homeostat.core.reading import Form
-from homeostat.core.rows import bulleted, shown, stored_form
+from homeostat.core.rows import bulleted, stored_form
 from homeostat.core.spec import TableSpec, did_you_mean
 
 if TYPE_CHECKING:
@@ -196,8 +196,9 @@ def _items(
 ) -> tuple[list[LabelItem], int]:
     """The labels of a part of the table; what is wrong with others is added to the problems."""
     ids, label, time = columns
-    kinds = {column.name: column.kind for column in signature.inputs}
-    times = [name for name in ids if kinds.get(name) == "time"] + ([time] if time else [])
+    inputs = {column.name: column for column in signature.inputs}
+    times = {name: inputs[name].form for name in ids if name in inputs and inputs[name].kind == "time"}
+    times |= {time: None} if time else {}
     rows, mistyped = stored_form(rows.select(list(dict.fromkeys([*ids, label, *times]))), times)
     problems += mistyped
     if mistyped:

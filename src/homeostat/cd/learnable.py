@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from homeostat.core.errors import DataError
-from homeostat.core.rows import UTC_TIME
+from homeostat.core.times import UTC_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -17,7 +17,7 @@ from homeostat.core.events import RowsAppended
 from homeostat.core.spec import TableSpec, did_you_mean, table_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import polars as pl
 
@@ -102,6 +102,8 @@ class FileSource:
         key: Column or columns that identify a row; without one the whole row does.
         target: The column to predict.
         label_time: When the target became known; without it, at the event time.
+        dates: How times are written that are not year first, such as `%m/%d/%Y %I:%M %p`, or `s` or `ms` for numbers
+            since 1970: of time and label time, or by column, and each such column is a time.
         separator: What separates the columns of CSV files.
         text: Columns that stay text although they look like numbers, such as postcodes.
         ignore: Columns that are not taken in, such as consequences of the target; requests need not have them.
@@ -122,6 +124,7 @@ class FileSource:
         key: str | Sequence[str] = (),
         target: str | None = None,
         label_time: str | None = None,
+        dates: str | Mapping[str, str] | None = None,
         separator: str = ",",
         text: str | Sequence[str] = (),
         ignore: str | Sequence[str] = (),
@@ -129,7 +132,7 @@ class FileSource:
         self.patterns = tuple(str(one) for one in ([pattern] if isinstance(pattern, str | Path) else pattern))
         self.separator = separator
         self.text = (text,) if isinstance(text, str) else tuple(text)
-        self._spec = table_spec(time, key, target, label_time)
+        self._spec = table_spec(time, key, target, label_time, dates)
         self.ignore = _ignored(ignore, self._spec)
         self._digests: dict[Path, tuple[tuple[int, int, int], str]] = {}
         if len(separator) != 1 or not separator.isascii():
@@ -191,6 +194,7 @@ class FrameSource:
         key: Column or columns that identify a row; without one the whole row does.
         target: The column to predict.
         label_time: When the target became known; without it, at the event time.
+        dates: How times are written that are not year first, as for a `FileSource`.
         name: What to call it in the ledger.
         ignore: Columns that are not taken in.
         separator: What separates the columns of CSV files that batch inference is given.
@@ -209,6 +213,7 @@ class FrameSource:
         key: str | Sequence[str] = (),
         target: str | None = None,
         label_time: str | None = None,
+        dates: str | Mapping[str, str] | None = None,
         name: str = "frame",
         ignore: str | Sequence[str] = (),
         separator: str = ",",
@@ -216,7 +221,7 @@ class FrameSource:
         self.frame = frame
         self.name = name
         self.separator = separator
-        self._spec = table_spec(time, key, target, label_time)
+        self._spec = table_spec(time, key, target, label_time, dates)
         self.ignore = _ignored(ignore, self._spec)
 
     @property

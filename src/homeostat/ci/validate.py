@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from homeostat.core.errors import DataError
+from homeostat.core.errors import DataError, shown
 from homeostat.core.events import Signal
 from homeostat.core.leakage import Suspect, suspicious_features
-from homeostat.core.rows import prepare, shown
+from homeostat.core.rows import prepare
 from homeostat.core.schema import Findings, Schema, difference, fit, infer_schema, merge
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from homeostat.core.errors import LoopError
+from homeostat.core.errors import DataError, LoopError
 
 
 class Clock(Protocol):
@@ -95,8 +95,15 @@ def duration(text: str) -> timedelta:
 
 
 def utc(moment: datetime) -> datetime:
-    """The same moment as an aware UTC datetime; a naive one is taken to be UTC already."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    """The same moment as an aware UTC datetime; a naive one is taken to be UTC already.
+
+    Raises:
+        DataError: In UTC it lies outside of the years 1 to 9999.
+    """
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise DataError(f"{moment.isoformat()} is outside of the years 0001 to 9999 once it is in UTC") from error
 
 
 def stopwatch() -> float:

@@ -106,6 +106,12 @@ class ConflictError(RetryableError):
     """Somebody else was faster."""
 
 
+def shown(value: object) -> str:
+    """A value as it may stand in a message: its repr, cut at 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
 def blamed(error: BaseException) -> str | None:
     """Where the user's own code raised: the innermost line outside of Homeostat and of installed libraries.
 

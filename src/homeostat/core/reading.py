@@ -12,8 +12,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from homeostat.core.errors import DataError
-from homeostat.core.rows import shown
+from homeostat.core.errors import DataError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,7 +131,7 @@ def _csv(data: bytes, spec: TableSpec, form: Form) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"the file is no readable CSV: {str(error)[:200]}") from error
     rows = rows.filter(~pl.all_horizontal(pl.all().is_null()))
-    as_text = {*form.text, spec.time, spec.label_time}
+    as_text = {*form.text, *spec.times}
     return rows.with_columns(_number_or_text(series, form) for series in rows if series.name not in as_text)
 
 
@@ -279,7 +278,7 @@ def same_types(
     problems = []
     for source, rows in frames:
         for name, dtype in rows.schema.items():
-            if name in stored or name in (spec.time, spec.label_time) or dtype == pl.Null:
+            if name in stored or name in spec.times or dtype == pl.Null:
                 continue
             known, where = wanted.setdefault(name, (dtype, source))
             if known != dtype and known.is_numeric() and dtype.is_numeric():

@@ -11,22 +11,20 @@ import polars as pl
 
 from homeostat.core.errors import DataError
 from homeostat.core.spec import did_you_mean
+from homeostat.core.times import UTC_TIME, outside, read_times
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
 
     from homeostat.core.spec import TableSpec
 
-UTC_TIME = pl.Datetime("us", "UTC")
 NEVER = np.int64(2**63 - 1)
 """The label time, in microseconds, of a row that has no label yet."""
 
 _SHOWN = 20
-# None lets Polars find the form from the first values; the others are tried when some values do not follow it.
-_TIME_FORMS = (None, "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
 
 
 def prepare(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
@@ -56,7 +54,7 @@ def prepare(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
         for name in dict.fromkeys(spec.declared)
         if name not in rows.columns
     ]
-    rows, mistyped = stored_form(rows, [name for name in (spec.time, spec.label_time) if name is not None])
+    rows, mistyped = stored_form(rows, spec.times)
     problems += mistyped
     if not problems:
         problems = _broken_rows(rows, spec)
@@ -65,17 +63,17 @@ def prepare(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
     return rows
 
 
-def stored_form(rows: pl.DataFrame, times: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
+def stored_form(rows: pl.DataFrame, times: Mapping[str, str | None]) -> tuple[pl.DataFrame, list[str]]:
     """Rows in the types that a table stores, and a sentence for each column that cannot be and stays as it is.
 
     Args:
         rows: Any number of rows.
-        times: Columns that are times, whatever they look like.
+        times: Columns that are times whatever they look like, and how each is written, as `read_times` takes it.
     """
     columns, problems = [], []
     for series in rows:
         try:
-            columns.append(_as_time(series) if series.name in times else _as_stored(series))
+            columns.append(read_times(series, times[series.name]) if series.name in times else _as_stored(series))
         except DataError as error:
             columns.append(series)
             problems.append(error.what if error.hint is None else f"{error.what}; {error.hint}")
@@ -132,65 +130,6 @@ def bulleted(title: str, problems: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def shown(value: object) -> str:
-    """A value as it may stand in a message: its repr, cut at 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"
-
-
-def _as_time(series: pl.Series) -> pl.Series:
-    name, dtype = series.name, series.dtype
-    if dtype == UTC_TIME:
-        return series
-    if dtype.is_integer() or dtype.is_float():
-        if series.null_count() == series.len():
-            return series.cast(pl.Null).cast(UTC_TIME)
-        raise DataError(
-            f"time column {name!r} holds numbers such as {shown(series.drop_nulls()[0])}",
-            hint=f"convert it first, for example pl.from_epoch({name!r}, time_unit='s')",
-        )
-    if dtype in (pl.String, pl.Categorical, pl.Enum):
-        parsed = _parse_time(series.cast(pl.String))
-    elif isinstance(dtype, pl.Datetime) and dtype.time_zone is None:
-        parsed = series.dt.cast_time_unit("us").dt.replace_time_zone("UTC")
-    elif isinstance(dtype, pl.Datetime):
-        parsed = series.dt.cast_time_unit("us").dt.convert_time_zone("UTC")
-    elif dtype == pl.Date:
-        parsed = series.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    elif dtype == pl.Null:
-        parsed = series.cast(UTC_TIME)
-    else:
-        raise DataError(f"time column {name!r} has the type {dtype}, which is no point in time")
-    return parsed
-
-
-def _parse_time(series: pl.Series) -> pl.Series:
-    text = series.str.strip_chars()
-    text = text.set(text == "", None)
-    best: pl.Series | None = None
-    for form in _TIME_FORMS:
-        try:
-            parsed = text.str.to_datetime(form, time_unit="us", strict=False)
-        except pl.exceptions.PolarsError:
-            continue
-        parsed = parsed.dt.convert_time_zone("UTC") if _zoned(parsed) else parsed.dt.replace_time_zone("UTC")
-        if best is None or parsed.null_count() < best.null_count():
-            best = parsed
-        if best.null_count() == text.null_count():
-            return best
-    failed = text.is_not_null() & (best.is_null() if best is not None else True)
-    row = failed.arg_true()[0]
-    raise DataError(
-        f"time column {series.name!r}: row {row + 1} has {shown(series[row])}, which is no date or time "
-        f"({failed.sum():,} of {series.len():,} rows)",
-        hint="write times as 2013-01-31 05:15:00 or 2013-01-31T05:15:00Z",
-    )
-
-
-def _zoned(series: pl.Series) -> bool:
-    return isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone is not None
-
-
 def _as_stored(series: pl.Series) -> pl.Series:
     dtype = series.dtype
     if dtype in (pl.Int64, pl.Float64, pl.Boolean, pl.String, pl.Date, UTC_TIME):
@@ -204,7 +143,7 @@ def _as_stored(series: pl.Series) -> pl.Series:
     if dtype in (pl.Categorical, pl.Enum, pl.Null):
         return series.cast(pl.String)
     if isinstance(dtype, pl.Datetime):
-        return _as_time(series)
+        return read_times(series)
     raise DataError(
         f"column {series.name!r} has the type {dtype}, which a table does not store",
         hint="keep one number, text, truth value or time per cell: unnest, explode or drop the column first",
@@ -220,6 +159,10 @@ def _broken_rows(rows: pl.DataFrame, spec: TableSpec) -> list[str]:
                 f"column {name!r} is null in {nulls.sum():,} of {rows.height:,} rows, first in row "
                 f"{nulls.arg_true()[0] + 1}; every row needs its {'time' if name == spec.time else 'key'}"
             )
+    for name in dict.fromkeys(filter(None, (spec.time, spec.label_time))):
+        told = outside(rows[name], event=True)
+        if told is not None:
+            problems.append(f"column {name!r}: {told}")
     for series in rows:
         # A sum is finite only if every value is, and costs a third of asking each one.
         if not series.dtype.is_float() or math.isfinite(series.sum()):

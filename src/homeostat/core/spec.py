@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeostat.core.errors import DataError
+from homeostat.core.timeforms import refuse_unknown_form
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _MOST_NAMES, _LONGEST_NAME = 1_000, 100
 """What is compared to guess a name: comparing takes time by the square of what a caller sends."""
@@ -26,6 +27,7 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
             arrive later than its row.
         target: The column to predict; None for a table without labels.
         label_time: When the target became known. None means that it was known at the event time.
+        dates: How times are written that are not year first, by column, as in `homeostat.core.times.read_times`.
 
     Example:
         >>> TableSpec(time="scheduled", key=("flight_id",), target="late", label_time="landed").declared
@@ -36,6 +38,12 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True):
     key: tuple[str, ...] = ()
     target: str | None = None
     label_time: str | None = None
+    dates: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def times(self) -> dict[str, str | None]:
+        """The columns that are times whatever they look like, and how they are written."""
+        return {name: None for name in (self.time, self.label_time) if name is not None} | dict(self.dates)
 
     @property
     def declared(self) -> tuple[str, ...]:
@@ -70,11 +78,17 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return self.digest, self.spec
 
 
+def without_dates(spec: TableSpec) -> TableSpec:
+    """What the columns mean, however their times are written: what a table is made with, which stores times."""
+    return msgspec.structs.replace(spec, dates=())
+
+
 def table_spec(
     time: str,
     key: str | Sequence[str] = (),
     target: str | None = None,
     label_time: str | None = None,
+    dates: str | Mapping[str, str] | None = None,
 ) -> TableSpec:
     """A `TableSpec` from what a user writes, refused when one column is given two meanings.
 
@@ -83,6 +97,7 @@ def table_spec(
         key: One column or several; empty for whole-row identity.
         target: Column to predict.
         label_time: Column that says when the target became known.
+        dates: How times are written that are not year first: a form for time and label time, or forms by column.
 
     Returns:
         The declaration.
@@ -95,7 +110,11 @@ def table_spec(
         ('flight_id',)
     """
     spec = TableSpec(
-        time=time, key=(key,) if isinstance(key, str) else tuple(key), target=target, label_time=label_time
+        time=time,
+        key=(key,) if isinstance(key, str) else tuple(key),
+        target=target,
+        label_time=label_time,
+        dates=_forms(dates, time, label_time),
     )
     if not all(isinstance(name, str) and name for name in spec.declared):
         raise DataError("a column name is empty or not a string", hint="name columns as they are in the table")
@@ -106,6 +125,19 @@ def table_spec(
             hint="only time and key may share a column; leave label_time out when the label is known at the event time",
         )
     return spec
+
+
+def _forms(dates: str | Mapping[str, str] | None, time: str, label_time: str | None) -> tuple[tuple[str, str], ...]:
+    if not dates:
+        return ()
+    if isinstance(dates, str):
+        dates = {name: dates for name in (time, label_time) if name is not None}
+    for name, form in dates.items():
+        try:
+            refuse_unknown_form(form)
+        except DataError as error:
+            raise DataError(f"dates of column {name!r}: {error.what}", hint=error.hint) from error
+    return tuple(sorted(dates.items()))
 
 
 def describe(spec: TableSpec) -> str:

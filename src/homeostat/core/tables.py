@@ -26,9 +26,9 @@ from homeostat.core.delta import (
     store_error,
     stored_types,
 )
-from homeostat.core.errors import ConflictError, IntegrityError, NotFoundError, SchemaError, StoreError
+from homeostat.core.errors import ConflictError, IntegrityError, NotFoundError, SchemaError, StoreError, shown
 from homeostat.core.rowindex import RowIndex
-from homeostat.core.spec import Snapshot, TableSpec, describe, did_you_mean, table_spec
+from homeostat.core.spec import Snapshot, TableSpec, describe, did_you_mean, table_spec, without_dates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -274,7 +274,7 @@ class Table:
         delta = delta or self._delta
         assert delta is not None
         meta = read_meta(delta, self.folder.name)
-        if meta.spec != self.spec:
+        if without_dates(meta.spec) != without_dates(self.spec):
             raise StoreError(
                 f"the table {self.folder.name!r} was made with {describe(meta.spec)}, and is now declared with "
                 f"{describe(self.spec)}",
@@ -408,7 +408,7 @@ def _conform(rows: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
             row = changed.arg_true()[0]
             problems.append(
                 f"column {name!r} holds {dtype} in the table and {series.dtype} in these rows, for example "
-                f"{_rows.shown(series[row])} in row {row + 1}"
+                f"{shown(series[row])} in row {row + 1}"
             )
         columns.append(cast)
     if problems:

@@ -248,7 +248,8 @@ class FolderSource:
     def _rows(self, name: str, place: Place, limit: int) -> Iterator[tuple[Taken, Place]]:
         chunks = Chunks(self._folder / name, self._schema.spec, self._form, size=limit, block_bytes=BLOCK_BYTES)
         for chunk in chunks.read(place):
-            rows, _ = stored_form(chunk.rows, [column.name for column in self._schema.columns if column.kind == "time"])
+            times = {column.name: column.form for column in self._schema.columns if column.kind == "time"}
+            rows, _ = stored_form(chunk.rows, times)
             first = chunk.after.rows - rows.height + 1
             names = [f"{name}/{number}" for number in range(first, first + rows.height)]
             finite = all(series.drop_nulls().is_finite().all() for series in rows if series.dtype.is_float())

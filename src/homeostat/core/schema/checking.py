@@ -113,7 +113,7 @@ def fit(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> tuple[p
 
     if not target_required:
         rows = rows.drop(name for name in schema.spec.labels if name in rows.columns)
-    rows, broken = stored_form(rows, [column.name for column in schema.columns if column.kind == "time"])
+    rows, broken = stored_form(rows, {column.name: column.form for column in schema.columns if column.kind == "time"})
     findings = check(rows, schema, target_required=target_required)
     told = {problem.split("'")[1] for problem in broken}
     others = [problem for problem in findings.problems if problem.split("'")[1] not in told]
@@ -130,7 +130,7 @@ def _spare(present: list[str], schema: Schema) -> list[str]:
 def _check_column(series: pl.Series, column: Column) -> Findings:
     import polars as pl
 
-    from homeostat.core.rows import shown
+    from homeostat.core.errors import shown
 
     n = series.len()
 

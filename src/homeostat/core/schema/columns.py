@@ -28,6 +28,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
         nullable: Whether nulls were seen.
         minimum, maximum: Range seen, of numbers and integers; None for other kinds or without values.
         categories: The values of a category, sorted.
+        form: How a time is written when it is text, if it is not year first, as `homeostat.core.times` reads it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     minimum: float | None = None
     maximum: float | None = None
     categories: tuple[str, ...] | None = None
+    form: str | None = None
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +117,7 @@ def infer_schema(rows: pl.DataFrame, spec: TableSpec) -> Schema:
     if not rows.height:
         raise DataError("a schema cannot be inferred from no rows", hint="collect some rows first")
     rows = prepare(rows, spec)
-    return Schema(columns=tuple(_infer(series) for series in rows), spec=spec)
+    return Schema(columns=tuple(_infer(series, spec.times.get(series.name)) for series in rows), spec=spec)
 
 
 def merge(old: Schema, new: Schema) -> Schema:
@@ -137,7 +139,7 @@ def difference(old: Schema, new: Schema) -> tuple[str, ...]:
     for column in old.columns:
         if column.name in new:
             lines += _changes(column, new[column.name])
-    if old.spec != new.spec:
+    if old.spec.declared != new.spec.declared:
         lines.append(f"declared columns {old.spec.declared} -> {new.spec.declared}")
     return tuple(lines)
 
@@ -159,13 +161,14 @@ def _merged(old: Column, new: Column) -> Column:
         minimum=min(lows, default=None),
         maximum=max(highs, default=None),
         categories=categories,
+        form=new.form,
     )
 
 
-def _infer(series: pl.Series) -> Column:
+def _infer(series: pl.Series, form: str | None) -> Column:
     name, dtype, nullable = series.name, series.dtype, series.null_count() > 0
     if dtype.is_temporal():
-        return Column(name=name, kind="time", nullable=nullable)
+        return Column(name=name, kind="time", nullable=nullable, form=form)
     if dtype.is_numeric():
         lowest, highest = series.min(), series.max()
         return Column(
