@@ -99,7 +99,7 @@ def backtest(
     """
     assert spec.target is not None
     rows = rows.drop_nulls(spec.target).sort(spec.time, *spec.key, maintain_order=True)
-    target, task = target_of(rows, spec.target, task_of(model))
+    target, task = target_of(rows, spec.target, task_of(model), metric)
     classes = None if task == "regression" else classes_of(target)
     times, known = rows[spec.time].dt.timestamp("us").to_numpy(), known_at(rows, spec)
     cuts = _cuts(rows[spec.time], start, every)

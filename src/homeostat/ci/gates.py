@@ -5,6 +5,7 @@ Some checks are always on, whatever gates a Loop declares: see `standing`. A gat
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -137,7 +138,8 @@ class BeatsBaseline(Gate, tag="beats_baseline", frozen=True, kw_only=True):
             return _result(self.label, False, "the evaluation has no baselines", numbers)
         value = _show(evaluation.test.get(evaluation.metric))
         words = f"{evaluation.metric} {value} is {'not ' if failed else ''}better beyond noise than "
-        return _result(self.label, not failed, words + ", ".join(failed or wanted), numbers | {"margin": self.margin})
+        words += ", ".join(failed or wanted) + _way_past(evaluation, failed)
+        return _result(self.label, not failed, words, numbers | {"margin": self.margin})
 
 
 class Calibrated(Gate, tag="calibrated", frozen=True, kw_only=True):
@@ -339,11 +341,25 @@ def _enough(evaluation: Evaluation) -> GateResult:
     numbers: dict[str, Any] = {"test_rows": rows, "rarest_class": rarest}
     two = evaluation.classes is not None and len(evaluation.classes) == 2
     if rows < FEWEST_TEST_ROWS:
-        return _result("enough_rows", False, f"{rows} test rows are fewer than {FEWEST_TEST_ROWS}", numbers)
+        words = f"{rows} test rows are fewer than {FEWEST_TEST_ROWS}; {_way_to_rows(evaluation)}"
+        return _result("enough_rows", False, words, numbers)
     if two and (rarest or 0) < FEWEST_OF_A_CLASS:
-        words = f"{rarest or 0} test rows of the rarer class are fewer than {FEWEST_OF_A_CLASS}"
+        words = (
+            f"{rarest or 0} test rows of the rarer class are fewer than {FEWEST_OF_A_CLASS}; "
+            "test on more rows with a larger test=, or train on a longer how.Refit(window=...)"
+        )
         return _result("enough_rows", False, words, numbers)
     return _result("enough_rows", True, f"{rows:,} test rows", numbers)
+
+
+def _way_to_rows(evaluation: Evaluation) -> str:
+    """Which setting gives enough test rows."""
+    labelled = evaluation.train_rows + evaluation.test_rows
+    if labelled < 2 * FEWEST_TEST_ROWS:
+        lacking = 2 * FEWEST_TEST_ROWS - labelled
+        return f"collect {lacking} more labelled rows, or take in older ones with a longer how.Refit(window=...)"
+    share = math.ceil(20 * FEWEST_TEST_ROWS / labelled) / 20
+    return f"test={share:g} leaves enough of the {labelled:,} labelled rows, and so does a longer how.Refit(window=...)"
 
 
 def _not_trivial(evaluation: Evaluation) -> GateResult:
@@ -398,6 +414,14 @@ def _champion(label: str, evaluation: Evaluation) -> tuple[Difference | None, Ga
     if evaluation.champion_inputs is None and evaluation.champion is None:
         return None, _result(label, True, "there is no champion yet", {})
     return evaluation.champion, None
+
+
+def _way_past(evaluation: Evaluation, failed: Sequence[str]) -> str:
+    """What to do where only the simple model is as good."""
+    if [name.partition(" ")[0] for name in failed] != ["simple"]:
+        return ""
+    simple = "Ridge()" if evaluation.classes is None else "LogisticRegression()"
+    return f"; to deploy a simple model, set model={simple} and gates.beats_baseline('majority', 'persistence')"
 
 
 def _no_comparison(label: str, evaluation: Evaluation) -> GateResult:

@@ -115,7 +115,7 @@ def _by_time(labelled: pl.DataFrame, time: str, cutoff: datetime, unlabelled: in
     if not (train.height and after.height):
         raise DataError(
             f"a split at {cutoff:%Y-%m-%d %H:%M} leaves {train.height:,} rows to train and {after.height:,} to test on",
-            hint="choose another test share or duration, or collect more rows",
+            hint=_way_to_parts(labelled, time),
         )
     info = SplitInfo(
         method="time",
@@ -126,6 +126,15 @@ def _by_time(labelled: pl.DataFrame, time: str, cutoff: datetime, unlabelled: in
         purged=before.height - train.height,
     )
     return Split(train.drop("__known"), after.drop("__known"), info)
+
+
+def _way_to_parts(labelled: pl.DataFrame, time: str) -> str:
+    """Which `test=` leaves rows on both sides, if any does."""
+    moments = labelled[time].n_unique()
+    if moments < 2:
+        return f"all {labelled.height:,} labelled rows have the same {time!r}: collect rows of another time"
+    days = (cast("datetime", labelled[time][-1]) - cast("datetime", labelled[time][0])) / timedelta(days=1)
+    return f"the {labelled.height:,} labelled rows span {days:,.1f} days: try test=0.2, or widen the training window"
 
 
 def _cutoff(labelled: pl.DataFrame, time: str, test: float | str | timedelta) -> datetime:

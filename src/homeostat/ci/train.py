@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     from homeostat.core.model.convert import Stored
     from homeostat.core.model.encoder import Encoder
     from homeostat.core.model.features import Features
-    from homeostat.core.model.signature import Label, Signature, Task
+    from homeostat.core.model.signature import Label, Signature
     from homeostat.core.schema import Schema
+    from homeostat.core.task import Task
 
 PROOF_ROWS = 10_000
 _TEXT = 2_000
@@ -97,7 +98,7 @@ def train(
     """
     if schema.spec.target is None:
         raise DataError("the table declares no target", hint="name the column to predict with target=")
-    target, task = target_of(rows, schema.spec.target, task_of(model))
+    target, task = target_of(rows, schema.spec.target, task_of(model), metric)
     classes = None if task == "regression" else classes_of(target)
     unfitted = default_estimator(task, seed) if model is None else seeded_clone(model, seed)
     fitted = _fitted(unfitted, rows, target, classes, schema, features, weights, settings, metric)

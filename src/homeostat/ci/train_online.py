@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from homeostat.core.model.signature import Label, Task
+    from homeostat.core.model.signature import Label
     from homeostat.core.schema import Schema
+    from homeostat.core.task import Task
 
 _BIRTH = 200
 """Rows that a `partial_fit` estimator's scaling is fitted on when it is born; it stays as it is from then on."""
@@ -77,6 +78,7 @@ def train_online(
     features: Features | None = None,
     seed: int = 0,
     lineage: Lineage | None = None,
+    metric: str | None = None,
 ) -> Learned:
     """Predict and then learn from each row, in the order in which labels became known.
 
@@ -86,22 +88,19 @@ def train_online(
         schema: Of the table.
         now: Time on the loop's clock.
         how: The learner and its settings.
-        parent: The version to continue. It begins anew when the features, the classes or the settings changed; the
-            lineage says so.
+        parent: The version to continue; where features, classes or settings changed, the lineage says that it is not.
         loop: Name of the Loop.
         model: The Loop's estimator, for `learner="estimator"`; it needs `partial_fit`.
         features: From raw rows to features.
         seed: For every random state that the estimator leaves open.
         lineage: Where the rows come from.
-
-    Returns:
-        The bundle, and the prequential report on the new rows.
+        metric: The Loop's metric, which says whether numbers are classes.
 
     Raises:
         DataError: The rows cannot be learned from.
         ModelError: The estimator cannot learn online, or the task has more than two classes for `linear`.
     """
-    fresh = _news(rows, schema, how, parent, model, features)
+    fresh = _news(rows, schema, how, parent, model, features, metric)
     begun, classes, spec = fresh.begun, fresh.classes, schema.spec
     made = apply_features(features, fresh.rows, labels=spec.labels)
     check_rowwise(features, fresh.rows, made, labels=spec.labels)
@@ -146,9 +145,11 @@ def _news(
     parent: Bundle | None,
     model: Any,
     features: Features | None,
+    metric: str | None,
 ) -> _News:
     spec = schema.spec
-    target, task = target_of(rows, str(spec.target), task_of(model) if how.learner == "estimator" else None)
+    own = task_of(model) if how.learner == "estimator" else None
+    target, task = target_of(rows, str(spec.target), own, metric)
     anew = _why_anew(parent, how, features, target, task)
     begun = None if anew else parent
     known = known_at(rows, spec)
@@ -270,7 +271,8 @@ def _why_anew(
 ) -> str | None:
     """Why the parent's state cannot be continued; None when it can."""
     if how.learner == "linear" and task == "classification" and len(np.unique(target)) > 2:
-        raise ModelError("the online linear learner takes two classes", hint="use learner='estimator' or Refit")
+        hint = "use learner='estimator' or Refit; or metric='mae', if the target's numbers are amounts"
+        raise ModelError("the online linear learner takes two classes", hint=hint)
     if parent is None:
         return "anew: there is no parent"
     manifest = parent.manifest

@@ -9,7 +9,10 @@ import msgspec
 
 from homeostat.core.clock import utc
 from homeostat.core.errors import DataError
+from homeostat.core.metrics import default_metric
+from homeostat.core.model.estimator import MOST_CLASSES
 from homeostat.core.spec import did_you_mean
+from homeostat.core.task import task_of_values
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,7 +24,6 @@ _LABEL_TIME_NAMES = (
 )
 _KEY_NAMES = ("id", "key", "uuid", "row_id", "rowid")
 _SAMPLE = 200_000
-_MOST_CLASSES = 50
 _STEPS = ((1, "1d"), (7, "7d"), (14, "14d"), (30, "30d"))
 
 
@@ -123,16 +125,16 @@ def _task(rows: pl.DataFrame, target: str) -> tuple[str, str, str]:
     if distinct < 2:
         have = f"only the value {series[0]!r}" if series.len() else "no value at all"
         raise DataError(f"target {target!r} has {have}, so there is nothing to learn", hint="choose another --target")
-    floats = series.dtype.is_float() and not bool((series == series.round()).all())
-    if floats or (series.dtype.is_numeric() and distinct > _MOST_CLASSES):
-        return "regression", f"{target!r} is a number with {distinct:,} distinct values", "mae"
-    if series.dtype.is_temporal() or (not series.dtype.is_numeric() and distinct > 10 * _MOST_CLASSES):
-        raise DataError(
-            f"target {target!r} is a {series.dtype} with {distinct:,} values", hint="choose another --target"
-        )
+    if series.dtype.is_temporal() or series.dtype.is_nested():
+        raise DataError(f"target {target!r} is a {series.dtype}, which is no label", hint="choose another --target")
+    if not series.dtype.is_numeric() and distinct > MOST_CLASSES:
+        what = f"target {target!r} is text with {distinct:,} values, and a classifier takes at most {MOST_CLASSES}"
+        hint = f"keep the {MOST_CLASSES - 1} most frequent and call the rest 'other', or choose another --target"
+        raise DataError(what, hint=hint)
+    task, why = task_of_values(series)
     if distinct == 2:
-        return "classification", f"{target!r} has two values, {series.unique().sort().to_list()}", "roc_auc"
-    return "classification", f"{target!r} has {distinct} distinct values", "log_loss"
+        why += f", {series.unique().sort().to_list()}"
+    return task, why, default_metric(task, distinct)
 
 
 def _times(rows: pl.DataFrame) -> dict[str, pl.Series]:

@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from homeostat.core.task import task_of_values
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -55,6 +57,8 @@ def suspicious_features(features: pl.DataFrame, target: pl.Series, *, telling: f
         >>> [suspect.column for suspect in suspicious_features(rows, late)]
         ['arrived']
     """
+    if not features.width:
+        return ()
     known = target.is_not_null()
     features, target = features.filter(known), target.filter(known)
     step = max(1, target.len() // _ROWS)
@@ -82,8 +86,7 @@ def _reason(column: str, target: str, told: float) -> str:
 def _answer(target: pl.Series) -> tuple[NDArray[np.float64], int]:
     """The target as one column per class, shape (n, classes), or as itself, shape (n, 1) with 0 classes."""
     values = target.n_unique()
-    fractions = target.dtype.is_float() and not bool((target == target.round()).all())
-    if values > _MOST_CLASSES or fractions:
+    if values > _MOST_CLASSES or task_of_values(target)[0] == "regression":
         if not target.dtype.is_numeric():
             return target.rank("dense").to_numpy().astype(np.float64)[:, None], 0
         return target.cast(pl.Float64).to_numpy()[:, None], 0

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from homeostat.core.errors import LoopError
 from homeostat.core.spec import did_you_mean
+from homeostat.core.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +95,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """A metric: its name, the task it is for, its direction, and whether it needs probabilities."""
 
     name: str
-    task: Literal["classification", "regression"]
+    task: Task
     greater_is_better: bool
     probabilities: bool
     compute: Callable[[Any, Any, Any], Estimate]

@@ -107,6 +107,7 @@ def online_model(
     features: Any = None,
     how: Any = Refit(),  # noqa: B008 - immutable
     seed: int = 0,
+    metric: str | None = None,
 ) -> Bundle:
     """In place of `model` when the Loop learns online: the champion's state, continued with the rows since."""
     from homeostat.ci.train_online import train_online
@@ -122,6 +123,7 @@ def online_model(
         model=estimator,
         features=features,
         seed=seed,
+        metric=metric,
     )
     return learned.bundle
 

@@ -8,27 +8,30 @@ import numpy as np
 import polars as pl
 
 from homeostat.core.errors import DataError, ModelError
+from homeostat.core.task import task_of_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.core.model.encoder import Encoder
-    from homeostat.core.model.signature import Label, Task
+    from homeostat.core.model.signature import Label
+    from homeostat.core.task import Task
 
 MOST_CLASSES = 100
 LARGEST_TARGET = 1e30
 """Squares and sums of larger numbers leave the range of floats."""
 
 
-def target_of(rows: pl.DataFrame, name: str, task: Task | None = None) -> tuple[NDArray[Any], Task]:
-    """The labels as an array, and the task that they make.
-
-    Truth values, text and integers with two values are classes; other numbers are regression, unless `task` says else.
+def target_of(
+    rows: pl.DataFrame, name: str, task: Task | None = None, metric: str | None = None
+) -> tuple[NDArray[Any], Task]:
+    """The labels as an array, and the task that they make: the estimator's, else what `core.task` says.
 
     Args:
         rows: Labelled rows.
         name: The target column.
         task: The estimator's task, where it has one.
+        metric: The Loop's metric, where it declares one.
 
     Returns:
         Labels of shape (n,): bool, int, str or float64; and the task.
@@ -42,7 +45,7 @@ def target_of(rows: pl.DataFrame, name: str, task: Task | None = None) -> tuple[
     problem = _broken_target(series)
     if problem:
         raise DataError(f"target {name!r} {problem}", hint="train on labelled rows only, with finite labels")
-    kind: Task = task or _task(series)
+    kind: Task = task or task_of_values(series, metric)[0]
     if kind == "regression":
         if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
             raise DataError(f"target {name!r} has the type {series.dtype}", hint="regression needs numbers")
@@ -58,7 +61,10 @@ def target_of(rows: pl.DataFrame, name: str, task: Task | None = None) -> tuple[
             hint="collect rows of another class, or widen the training window",
         )
     if distinct > MOST_CLASSES:
-        raise DataError(f"target {name!r} has {distinct:,} classes", hint=f"a classifier takes at most {MOST_CLASSES}")
+        merge = f"merge the rare ones: keep the {MOST_CLASSES - 1} most frequent and call the rest 'other'"
+        way = f"predict its number with metric='mae'; or {merge}" if series.dtype.is_numeric() else merge
+        what = f"target {name!r} has {distinct:,} classes; a classifier takes at most {MOST_CLASSES}"
+        raise DataError(what, hint=way)
     if series.dtype.is_float():
         if not bool((series == series.floor()).all()):
             raise DataError(f"target {name!r} holds fractions", hint="a classifier needs classes; use a regressor")
@@ -195,12 +201,6 @@ def prepared(estimator: Any, encoder: Encoder) -> Any:
         ("number", Pipeline([("missing", median), ("scale", StandardScaler())]), number),
     ]
     return Pipeline([("prepare", ColumnTransformer([part for part in parts if part[2]])), ("model", estimator)])
-
-
-def _task(series: pl.Series) -> Task:
-    if series.dtype.is_float() or (series.dtype.is_integer() and series.n_unique() > 2):
-        return "regression"
-    return "classification"
 
 
 def _broken_target(series: pl.Series) -> str | None:

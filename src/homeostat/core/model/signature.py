@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from homeostat.core.clock import utc
 from homeostat.core.errors import DataError
 from homeostat.core.schema import Column
+from homeostat.core.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from homeostat.core.schema import Schema
 
-Task = Literal["classification", "regression"]
 Label = str | int | bool | float
 
 _DTYPES: dict[str, Any] = {
