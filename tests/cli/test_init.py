@@ -9,6 +9,7 @@ import pytest
 
 from homeostat import load_loop
 from homeostat.cli.guess import guess
+from homeostat.cli.survey import survey
 
 ROWS = 400
 
@@ -32,7 +33,7 @@ def flights() -> pl.DataFrame:
 
 
 def test_what_the_columns_mean_is_guessed_with_reasons(flights: pl.DataFrame):
-    found = guess(flights, "late")
+    found = guess(survey([("flights", flights)]), "late")
     assert found.time.value == ("scheduled",)
     assert found.key.value == ("flight_id",)
     assert found.label_time.value == ("landed",)
@@ -41,11 +42,13 @@ def test_what_the_columns_mean_is_guessed_with_reasons(flights: pl.DataFrame):
 
 
 def test_a_column_that_tells_the_target_is_left_out_of_the_features(flights: pl.DataFrame):
-    assert list(guess(flights, "late").leaks) == ["arr_delay"]
+    assert list(guess(survey([("flights", flights)]), "late").leaks) == ["arr_delay"]
 
 
 def test_what_is_given_is_not_guessed(flights: pl.DataFrame):
-    found = guess(flights, "late", time="landed", key=("flight_id", "carrier"), label_time="scheduled")
+    found = guess(
+        survey([("flights", flights)]), "late", time="landed", key=("flight_id", "carrier"), label_time="scheduled"
+    )
     assert (found.time.value, found.label_time.value) == (("landed",), ("scheduled",))
     assert found.key.value == ("flight_id", "carrier")
     assert found.time.why == "as you said"
@@ -78,7 +81,7 @@ def test_init_reads_csv_with_times_as_text(homeostat, flights: pl.DataFrame, tmp
 
 
 def test_a_number_with_many_values_is_a_regression(flights: pl.DataFrame):
-    found = guess(flights.drop("late"), "distance")
+    found = guess(survey([("flights", flights.drop("late"))]), "distance")
     assert (found.task, found.metric) == ("regression", "mae")
 
 

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from homeostat.cli.guess import guess
+from homeostat.cli.survey import survey
 from homeostat.core.errors import DataError
 from homeostat.core.model.estimator import target_of
 from homeostat.core.task import task_of_values
@@ -38,7 +39,7 @@ def test_init_training_and_serving_take_a_target_for_the_same(series: pl.Series,
     assert "'y'" in why
     assert target_of(rows.drop_nulls(), "y")[1] == task
     if rows.height >= 20:
-        assert guess(rows, "y").task == task
+        assert guess(survey([("rows", rows)]), "y").task == task
 
 
 @pytest.mark.parametrize(
@@ -58,5 +59,7 @@ def test_too_many_classes_are_refused_with_a_way_out():
     with pytest.raises(DataError, match="300 classes") as told:
         target_of(many, "y")
     assert "'other'" in str(told.value)
+    days = pl.date_range(pl.date(2026, 1, 1), pl.date(2027, 8, 23), eager=True)
+    seen = survey([("many", many.with_columns(days.alias("at")))])
     with pytest.raises(DataError, match="'other'"):
-        guess(many.with_columns(pl.date_range(pl.date(2026, 1, 1), pl.date(2027, 8, 23), eager=True).alias("at")), "y")
+        guess(seen, "y")

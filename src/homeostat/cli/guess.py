@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import math
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from homeostat.ci.gates import FEWEST_TEST_ROWS
+from homeostat.cli.survey import TIME_NAMES
 from homeostat.core.clock import utc
-from homeostat.core.errors import DataError
+from homeostat.core.errors import DataError, shown
 from homeostat.core.metrics import default_metric
 from homeostat.core.model.estimator import MOST_CLASSES
 from homeostat.core.spec import did_you_mean
 from homeostat.core.task import task_of_values
+from homeostat.core.times import read_times
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import polars as pl
 
-_TIME_NAMES = ("time", "timestamp", "datetime", "date", "scheduled", "event_time", "created_at", "created", "ts", "at")
+    from homeostat.cli.survey import Survey, TimeColumn
+
 _LABEL_TIME_NAMES = (
     *("label_time", "labelled_at", "labeled_at", "landed", "resolved", "resolved_at", "closed", "closed_at"),
     *("delivered", "delivered_at", "completed", "completed_at", "ended", "ended_at", "paid", "paid_at"),
 )
 _KEY_NAMES = ("id", "key", "uuid", "row_id", "rowid")
 _SAMPLE = 200_000
+_ROWS_OF_A_WINDOW = 1_000
+"""Fewer rows are not made fewer still by a window."""
 _STEPS = ((1, "1d"), (7, "7d"), (14, "14d"), (30, "30d"))
 
 
@@ -39,10 +48,12 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         time, key, label_time: Column names (none, one or several) with reasons.
+        dates: How times are written that are not year first, by column.
         task: `classification` or `regression`, with the reason in `task_why`.
         metric: What to judge by.
         leaks: Columns that tell the target, with how well (0..1); they may not be features.
-        window, every: Lengths of time that fit the span of the data; no window when the data end long before now.
+        window, every: Lengths of time that fit the span of the data; no window where `window_why` says so.
+        test: Share of the rows to test on, where the usual one leaves too few.
         newest: The last event time.
     """
 
@@ -50,6 +61,7 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
     time: Part
     key: Part
     label_time: Part
+    dates: dict[str, str]
     task: str
     task_why: str
     metric: str
@@ -58,11 +70,13 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
     span: str
     newest: str
     window: str | None
+    window_why: str
+    test: float | None
     every: str
 
 
 def guess(
-    rows: pl.DataFrame,
+    found: Survey,
     target: str,
     *,
     time: str | None = None,
@@ -73,7 +87,7 @@ def guess(
     """Look at the rows and guess what was not given.
 
     Args:
-        rows: At least a few rows.
+        found: What all files hold.
         target: The column to predict.
         time: Event time column, when it is known.
         key: Columns that identify a row, when they are known.
@@ -81,42 +95,87 @@ def guess(
         now: What time it is, to tell live data from history.
 
     Raises:
-        DataError: A named column is missing, the target cannot be learned, or no column holds a time.
+        DataError: A named column is missing, the target cannot be learned, no column holds a time, or a time can be
+            read in two ways.
     """
     problems = [
-        f"there is no column {name!r}; {did_you_mean(name, rows.columns)}"
+        f"there is no column {name!r}; {did_you_mean(name, found.rows.columns)}"
         for name in (target, time, *key, label_time)
-        if name is not None and name not in rows.columns
+        if name is not None and name not in found.rows.columns
     ]
     if problems:
         raise DataError("; ".join(problems))
-    rows = rows.head(_SAMPLE)
+    rows = found.rows.head(_SAMPLE)
     task, task_why, metric = _task(rows, target)
-    times = _times(rows.drop(target))
+    times = {name: one for name, one in found.times.items() if name != target}
     chosen_time = Part((time,), "as you said") if time else _time(rows, times)
     chosen_key = Part(key, "as you said") if key else _key(rows, target, times)
     later = [name for name in times if name != chosen_time.value[0]]
     chosen_label = Part((label_time,), "as you said") if label_time else _label_time(later)
     known = {target, *chosen_time.value, *chosen_key.value, *chosen_label.value}
-    first, last = _span(times.get(chosen_time.value[0]))
+    declared = (*chosen_time.value, *chosen_label.value)
+    first, last = times[chosen_time.value[0]].span if chosen_time.value[0] in times else (None, None)
     span = last - first if first and last else None
-    window = max(1, span.days // 2) if span else 60
-    history = now is not None and last is not None and utc(now) - last > timedelta(days=window)
+    window, window_why = _window(found.total, span, last, now)
     return Guess(
         target=target,
         time=chosen_time,
         key=chosen_key,
         label_time=chosen_label,
+        dates={name: form for name in declared if (form := _form(found.rows[name], times.get(name)))},
         task=task,
         task_why=task_why,
         metric=metric,
         leaks=_leaks(rows, target, [name for name in rows.columns if name not in known and name not in times]),
-        rows=rows.height,
+        rows=found.total,
         span=f"{span.days} days" if span else "an unknown time",
         newest=f"{last:%Y-%m-%d}" if last else "unknown",
-        window=None if history else f"{window}d",
+        window=window,
+        window_why=window_why,
+        test=_test_share(found.total if window is None else found.total // 2),
         every=next((text for days, text in reversed(_STEPS) if span and span.days >= 8 * days), "1d"),
     )
+
+
+def _form(series: pl.Series, found: TimeColumn | None) -> str:
+    """How a declared time is written; empty where it is year first.
+
+    Raises:
+        DataError: It can be read in two ways, or in none.
+    """
+    if found is None:
+        read_times(series)  # says what is wrong
+        return ""
+    if len(found.forms) == 1:
+        return found.forms[0]
+    first, second = (read_times(series, form) for form in found.forms[:2])
+    differ = (first != second).fill_null(value=False)
+    telling = series.filter(differ if differ.any() else series.is_not_null()).head(1)
+    value = telling[0]
+    ways = [f"{read_times(telling, form)[0]:%-d %B %Y} ({form})" for form in found.forms[:4]]
+    raise DataError(
+        f"column {series.name!r} can be read in {len(found.forms)} ways: {shown(value)} is {' or '.join(ways)}",
+        hint="say which it is: " + " or ".join(f"--time-format {form!r}" for form in found.forms[:4]),
+    )
+
+
+def _window(rows: int, span: timedelta | None, last: datetime | None, now: datetime | None) -> tuple[str | None, str]:
+    """How far back to learn from, and why."""
+    length = max(1, span.days // 2) if span else 60
+    if span is None or last is None:
+        return None, "on everything: a window could not be chosen"
+    if rows < 2 * _ROWS_OF_A_WINDOW:
+        return None, f"on everything: a window would leave too few of the {rows:,} rows"
+    if now is not None and utc(now) - last > timedelta(days=length):
+        return None, f"on everything: a window would end now, and the newest row is of {last:%Y-%m-%d}"
+    return f"{length}d", f"about half of the {span.days} days seen"
+
+
+def _test_share(rows: int) -> float | None:
+    """The share that leaves enough rows to test on; None where the usual fifth does."""
+    if rows >= 5 * FEWEST_TEST_ROWS:
+        return None
+    return min(0.5, math.ceil(20 * FEWEST_TEST_ROWS / rows) / 20)
 
 
 def _task(rows: pl.DataFrame, target: str) -> tuple[str, str, str]:
@@ -137,27 +196,13 @@ def _task(rows: pl.DataFrame, target: str) -> tuple[str, str, str]:
     return task, why, default_metric(task, distinct)
 
 
-def _times(rows: pl.DataFrame) -> dict[str, pl.Series]:
-    """Columns that hold dates or times, as they are or as text."""
-    import polars as pl
-
-    found = {}
-    for series in rows:
-        if series.dtype in (pl.Date, pl.Datetime):
-            found[series.name] = series.cast(pl.Datetime("us"))
-        elif series.dtype == pl.String and series.len() and series.null_count() < series.len():
-            sample = series.drop_nulls().head(100)
-            if sample.str.contains(r"^\d{4}-\d{2}-\d{2}").all():
-                found[series.name] = series.str.slice(0, 10).str.to_date(strict=False).cast(pl.Datetime("us"))
-    return found
-
-
-def _time(rows: pl.DataFrame, times: dict[str, pl.Series]) -> Part:
-    whole = [name for name, series in times.items() if series.null_count() == 0]
+def _time(rows: pl.DataFrame, times: dict[str, TimeColumn]) -> Part:
+    # What can be read in one way only comes first.
+    whole = sorted((name for name, found in times.items() if found.whole), key=lambda name: len(times[name].forms) > 1)
     if not whole:
         have = ", ".join(f"{name} ({dtype})" for name, dtype in list(rows.schema.items())[:12])
         raise DataError("no column holds a date or time in every row", hint=f"name one with --time; there are {have}")
-    named = [name for wish in _TIME_NAMES for name in whole if name.lower() == wish]
+    named = [name for wish in TIME_NAMES for name in whole if name.lower() == wish]
     if named:
         return Part((named[0],), "it is called so and holds a time in every row")
     if len(whole) == 1:
@@ -166,7 +211,7 @@ def _time(rows: pl.DataFrame, times: dict[str, pl.Series]) -> Part:
     return Part((whole[0],), f"it is the first column with a time in every row (others: {others})")
 
 
-def _key(rows: pl.DataFrame, target: str, times: dict[str, pl.Series]) -> Part:
+def _key(rows: pl.DataFrame, target: str, times: dict[str, TimeColumn]) -> Part:
     def likely(name: str) -> bool:
         lower = name.lower()
         return lower in _KEY_NAMES or lower.endswith(("_id", "_key", "_uuid"))
@@ -177,8 +222,8 @@ def _key(rows: pl.DataFrame, target: str, times: dict[str, pl.Series]) -> Part:
     for series in sorted(usable, key=lambda s: s.name.lower() not in _KEY_NAMES):
         if likely(series.name) and series.n_unique() == series.len():
             return Part((series.name,), "it is different in every row")
-    for name, series in times.items():
-        if series.null_count() == 0 and rows[name].n_unique() == rows.height:
+    for name, found in times.items():
+        if found.whole and rows[name].n_unique() == rows.height:
             return Part((name,), "it is different in every row")
     return Part((), "no column is different in every row, so the whole row is its identity")
 
@@ -195,10 +240,3 @@ def _leaks(rows: pl.DataFrame, target: str, columns: list[str]) -> dict[str, flo
     from homeostat.core.leakage import suspicious_features
 
     return {one.column: one.told for one in suspicious_features(rows.select(columns), rows[target])}
-
-
-def _span(series: pl.Series | None) -> tuple[datetime, datetime] | tuple[None, None]:
-    if series is None or series.null_count() == series.len():
-        return None, None
-    seconds = series.dt.epoch("s").drop_nulls().to_numpy()
-    return datetime.fromtimestamp(int(seconds.min()), UTC), datetime.fromtimestamp(int(seconds.max()), UTC)

@@ -25,6 +25,7 @@ def render(guess: Guess, pattern: str, separator: str = ",") -> str:
     source += _argument("key", guess.key, single=len(guess.key.value) == 1)
     source += [f"        target={_quoted(guess.target)},  # {guess.task}: {task}"]
     source += _argument("label_time", guess.label_time, single=True)
+    source += _dates_lines(guess)
     source += _ignore_lines(guess)
     source += [f"        separator={_quoted(separator)},"] if separator != "," else []
     lines = [
@@ -54,6 +55,7 @@ def render(guess: Guess, pattern: str, separator: str = ",") -> str:
         "    deploy=deploy.Canary(shadow_rows=2_000, steps=(0.05, 0.5)),",
         f"    when=when.every({_quoted(guess.every)}) | when.drift(psi=0.2),  # see `homeostat replay`",
         f"    {_refit(guess)}",
+        *_test_lines(guess),
         "    where=where.Process(),  # a process of its own, so that training cannot slow the server down",
         ")",
     ]
@@ -70,9 +72,25 @@ def _features(guess: Guess) -> list[str]:
 
 
 def _refit(guess: Guess) -> str:
-    if guess.window is None:
-        return f"how=how.Refit(),  # on everything: a window would end now, and the newest row is of {guess.newest}"
-    return f"how=how.Refit(window={_quoted(guess.window)}),  # about half of the {guess.span} seen"
+    window = "" if guess.window is None else f"window={_quoted(guess.window)}"
+    return f"how=how.Refit({window}),  # {guess.window_why}"
+
+
+def _test_lines(guess: Guess) -> list[str]:
+    if guess.test is None:
+        return []
+    return [f"    test={guess.test:g},  # a share of the {guess.rows:,} rows that leaves enough to test on"]
+
+
+def _dates_lines(guess: Guess) -> list[str]:
+    if not guess.dates:
+        return []
+    times = {*guess.time.value, *guess.label_time.value}
+    forms = set(guess.dates.values())
+    if len(forms) == 1 and times == guess.dates.keys():
+        return [f"        dates={_quoted(forms.pop())},  # all rows are written so"]
+    listed = ", ".join(f"{_quoted(name)}: {_quoted(form)}" for name, form in guess.dates.items())
+    return [f"        dates={{{listed}}},  # all rows are written so"]
 
 
 def loop_name(pattern: str, target: str) -> str:

@@ -11,11 +11,12 @@ from homeostat.cli.common import LOOP_FILE, STORE, JsonOption, StoreOption, cons
 from homeostat.core.errors import DataError, LoopError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import polars as pl
 
 _COLUMN = "COLUMN"
 _UNHEALTHY = 2
-_ENOUGH_ROWS = 1_000_000
 _SEPARATORS = (";", "\t", "|", ",")
 
 
@@ -28,6 +29,10 @@ def init(
     ] = None,
     label_time: Annotated[
         str | None, typer.Option(metavar=_COLUMN, help="When the target became known; guessed if left out.")
+    ] = None,
+    time_format: Annotated[
+        str | None,
+        typer.Option(metavar="FORM", help="How times are written, as in '%m/%d/%Y'; or s, ms, us, ns since 1970."),
     ] = None,
     separator: Annotated[str, typer.Option(help="What separates the columns of CSV files.")] = ",",
     output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="The file to write.")] = Path(
@@ -42,19 +47,16 @@ def init(
     """
     from homeostat.cli.guess import guess
     from homeostat.cli.scaffold import render
+    from homeostat.cli.survey import survey
     from homeostat.core.clock import SystemClock
     from homeostat.loop import load
 
     if output.exists() and not force:
         raise LoopError(f"{output} is there already", hint="pass --force to replace it, or --output for another name")
-    found = guess(
-        _read(table, target, separator),
-        target,
-        time=time,
-        key=tuple(key or ()),
-        label_time=label_time,
-        now=SystemClock().now(),
-    )
+    named = tuple(name for name in (time, label_time) if name is not None)
+    with progress("look", quiet=as_json) as bar:
+        seen = survey(_frames(table, target, separator, bar), named=named, form=time_format)
+    found = guess(seen, target, time=time, key=tuple(key or ()), label_time=label_time, now=SystemClock().now())
     output.write_text(render(found, table, separator), encoding="utf-8")
     name = load(output).name
     meanings = ((found.time, "time"), (found.key, "key"), (found.label_time, "label time"))
@@ -113,23 +115,26 @@ def doctor(
         raise typer.Exit(_UNHEALTHY)
 
 
-def _read(table: str, target: str, separator: str) -> pl.DataFrame:
-    """Rows of every file that is meant, through the reader that a run uses, until there are enough to guess from."""
-    import polars as pl
+def _frames(
+    table: str, target: str, separator: str, tell: Callable[[int, int | None, str], None]
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Name and rows of every file that is meant, through the reader that a run uses.
 
+    Raises:
+        DataError: A file cannot be read, or has one column only because another character separates them.
+    """
     from homeostat.ci.collect import FileSource
     from homeostat.core.reading import Form, read_file
     from homeostat.core.spec import TableSpec
 
     spec, form = TableSpec(time="", target=target), Form(separator)
-    frames: list[pl.DataFrame] = []
-    for path in FileSource(table, time="time").files():
-        frames.append(read_file(path, spec, form))
-        (only, *others) = frames[-1].columns
+    files = FileSource(table, time="time").files()
+    for number, path in enumerate(files):
+        tell(number, len(files), path.name)
+        rows = read_file(path, spec, form)
+        (only, *others) = rows.columns
         other = next((mark for mark in _SEPARATORS if mark in only), None)
         if other and not others:
             what = f"{path} has one column only, {only[:60]!r}"
             raise DataError(what, hint=f"is it separated by another character? try --separator {other!r}")
-        if sum(frame.height for frame in frames) >= _ENOUGH_ROWS:
-            break
-    return pl.concat(frames, how="diagonal_relaxed")
+        yield str(path), rows
