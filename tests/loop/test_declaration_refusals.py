@@ -28,7 +28,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "share": ({"test": 3.0}, "test=3.0 is neither a share"),
     "no share": ({"test": 0}, "test=0 is neither a share"),
     "stretch": ({"test": "2 weeks"}, "test: '2 weeks' is not a length of time"),
-    "source": ({"source": SimpleNamespace(spec=SOURCE.spec, parts=list)}, "has no separator and no ignore"),
+    "source": ({"source": SimpleNamespace(spec=SOURCE.spec, parts=list)}, "has no form and no ignore"),
     "partial": ({"features": partial(features, column="done")}, "features is a partial, not a plain function"),
 }
 

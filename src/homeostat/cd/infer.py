@@ -18,7 +18,7 @@ from homeostat.cd.unfinished import Note, Unfinished
 from homeostat.core.chunks import BLOCK_BYTES, Chunks, Place
 from homeostat.core.clock import new_id
 from homeostat.core.errors import DataError, ModelError, SchemaError, StoreError
-from homeostat.core.reading import Form
+from homeostat.core.form import Form
 from homeostat.core.schema import fit
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def infer(
     source: pl.DataFrame | Path | str | Sequence[Path | str],
     out: Path | str,
     *,
-    separator: str = ",",
+    form: Form = Form(),  # noqa: B008 - immutable
     ignore: Sequence[str] = (),
     chunk_rows: int = CHUNK_ROWS,
     progress: Callable[[int, int], None] | None = None,
@@ -70,7 +70,7 @@ def infer(
         source: A DataFrame; a file, a Delta table's folder, a folder of files, a pattern such as `day/*.parquet`; or
             several of them. Target and label time are not looked at.
         out: The Parquet file to write.
-        separator: What separates the columns of a CSV file.
+        form: How its files are written, as the training data's source declares it: `loop.source.form`.
         ignore: Columns that are left out where they are there, as the training data's source leaves them out.
         chunk_rows: Rows that are in memory at a time; of text files 8 MB are, and a .json file is read at once.
         progress: Called with the rows done and the rows in all (for text files, an estimate) after each chunk.
@@ -91,8 +91,8 @@ def infer(
     """
     target, schema = Path(out), model.manifest.schema
     _not_itself(source, target)
-    chunks = Chunks(source, schema.spec, _form(schema, separator), size=chunk_rows)
-    settings = (_FORMAT, separator, sorted(ignore), chunk_rows, BLOCK_BYTES)
+    chunks = Chunks(source, schema.spec, _text_too(schema, form), size=chunk_rows)
+    settings = (_FORMAT, form, sorted(ignore), chunk_rows, BLOCK_BYTES)
     same = (chunks.fingerprint or new_id(), model.manifest.to_json(), settings)
     with _unfinished(target, hashlib.sha256(msgspec.msgpack.encode(same)).hexdigest()) as unfinished:
         notes = unfinished.notes
@@ -151,9 +151,9 @@ def _unfinished(target: Path, fingerprint: str) -> Iterator[Unfinished]:
         raise StoreError(f"the predictions cannot be written to {target}: {reason}", hint=hint) from error
 
 
-def _form(schema: Schema, separator: str) -> Form:
+def _text_too(schema: Schema, form: Form) -> Form:
     """How text files are read: as for training, so that codes stay codes."""
-    return Form(separator, tuple(column.name for column in schema.inputs if column.kind in ("category", "text")))
+    return form.with_text([column.name for column in schema.inputs if column.kind in ("category", "text")])
 
 
 def _not_itself(source: Any, target: Path) -> None:

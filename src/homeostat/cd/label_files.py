@@ -11,7 +11,7 @@ from homeostat.cd.serve.decode import id_part
 from homeostat.cd.serve.labels import LONGEST_ID, typed_label
 from homeostat.core.chunks import Chunks
 from homeostat.core.errors import DataError, shown
-from homeostat.core.reading import Form
+from homeostat.core.form import Form
 from homeostat.core.rows import bulleted, stored_form
 from homeostat.core.spec import TableSpec, did_you_mean
 

@@ -13,9 +13,14 @@ from homeostat.core.rows import prepare
 from homeostat.core.schema import Findings, Schema, difference, fit, infer_schema, merge
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
     from homeostat.core.spec import TableSpec
+
+_MOSTLY = 0.9
+"""From which share of numbers on a column of text is told to be one of numbers."""
 
 
 class Validation(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +33,7 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
         changes: What is new in the schema since the last time, one sentence each.
         signals: Values that the earlier schema had not seen.
         suspects: Columns that tell the target by themselves.
+        numbers: Columns of text nearly all of whose values are numbers, one sentence each.
     """
 
     schema: Schema
@@ -36,15 +42,19 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[str, ...] = ()
     signals: tuple[Signal, ...] = ()
     suspects: tuple[Suspect, ...] = ()
+    numbers: tuple[str, ...] = ()
 
 
-def validate(rows: pl.DataFrame, spec: TableSpec, schema: Schema | None = None) -> Validation:
+def validate(
+    rows: pl.DataFrame, spec: TableSpec, schema: Schema | None = None, *, text: Sequence[str] = ()
+) -> Validation:
     """Refuse rows that must not be trained on, and tell what is odd about the others.
 
     Args:
         rows: The rows of a run, in stored or own types.
         spec: What the columns mean.
         schema: What earlier rows looked like; None infers a schema from these.
+        text: Columns that were declared to be text, whatever they look like.
 
     Returns:
         The schema from now on, and everything that a person or a policy should know.
@@ -86,6 +96,21 @@ def validate(rows: pl.DataFrame, spec: TableSpec, schema: Schema | None = None) 
         changes=() if schema is None else difference(schema, merged),
         signals=findings.signals,
         suspects=suspects,
+        numbers=tuple(filter(None, (_numbers_told(series) for series in rows.drop(*text, *spec.key, strict=False)))),
+    )
+
+
+def _numbers_told(series: pl.Series) -> str | None:
+    """What is lost on a column of text that is one of numbers, and what would read it."""
+    from homeostat.core.reading import number_forms
+
+    forms = [form for form in number_forms(series) if form.share >= _MOSTLY and not form.plain]
+    if not forms:
+        return None
+    ways = " or ".join(f"FileSource(..., {form.told(series.name)})" for form in forms[:2])
+    return (
+        f"column {series.name!r} is text, and {forms[0].share:.0%} of its values are numbers: {ways} reads them, "
+        f"text=({series.name!r},) keeps them as text"
     )
 
 

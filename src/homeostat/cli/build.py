@@ -101,7 +101,7 @@ def infer(
             *(Feed(opened.ledger, Rules.of(declared)), model, tables, output),
             version=row.version,
             now=SystemClock().now(),
-            separator=declared.source.separator,
+            form=declared.source.form,
             ignore=declared.source.ignore,
             progress=bar,
         )

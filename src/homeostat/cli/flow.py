@@ -87,7 +87,7 @@ def _source(source: str, declared: Loop, champions: Champions) -> StreamSource:
         return InputSource()
     path = Path(source)
     if path.is_dir():
-        return FolderSource(path, champions.model.manifest.schema, separator=declared.source.separator)
+        return FolderSource(path, champions.model.manifest.schema, declared.source.form)
     if path.suffix.lower() not in {".jsonl", ".ndjson", ".json", ".log"}:
         raise DataError(f"{source} is no stream", hint="give lines of JSON (.jsonl), a folder, or - for standard input")
     if not path.parent.is_dir():

@@ -121,7 +121,7 @@ def report(store: Store, name: str, trigger: str, *, as_json: bool) -> None:
     version = next((one for one in ledger.versions(name) if one.trigger == trigger), None)
     decided = [one.event for one in ledger.events(loop=name, kinds=(ev.Decided,), after=version.seq if version else 0)]
     last = decided[-1] if decided else None
-    warnings = _warnings(store, steps)
+    warnings = [*_notes(store, name, version), *_warnings(store, steps)]
     if as_json:
         print_json({"run": row, "steps": steps, "version": version, "warnings": warnings, "decided": last})
         return
@@ -153,6 +153,13 @@ def _output(store: Store, steps: list[ev.StepFinished], name: str) -> Any:
     return codecs.decode(store.artifacts.get(output), store.artifacts)
 
 
+def _notes(store: Store, name: str, version: Any) -> list[str]:
+    """What of the files that came since the version before was not taken as it is."""
+    earlier = [one.seq for one in store.ledger.versions(name) if version is None or one.seq < version.seq]
+    events = store.ledger.events(loop=name, kinds=(ev.RowsAppended,), after=max(earlier, default=0))
+    return [note for one in events if isinstance(one.event, ev.RowsAppended) for note in one.event.notes]
+
+
 def _warnings(store: Store, steps: list[ev.StepFinished]) -> list[str]:
     """What a reader should know of the data and the candidate: suspected leaks, values never seen before."""
     evaluated, validated = _output(store, steps, "evaluation"), _output(store, steps, "validation")
@@ -160,6 +167,7 @@ def _warnings(store: Store, steps: list[ev.StepFinished]) -> list[str]:
     suspects = {suspect.column: suspect.reason for suspect in getattr(validated, "suspects", ())}
     told = [*leaks.values(), *(reason for column, reason in suspects.items() if column not in leaks)]
     told += getattr(evaluated, "warnings", ())
+    told += getattr(validated, "numbers", ())
     told += [f"{signal.subject}: {signal.detail}" for signal in getattr(validated, "signals", ())]
     return told
 

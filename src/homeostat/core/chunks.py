@@ -7,26 +7,30 @@ one array, is read at once.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
-import zlib
+import io
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 import polars as pl
 
-from homeostat.core.errors import DataError, NotFoundError
-from homeostat.core.reading import SUFFIXES, Form, decode_text, read_file
+from homeostat.core.errors import DataError
+from homeostat.core.guarded import LONGEST_LINE, refusing
+from homeostat.core.paths import Found, find
+from homeostat.core.reading import SUFFIXES, as_declared, decode_text, in_folders, read_file
+from homeostat.core.reading.texts import as_utf8, encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from homeostat.core.form import Form
     from homeostat.core.spec import TableSpec
 
 BLOCK_BYTES = 8 << 20
-_LONGEST_LINE = 256 << 20
 _TEXT = (".csv", ".jsonl", ".ndjson")
 
 
@@ -100,12 +104,15 @@ class Chunks:
         self.fingerprint: str | None = None
         self._parts: list[Part]
         if isinstance(source, pl.DataFrame):
-            self._parts = [_Slices("the table", source.lazy(), size)]
+            self._parts = [_Slices("the table", source.lazy(), size, form)]
             return
-        several = isinstance(source, (list, tuple))
-        paths = [path for one in (source if several else [source]) for path in _paths(one)]
-        self._parts = [_part(path, spec, form, size, block_bytes) for path in paths]
-        self.fingerprint = hashlib.sha256(msgspec.json.encode([_state(path) for path in paths])).hexdigest()
+        patterns = [str(one) for one in (source if isinstance(source, (list, tuple)) else [source])]
+        found = [
+            one for pattern in patterns for one in find(pattern, SUFFIXES, partitions=form.partitions, tables=True)
+        ]
+        self._parts = [_InFolders(_part(one.path, spec, form, size, block_bytes), one, form) for one in found]
+        state = [_state(one.path) for one in found]
+        self.fingerprint = hashlib.sha256(msgspec.json.encode(state)).hexdigest()
 
     def read(self, after: Place = Place()) -> Iterator[Chunk]:  # noqa: B008 - immutable
         """The rows behind a place.
@@ -126,13 +133,27 @@ class Chunks:
                 yield Chunk(rows, after, where, here - behind.rows + later, part.ragged)
 
 
+class _InFolders:
+    """A file with the columns that its folders tell."""
+
+    def __init__(self, part: Part, found: Found, form: Form) -> None:
+        self.name, self.ragged, self._part, self._found, self._form = part.name, part.ragged, part, found, form
+
+    def rows(self, now: Place) -> int:
+        return self._part.rows(now)
+
+    def read(self, after: Place) -> Iterator[tuple[pl.DataFrame, Place]]:
+        for rows, place in self._part.read(after):
+            yield in_folders(rows, self._found.folders, self._form), place
+
+
 class _Slices:
     """A lazy table."""
 
     ragged = False
 
-    def __init__(self, name: str, frame: pl.LazyFrame, size: int) -> None:
-        self.name, self._frame, self._size = name, frame, size
+    def __init__(self, name: str, frame: pl.LazyFrame, size: int, form: Form) -> None:
+        self.name, self._frame, self._size, self._form = name, frame, size, form
         with _told(name):
             self._height = int(frame.select(pl.len()).collect().item())
 
@@ -142,7 +163,7 @@ class _Slices:
     def read(self, after: Place) -> Iterator[tuple[pl.DataFrame, Place]]:
         for start in range(after.offset, self._height, self._size):
             with _told(self.name, f"rows {start + 1:,} and on of "):
-                rows = self._frame.slice(start, self._size).collect()
+                rows = as_declared(self._frame.slice(start, self._size).collect(), self._form)
             yield rows, Place(offset=start + rows.height, rows=start + rows.height)
 
 
@@ -179,12 +200,14 @@ class _Lines:
         return now.rows if not self._share or self._share >= 1 else max(now.rows, round(now.rows / self._share))
 
     def read(self, after: Place) -> Iterator[tuple[pl.DataFrame, Place]]:
-        size = max(1, self._path.stat().st_size)
         with _told(self.name), self._path.open("rb") as raw:
-            file = gzip.GzipFile(fileobj=raw) if self._path.name.lower().endswith(".gz") else raw
-            header = file.readline(_LONGEST_LINE) if self._quoted else b""
-            file.seek(after.offset)
-            place, rest = after, b""
+            size = max(1, self._path.stat().st_size)
+            file = self._opened(raw)
+            top, header = self._header(file) if self._quoted else (b"", b"")
+            place, rest = after, top
+            if after.offset:
+                rest = b""
+                _skip(file, after.offset - len(top))
             ended = False
             while not ended:
                 data, rest, ended = self._block(file, rest)
@@ -200,10 +223,30 @@ class _Lines:
             if not place.rows:
                 raise DataError("the file has no rows", hint="delete it, or write rows into it")
 
+    def _opened(self, raw: IO[bytes]) -> IO[bytes]:
+        """The file's text in UTF-8, whatever it is packed and written in."""
+        file: Any = gzip.GzipFile(fileobj=raw) if self._path.name.lower().endswith(".gz") else raw
+        encoding = encoding_of(file.read(2), self._form.encoding)
+        file.seek(0)
+        return file if codecs.lookup(encoding).name == "utf-8" else io.BufferedReader(_Recoded(file, encoding))
+
+    @staticmethod
+    def _header(file: IO[bytes]) -> tuple[bytes, bytes]:
+        """What the file begins with up to the end of its header, and the header, which may have several lines."""
+        top = line = file.readline(LONGEST_LINE)
+        while line and not line.strip():
+            line = file.readline(LONGEST_LINE)
+            top += line
+        header = line
+        while line and header.count(b'"') % 2 and len(header) < LONGEST_LINE:
+            line = file.readline(LONGEST_LINE)
+            top, header = top + line, header + line
+        return top, header
+
     def _block(self, file: Any, rest: bytes) -> tuple[bytes, bytes, bool]:
         """The next whole lines, the bytes behind them, and whether that was the end."""
         data, size = rest, self._block_bytes
-        while size <= _LONGEST_LINE + self._block_bytes:
+        while size <= LONGEST_LINE + self._block_bytes:
             data += file.read(max(0, size - len(data)))
             if len(data) < size:
                 return data, b"", True
@@ -227,53 +270,61 @@ class _Lines:
     def _decoded(self, data: bytes, header: bytes, place: Place) -> pl.DataFrame:
         if not data.strip():
             return pl.DataFrame()
-        lines = place.lines - bool(header)
-        form = self._form._replace(lines=lines, rows=place.rows)
+        form = self._form._replace(lines=place.lines - header.count(b"\n"), rows=place.rows, encoding="utf-8")
         try:
-            return decode_text(header + data, self._plain, self._spec, form)
+            return decode_text(as_utf8(header + data, form, _silent), self._plain, self._spec, form)
         except DataError as error:
             raise DataError(f"{self._path}: {error.what}", hint=error.hint) from error
+
+
+class _Recoded(io.RawIOBase):
+    """A text file in another encoding, as UTF-8."""
+
+    def __init__(self, file: IO[bytes], encoding: str) -> None:
+        self._file, self._decoder, self._ready = file, codecs.getincrementaldecoder(encoding)(), b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = b"."
+        while not self._ready and block:
+            block = self._file.read(1 << 20)
+            self._ready = self._decoder.decode(block, final=not block).encode()
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+
+def _skip(file: IO[bytes], size: int) -> None:
+    if file.seekable():
+        file.seek(size, io.SEEK_CUR)
+        return
+    while size > 0 and (block := file.read(min(size, 1 << 20))):
+        size -= len(block)
+
+
+def _silent(_: str) -> None:
+    return None
 
 
 @contextmanager
 def _told(name: str, place: str = "") -> Iterator[None]:
     """Reading errors as one clear error that names the table."""
-    try:
+    with refusing(f"{place or 'the table '}{name}", hint="is it complete?"):
         yield
-    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
-        said = str(error).partition("\n")[0][:300]
-        raise DataError(f"{place or 'the table '}{name} cannot be read: {said}", hint="is it complete?") from error
-
-
-def _paths(given: Path | str) -> list[Path]:
-    path = Path(given)
-    if path.is_dir() and not (path / "_delta_log").is_dir():
-        found = sorted(one for one in path.iterdir() if one.is_file() and one.name.lower().endswith(SUFFIXES))
-        if not found:
-            raise NotFoundError(
-                f"the folder {path} holds no table", hint=f"give a folder of {', '.join(SUFFIXES)} files"
-            )
-        return found
-    if path.exists():
-        return [path]
-    root = Path(path.anchor)
-    found = sorted(root.glob(str(path.relative_to(root)))) if set("*?[") & set(str(path)) else []
-    if not found:
-        raise NotFoundError(f"there is no table {path}", hint="check the path")
-    return found
 
 
 def _part(path: Path, spec: TableSpec, form: Form, size: int, block_bytes: int) -> Part:
     name = path.name.lower()
     if path.is_dir():
+        from homeostat.core.delta import scan_table
+
         with _told(path.name):
-            frame = pl.scan_delta(str(path))
-        return _Slices(path.name, frame, size)
-    if not name.endswith(SUFFIXES):
-        hint = f"give a {', '.join(SUFFIXES)} file, or a Delta table"
-        raise DataError(f"{path.name} is no table that can be read", hint=hint)
+            frame = scan_table(path)
+        return _Slices(path.name, frame, size, form)
     if name.endswith(".parquet"):
-        return _Slices(path.name, pl.scan_parquet(path), size)
+        return _Slices(path.name, pl.scan_parquet(path, glob=False), size, form)
     if name.removesuffix(".gz").endswith(_TEXT):
         return _Lines(path, spec, form, block_bytes)
     return _Whole(path, spec, form)
@@ -285,5 +336,6 @@ def _state(path: Path) -> Sequence[Any]:
         from homeostat.core.delta import open_table
 
         return (str(path.resolve()), open_table(path).version())
-    status = path.stat()
+    with _told(path.name):
+        status = path.stat()
     return (str(path.resolve()), status.st_size, status.st_mtime_ns)

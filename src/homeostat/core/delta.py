@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import polars as pl
+from arro3.core import Table
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -17,7 +22,6 @@ from homeostat.core.spec import TableSpec
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-    from pathlib import Path
 
 FORMAT = 1
 META = "homeostat"
@@ -33,10 +37,62 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
 
 
+_ODD = re.compile(r"[\x00-\x1f\x7f\\[\]|^]|%[0-9A-Fa-f]{2}")
+"""What Delta's own file store cannot have in a path: it takes it as a URL, and as a domain's name."""
+_aliases: dict[Path, str] = {}
+
+
+def location(folder: Path) -> str:
+    """Where a table is, as Delta understands it whatever letters the path has.
+
+    Paths with letters that Delta stumbles over are reached by a link without them, through its other file store, which
+    does not look behind links and creates a commit as exclusively as the first one.
+    """
+    path = folder.absolute()
+    if not _ODD.search(str(path)):
+        return str(path)
+    if path not in _aliases:
+        # Links of a process that is gone are of no use to anybody, and of no harm.
+        link = Path(tempfile.mkdtemp(prefix="homeostat-")) / "table"
+        link.symlink_to(path, target_is_directory=True)
+        _aliases[path] = f"opendal+fs://{link}"
+    return _aliases[path]
+
+
+def data_files(delta: DeltaTable) -> list[str]:
+    """The paths of a version's data files on the disk."""
+    root = delta.table_uri
+    folder = root.removeprefix("opendal+fs://") if root.startswith("opendal") else unquote(urlsplit(root).path)
+    actions = pl.DataFrame(delta.get_add_actions(flatten=True))
+    return [str(Path(folder) / unquote(name)) for name in actions["path"]]
+
+
+def scan_table(folder: Path) -> pl.LazyFrame:
+    """A Delta table of anybody's, lazily.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
+    delta = open_table(folder)
+    features = set(delta.protocol().reader_features or ())
+    if features - {"timestampNtz"} or delta.metadata().partition_columns or delta.protocol().min_reader_version > 1:
+        return pl.scan_delta(str(folder))
+    return scan_files(delta, data_files(delta))
+
+
+def scan_files(delta: DeltaTable, files: Sequence[str]) -> pl.LazyFrame:
+    """Rows of data files, lazily and in the types of the table."""
+    types = stored_types(delta)
+    if not files:
+        return pl.LazyFrame(schema=types)
+    # By their names: a pattern or a URL is what Polars would take some paths for.
+    return pl.scan_parquet(list(files), glob=False, schema=types, missing_columns="insert", hive_partitioning=False)
+
+
 def open_table(folder: Path, version: int | None = None) -> DeltaTable:
     """Open the newest or the given version; NotFoundError when it is not there."""
     try:
-        return DeltaTable(str(folder), version=version)
+        return DeltaTable(location(folder), version=version)
     except TableNotFoundError as error:
         raise NotFoundError(f"there is no table in {folder.name!r}", hint="collect some rows first") from error
     except (DeltaError, OSError) as error:
@@ -79,7 +135,7 @@ def read_meta(delta: DeltaTable, name: str) -> Meta:
 
 def stored_types(delta: DeltaTable) -> dict[str, pl.DataType]:
     """Columns and their types, in order."""
-    return dict(pl.scan_delta(delta).collect_schema())
+    return dict(pl.DataFrame(Table.from_batches([], schema=delta.schema().to_arrow())).schema)
 
 
 def physical_rows(delta: DeltaTable, files: Sequence[str]) -> pl.DataFrame:
@@ -87,7 +143,7 @@ def physical_rows(delta: DeltaTable, files: Sequence[str]) -> pl.DataFrame:
     types = stored_types(delta)
     if not files:
         return pl.DataFrame(schema=types)
-    return _collect(pl.scan_parquet(list(files)).select(list(types)), delta)
+    return _collect(scan_files(delta, files).select(list(types)), delta)
 
 
 def logical_rows(
@@ -114,7 +170,7 @@ def logical_rows(
     types = stored_types(delta)
     repeated = _stored_count(delta) > rows
     needed = list(types) if columns is None or not spec.key else [c for c in types if c in {*columns, *spec.declared}]
-    frame = pl.scan_delta(delta).select(needed)
+    frame = scan_files(delta, data_files(delta)).select(needed)
     known = _known(spec)
     if known_by is not None:
         frame = frame.filter(known, pl.col(spec.label_time or spec.time) <= utc(known_by))

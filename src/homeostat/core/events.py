@@ -239,6 +239,7 @@ class RowsAppended(Event, tag="rows_appended", frozen=True, kw_only=True):
     total: int
     newest: datetime | None
     labelled: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class SchemaAccepted(Event, tag="schema_accepted", frozen=True, kw_only=True):

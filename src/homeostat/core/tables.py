@@ -19,6 +19,8 @@ from homeostat.core.delta import (
     FORMAT,
     META,
     Meta,
+    data_files,
+    location,
     logical_rows,
     open_table,
     physical_rows,
@@ -240,7 +242,7 @@ class Table:
         with self._lock:
             for _ in range(_ATTEMPTS):
                 self._catch_up()
-                if self._delta is None or len(self._delta.file_uris()) <= over:
+                if self._delta is None or len(data_files(self._delta)) <= over:
                     return False
                 if self._overwrite():
                     return True
@@ -265,7 +267,7 @@ class Table:
         delta = self._refresh()
         if delta is None or delta.version() == self._index.version:
             return
-        files = set(delta.file_uris())
+        files = set(data_files(delta))
         if not self._index.files <= files:
             self._index = RowIndex(self.spec)
         self._index.learn(physical_rows(delta, sorted(files - self._index.files)), files=files, version=delta.version())
@@ -304,7 +306,7 @@ class Table:
         assert self._delta is not None
         # Another writer's commit may have been loaded along with ours; then the old index has both to learn.
         if self._delta.version() == checked + 1:
-            after.version, after.files = self._delta.version(), set(self._delta.file_uris())
+            after.version, after.files = self._delta.version(), set(data_files(self._delta))
             self._index = after
         return True
 
@@ -316,7 +318,7 @@ class Table:
             return False
         self._index = RowIndex(self.spec)
         if self._delta.version() == checked + 1:
-            self._index.learn(rows, files=set(self._delta.file_uris()), version=self._delta.version())
+            self._index.learn(rows, files=set(data_files(self._delta)), version=self._delta.version())
         return True
 
     def _write(self, rows: pl.DataFrame, meta: Meta, mode: Any) -> bool:
@@ -328,7 +330,7 @@ class Table:
             _refuse_without_space(self.folder, rows)
             if self._delta is None:
                 write_deltalake(
-                    str(self.folder), rows, mode="error", commit_properties=commit, configuration=_CONFIGURATION
+                    location(self.folder), rows, mode="error", commit_properties=commit, configuration=_CONFIGURATION
                 )
                 self._delta = open_table(self.folder)
             else:

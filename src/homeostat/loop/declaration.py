@@ -134,7 +134,7 @@ class Loop:
             found.append("name has other characters than a-z, 0-9 and '-', or is too long")
         if not hasattr(self.source, "spec"):
             found.append(f"source is a {type(self.source).__name__}, not a FileSource or FrameSource")
-        elif missing := [part for part in ("parts", "separator", "ignore") if not hasattr(self.source, part)]:
+        elif missing := [part for part in ("parts", "form", "ignore") if not hasattr(self.source, part)]:
             found.append(f"source {type(self.source).__name__} has no {' and no '.join(missing)}")
         elif self.source.spec.target is None:
             found.append("source names no target, so there is nothing to predict")

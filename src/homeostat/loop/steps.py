@@ -38,11 +38,13 @@ def rows(snapshot: Snapshot, known_by: datetime, *, how: Any = Refit()) -> pl.Da
     return found
 
 
-def validation(rows: pl.DataFrame, snapshot: Snapshot, accepted: Schema | None) -> Validation:
+def validation(
+    rows: pl.DataFrame, snapshot: Snapshot, accepted: Schema | None, *, text: tuple[str, ...] = ()
+) -> Validation:
     """The rows held against the schema that the champion was trained on: schema skew stops here, value skew is told."""
     from homeostat.ci.validate import validate
 
-    return validate(rows, snapshot.spec, accepted)
+    return validate(rows, snapshot.spec, accepted, text=text)
 
 
 def report(rows: pl.DataFrame, validation: Validation, previous: Report | None) -> Report:

@@ -13,7 +13,8 @@ import msgspec
 
 from homeostat.core.chunks import Chunks, Place
 from homeostat.core.errors import DataError, NotFoundError
-from homeostat.core.reading import SUFFIXES, Form
+from homeostat.core.form import Form
+from homeostat.core.reading import SUFFIXES
 from homeostat.core.rows import stored_form
 
 if TYPE_CHECKING:
@@ -189,20 +190,19 @@ class FolderSource:
     Args:
         folder: The folder.
         schema: Of the model: text columns stay text even if they look like numbers.
-        separator: What separates the columns of CSV files.
+        form: How files are written, as the training data's source declares it.
 
     Raises:
         NotFoundError: There is no such folder.
     """
 
-    def __init__(self, folder: Path | str, schema: Schema, *, separator: str = ",") -> None:
+    def __init__(self, folder: Path | str, schema: Schema, form: Form = Form()) -> None:  # noqa: B008 - immutable
         self._folder = Path(folder).absolute()
         if not self._folder.is_dir():
             raise NotFoundError(f"there is no folder {folder}", hint="create it, or give a file")
         self.name = str(self._folder)
         self._schema = schema
-        texts = tuple(column.name for column in schema.inputs if column.kind in {"category", "text"})
-        self._form = Form(separator, texts)
+        self._form = form.with_text([one.name for one in schema.inputs if one.kind in {"category", "text"}])
         self._open: tuple[dict[str, Any], Iterator[tuple[Taken, Place]]] | None = None
 
     def take(self, after: dict[str, Any], limit: int) -> Taken:

@@ -1,0 +1,283 @@
+"""Where a loop's rows come from: files that come and grow, and frames in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from homeostat.core.errors import DataError
+from homeostat.core.form import UNNAMED, Form, form_of
+from homeostat.core.spec import TableSpec, did_you_mean, table_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    import polars as pl
+
+    from homeostat.core.paths import Found
+
+    Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that are collected together or not at all, such as a file.
+
+    Attributes:
+        name: What to call it.
+        digest: SHA-256 of its content: a part with a digest that was collected before is skipped.
+        read: Gives its rows. It may be called with the columns that are text elsewhere and so have to be text here,
+            and with a function to call with a sentence for whatever was not taken as it is.
+    """
+
+    name: str
+    digest: str
+    read: Callable[..., pl.DataFrame]
+
+
+class Source(Protocol):
+    """Where rows come from, and what their columns mean.
+
+    Attributes:
+        form: How files are written, also those that batch inference and streams are given.
+        ignore: Columns that are not taken in.
+    """
+
+    form: Form
+    ignore: tuple[str, ...]
+
+    @property
+    def spec(self) -> TableSpec:
+        """What the columns mean."""
+        ...
+
+    def parts(self) -> Iterable[Part]:
+        """Everything that is there now."""
+        ...
+
+
+class FileSource:
+    """Rows in files, folders or globs: .csv, .parquet, .jsonl, .ndjson, .json, and the text ones as .gz too.
+
+    Args:
+        pattern: A file, a folder (its files, not its subfolders), a glob such as `flights/**/*.parquet`, or several;
+            relative to the folder of the loop's file. What is really called so wins over a glob.
+        time: Event time column; naive times are taken to be UTC.
+        key: Column or columns that identify a row; without one the whole row does.
+        target: The column to predict.
+        label_time: When the target became known; without it, at the event time.
+        dates: How times are written that are not year first, such as `%m/%d/%Y %I:%M %p`, or `s` or `ms` for numbers
+            since 1970: of time and label time, or by column, and each such column is a time.
+        separator: What separates the columns of CSV files.
+        text: Columns that stay text although they look like numbers, such as postcodes; bytes in them are UTF-8.
+        decimal: The decimal mark of CSV files, or of columns. A column that is named is one of numbers, and may have
+            currency and percent signs, or parentheses for negative ones.
+        thousands: The mark between thousands, likewise.
+        nulls: Words for an unknown value in all columns, or by column; without them `homeostat.core.form.NULLS` are
+            such among numbers, truth values and times, and text in a column of text. An empty cell is always unknown.
+        rename: Old names of columns to new ones, before everything else; the other arguments have the new ones.
+        ignore: Columns that are not taken in, such as consequences of the target; requests need not have them. An empty
+            name stands for columns of CSV files without a name.
+        encoding: Of text files. UTF-16 that begins by saying so is read in any case.
+        partitions: Whether folders called `key=value` are columns; without a word they are refused.
+
+    Raises:
+        DataError: The declaration does not hold together.
+
+    Example:
+        >>> FileSource("flights/*.parquet", time="scheduled", key="flight_id", target="late").spec.key
+        ('flight_id',)
+    """
+
+    def __init__(
+        self,
+        pattern: str | Path | Sequence[str | Path],
+        *,
+        time: str,
+        key: str | Sequence[str] = (),
+        target: str | None = None,
+        label_time: str | None = None,
+        dates: str | Mapping[str, str] | None = None,
+        separator: str = ",",
+        text: str | Sequence[str] = (),
+        decimal: str | Mapping[str, str] = ".",
+        thousands: str | Mapping[str, str] = "",
+        nulls: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        rename: Mapping[str, str] | None = None,
+        ignore: str | Sequence[str] = (),
+        encoding: str = "utf-8",
+        partitions: bool | None = None,
+    ) -> None:
+        self.patterns = tuple(str(one) for one in ([pattern] if isinstance(pattern, str | Path) else pattern))
+        self._spec = table_spec(time, key, target, label_time, dates)
+        self.form = form_of(
+            separator=separator,
+            text=text,
+            decimal=decimal,
+            thousands=thousands,
+            nulls=nulls,
+            rename=rename,
+            ignore=ignore,
+            encoding=encoding,
+            partitions=partitions,
+        )
+        self.ignore = _ignored(self.form, self._spec)
+        self._folder: Path | None = None
+        self._digests: dict[Path, tuple[tuple[int, int, int], str]] = {}
+        if not self.patterns:
+            raise DataError("a FileSource names no files", hint="FileSource('flights/*.parquet', time=...)")
+
+    @property
+    def spec(self) -> TableSpec:
+        """What the columns mean."""
+        return self._spec
+
+    def seen_from(self, folder: Path) -> None:
+        """Take relative patterns to be relative to a folder, whatever the current one is."""
+        self._folder = folder.absolute()
+
+    def files(self) -> list[Path]:
+        """The files that are there now, each once, in the order of their names.
+
+        Raises:
+            NotFoundError: A pattern matches nothing.
+            DataError: Something there looks like a data file and cannot be read as one.
+        """
+        return [one.path for one in self._found()]
+
+    def parts(self) -> Iterator[Part]:
+        """One part per file."""
+        for one in self._found():
+            yield Part(one.path.as_posix(), self._digest(one), partial(self._read, one))
+
+    def _found(self) -> list[Found]:
+        from homeostat.core.paths import find
+        from homeostat.core.reading import SUFFIXES
+
+        # Relative to the current folder, so that names in messages and in the ledger stay short.
+        root = Path() if self._folder is None else Path(os.path.relpath(self._folder))
+        patterns = [str(root / pattern) for pattern in self.patterns]
+        found = [one for pattern in patterns for one in find(pattern, SUFFIXES, partitions=self.form.partitions)]
+        return sorted({one.path: one for one in found}.values())
+
+    def _read(self, one: Found, text: Sequence[str] = (), tell: Tell = lambda _: None) -> pl.DataFrame:
+        from homeostat.core.reading import in_folders, read_file
+
+        path, form = one.path, self.form.with_text(text)
+        before = self._digests.get(path)
+        rows = in_folders(read_file(path, self.spec, form, tell), one.folders, form)
+        if before is not None and _state(path) != before[0]:
+            raise DataError(f"{path} changed while it was read", hint="it is read again at the next look")
+        for old, new in self.form.rename:
+            if new not in rows.columns and (new, old) != (UNNAMED, UNNAMED):
+                what = f"{path} has no column {old!r} to rename"
+                raise DataError(what, hint=did_you_mean(old, rows.columns))
+        return _without(rows, self.ignore, path.as_posix())
+
+    def _digest(self, one: Found) -> str:
+        """The content's digest, from memory while the file's size, time and identity stay as they were."""
+        from homeostat.core.guarded import refusing
+
+        path = one.path
+        with refusing(str(path)):
+            seen = _state(path)
+            if path not in self._digests or self._digests[path][0] != seen:
+                with path.open("rb") as file:
+                    self._digests[path] = (seen, hashlib.file_digest(file, "sha256").hexdigest())
+        # The same file in another folder called key=value holds other rows.
+        told = repr(one.folders) if one.folders else ""
+        digest = self._digests[path][1]
+        return hashlib.sha256((digest + told).encode()).hexdigest() if told else digest
+
+    def __repr__(self) -> str:
+        return f"FileSource({', '.join(map(repr, self.patterns))})"
+
+
+class FrameSource:
+    """Rows that are in memory already.
+
+    Args:
+        frame: A polars DataFrame, or anything that `polars.DataFrame` takes.
+        time: Event time column.
+        key: Column or columns that identify a row; without one the whole row does.
+        target: The column to predict.
+        label_time: When the target became known; without it, at the event time.
+        dates: How times are written that are not year first, as for a `FileSource`.
+        name: What to call it in the ledger.
+        text: Columns whose bytes are UTF-8.
+        rename: Old names of columns to new ones, before everything else.
+        ignore: Columns that are not taken in.
+        separator: What separates the columns of CSV files that batch inference is given.
+
+    Example:
+        >>> import polars as pl
+        >>> FrameSource(pl.DataFrame({"at": ["2013-01-01"], "late": [1]}), time="at", target="late").spec.target
+        'late'
+    """
+
+    def __init__(
+        self,
+        frame: pl.DataFrame,
+        *,
+        time: str,
+        key: str | Sequence[str] = (),
+        target: str | None = None,
+        label_time: str | None = None,
+        dates: str | Mapping[str, str] | None = None,
+        name: str = "frame",
+        text: str | Sequence[str] = (),
+        rename: Mapping[str, str] | None = None,
+        ignore: str | Sequence[str] = (),
+        separator: str = ",",
+    ) -> None:
+        self.frame = frame
+        self.name = name
+        self._spec = table_spec(time, key, target, label_time, dates)
+        self.form = form_of(separator=separator, text=text, rename=rename, ignore=ignore)
+        self.ignore = _ignored(self.form, self._spec)
+
+    @property
+    def spec(self) -> TableSpec:
+        """What the columns mean."""
+        return self._spec
+
+    def parts(self) -> Iterator[Part]:
+        """The one frame."""
+        import polars as pl
+
+        from homeostat.core.fingerprint import fingerprint
+        from homeostat.core.reading import as_declared
+
+        frame = self.frame if isinstance(self.frame, pl.DataFrame) else pl.DataFrame(self.frame)
+        if not frame.height:
+            raise DataError(f"the frame {self.name!r} has no rows", hint="collect it when it has some")
+        frame = _without(as_declared(frame.clone(), self.form), self.ignore, f"the frame {self.name!r}")
+        yield Part(self.name, fingerprint(frame), lambda *_: frame)
+
+    def __repr__(self) -> str:
+        return f"FrameSource({self.name!r})"
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _ignored(form: Form, spec: TableSpec) -> tuple[str, ...]:
+    declared = sorted(set(form.ignore) & set(spec.declared))
+    if declared:
+        what = f"columns are both declared and ignored: {', '.join(map(repr, declared))}"
+        raise DataError(what, hint="take them out of ignore=")
+    return tuple(name for name in form.ignore if name != UNNAMED)
+
+
+def _without(rows: pl.DataFrame, ignore: Sequence[str], where: str) -> pl.DataFrame:
+    """The rows without the ignored columns, all of which must be there."""
+    for name in ignore:
+        if name not in rows.columns:
+            raise DataError(f"{where} has no column {name!r} to ignore", hint=did_you_mean(name, rows.columns))
+    return rows.drop(ignore)
