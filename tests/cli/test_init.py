@@ -134,3 +134,11 @@ def test_a_file_that_is_not_there_is_named(homeostat):
     answer = homeostat("init", "nowhere.csv", "--target", "late")
     assert answer.code == 2
     assert "nowhere.csv" in answer.err
+
+
+def test_a_loop_written_elsewhere_means_the_same_files(homeostat, flights: pl.DataFrame, tmp_path: Path):
+    flights.write_parquet(tmp_path / "flights.parquet")
+    (tmp_path / "deep").mkdir()
+    homeostat("init", "flights.parquet", "--target", "late", "--output", "deep/loop.py")
+    assert '"../flights.parquet"' in (tmp_path / "deep" / "loop.py").read_text()
+    assert [path.name for path in load_loop(tmp_path / "deep" / "loop.py").source.files()] == ["flights.parquet"]

@@ -89,7 +89,7 @@ class Unfinished:
         if len(files) == 1:
             files[0].replace(whole)
         else:
-            pl.scan_parquet(files).sink_parquet(whole)
+            pl.scan_parquet(files, glob=False).sink_parquet(whole)
         with whole.open("rb") as file:
             os.fsync(file.fileno())
         whole.replace(self._target)

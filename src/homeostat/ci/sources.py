@@ -64,8 +64,9 @@ class FileSource:
     """Rows in files, folders or globs: .csv, .parquet, .jsonl, .ndjson, .json, and the text ones as .gz too.
 
     Args:
-        pattern: A file, a folder (its files, not its subfolders), a glob such as `flights/**/*.parquet`, or several;
-            relative to the folder of the loop's file. What is really called so wins over a glob.
+        pattern: A file, a folder (its files, not its subfolders), a glob such as `flights/**/*.parquet`, or several.
+            A relative one begins in the folder of the loop's file (of a Loop that no file declares, in the current
+            folder). What is really called so wins over a glob.
         time: Event time column; naive times are taken to be UTC.
         key: Column or columns that identify a row; without one the whole row does.
         target: The column to predict.
@@ -152,17 +153,25 @@ class FileSource:
     def parts(self) -> Iterator[Part]:
         """One part per file."""
         for one in self._found():
-            yield Part(one.path.as_posix(), self._digest(one), partial(self._read, one))
+            yield Part(self._name(one.path), self._digest(one), partial(self._read, one))
 
     def _found(self) -> list[Found]:
         from homeostat.core.paths import find
         from homeostat.core.reading import SUFFIXES
 
-        # Relative to the current folder, so that names in messages and in the ledger stay short.
-        root = Path() if self._folder is None else Path(os.path.relpath(self._folder))
-        patterns = [str(root / pattern) for pattern in self.patterns]
+        patterns = [str(self._root / pattern) for pattern in self.patterns]
         found = [one for pattern in patterns for one in find(pattern, SUFFIXES, partitions=self.form.partitions)]
         return sorted({one.path: one for one in found}.values())
+
+    @property
+    def _root(self) -> Path:
+        """Where relative patterns begin, as seen from the current folder."""
+        return Path() if self._folder is None else Path(os.path.relpath(self._folder))
+
+    def _name(self, path: Path) -> str:
+        """A file as the pattern calls it, whichever the current folder is."""
+        root = self._root
+        return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
     def _read(self, one: Found, text: Sequence[str] = (), tell: Tell = lambda _: None) -> pl.DataFrame:
         from homeostat.core.reading import in_folders, read_file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,7 +58,7 @@ def init(
     with progress("look", quiet=as_json) as bar:
         seen = survey(_frames(table, target, separator, bar), named=named, form=time_format)
     found = guess(seen, target, time=time, key=tuple(key or ()), label_time=label_time, now=SystemClock().now())
-    output.write_text(render(found, table, separator), encoding="utf-8")
+    output.write_text(render(found, _seen_from(output.parent, table), separator), encoding="utf-8")
     name = load(output).name
     meanings = ((found.time, "time"), (found.key, "key"), (found.label_time, "label time"))
     if as_json:
@@ -71,6 +72,13 @@ def init(
     for column, told in found.leaks.items():
         print(f"  left out: {column}, which tells the target by itself ({told:.0%})")
     print("review it, then: homeostat run")
+
+
+def _seen_from(folder: Path, table: str) -> str:
+    """The pattern as it is from the folder of the loop's file, where a loop's patterns begin."""
+    if Path(table).is_absolute() or folder.resolve() == Path.cwd():
+        return table
+    return os.path.relpath(table, folder.resolve())
 
 
 def demo(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +40,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
 
 
-_ODD = re.compile(r"[\x00-\x1f\x7f\\[\]|^]|%[0-9A-Fa-f]{2}")
+_ODD = re.compile(r"[\x00-\x1f\x7f\\\[\]|^#?]|%[0-9A-Fa-f]{2}")
 """What Delta's own file store cannot have in a path: it takes it as a URL, and as a domain's name."""
 _aliases: dict[Path, str] = {}
 
@@ -52,11 +55,19 @@ def location(folder: Path) -> str:
     if not _ODD.search(str(path)):
         return str(path)
     if path not in _aliases:
-        # Links of a process that is gone are of no use to anybody, and of no harm.
-        link = Path(tempfile.mkdtemp(prefix="homeostat-")) / "table"
+        odd = _ODD.search(tempfile.gettempdir())
+        place = Path(tempfile.mkdtemp(prefix="homeostat-", dir="/var/tmp" if odd else None))  # noqa: S108 - mkdtemp
+        atexit.register(_forget, place, os.getpid())
+        link = place / "table"
         link.symlink_to(path, target_is_directory=True)
         _aliases[path] = f"opendal+fs://{link}"
     return _aliases[path]
+
+
+def _forget(place: Path, process: int) -> None:
+    """Delete the links of a process, when it ends and not when one that it forked does."""
+    if os.getpid() == process:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def data_files(delta: DeltaTable) -> list[str]:

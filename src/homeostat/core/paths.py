@@ -114,12 +114,12 @@ def _is_meant(path: Path, suffixes: tuple[str, ...], *, named: bool = False) -> 
         os.fsencode(name).decode()
     except UnicodeDecodeError as error:
         raise DataError(f"the name of the file {name!r} is no UTF-8", hint="rename it") from error
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
+    if not path.exists():
         if path.is_symlink():
-            raise DataError(f"{path} is a link to nothing", hint="delete it, or bring back what it links to") from None
+            raise DataError(f"{path} is a link to nothing", hint="delete it, or bring back what it links to")
         return False
+    with refusing(str(path)):
+        mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         raise DataError(f"{path} is no regular file", hint="delete it, or rename it; pipes and devices are not read")
     return True

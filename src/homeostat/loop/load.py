@@ -15,7 +15,7 @@ FILE = "loop.py"
 
 
 def load(path: Path | str = FILE) -> Loop:
-    """The Loop that a file declares.
+    """The Loop that a file declares; relative patterns of its source are relative to the file's folder.
 
     Args:
         path: A Python file with exactly one `Loop`, or a folder with a `loop.py`.
@@ -35,6 +35,9 @@ def load(path: Path | str = FILE) -> Loop:
         raise LoopError(what, hint="a file declares one: loop = Loop(name=..., source=...)")
     (loop,) = loops.values()
     loop.file = file.resolve()
+    # So that the loop means the same files from whichever folder a command is given.
+    if callable(seen_from := getattr(loop.source, "seen_from", None)):
+        seen_from(loop.file.parent)
     return loop
 
 

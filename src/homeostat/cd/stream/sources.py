@@ -6,6 +6,7 @@ import gzip
 import os
 import select
 import zlib
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -157,7 +158,9 @@ class TailSource:
 
     def _files(self) -> list[Path]:
         """The file and what was rotated away, oldest first."""
-        beside = [one for one in self._path.parent.glob(f"{self._path.name}.*") if one.suffix not in {".gz", ".zst"}]
+        beside = [
+            one for one in self._path.parent.glob(f"{escape(self._path.name)}.*") if one.suffix not in {".gz", ".zst"}
+        ]
         old = sorted((one for one in beside if one.is_file()), key=lambda one: one.stat().st_mtime_ns)
         return [*old, *([self._path] if self._path.is_file() else [])]
 

@@ -27,6 +27,7 @@ __all__ = [
     "Form",
     "NumberForm",
     "as_declared",
+    "bytes_in",
     "decode",
     "decode_text",
     "form_of",
@@ -105,6 +106,18 @@ def as_declared(rows: pl.DataFrame, form: Form) -> pl.DataFrame:
         if series.dtype == pl.Binary and series.name not in form.ignore:
             rows = rows.with_columns(_text_of_bytes(series, form))
     return declared_values(rows, form)
+
+
+def bytes_in(path: Path) -> tuple[str, ...]:
+    """The columns of a Parquet file that hold bytes, which are text only if that is declared; none of another file.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    if not path.name.lower().endswith(".parquet"):
+        return ()
+    with refusing(str(path)):
+        return tuple(name for name, dtype in pl.read_parquet_schema(path).items() if dtype == pl.Binary)
 
 
 def in_folders(rows: pl.DataFrame, folders: Sequence[tuple[str, str | None]], form: Form) -> pl.DataFrame:

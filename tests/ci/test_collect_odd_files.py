@@ -1,0 +1,205 @@
+"""Files as they lie in folders: what a column is counts over all of them, and none of them can end a loop."""
+
+import os
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from homeostat.ci.collect import FileSource, FrameSource, Part, collect
+from homeostat.core.clock import VirtualClock
+from homeostat.core.errors import DataError, HomeostatError
+from homeostat.core.events import RowsAppended
+from homeostat.loop import load
+
+NOW = datetime(2013, 3, 1, tzinfo=UTC)
+COLUMNS = {"time": "at", "key": "id", "target": "y"}
+
+
+def bring(source, store):
+    return collect(source, store.table("t", "rows", source.spec), store.ledger, "t", VirtualClock(NOW))
+
+
+def stored(source, store, column):
+    return store.table("t", "rows", source.spec).read().sort("id")[column].to_list()
+
+
+def write(path, cells, first=0):
+    rows = "".join(f"{n},2013-01-{n + 1:02},{n % 2},{cell}\n" for n, cell in enumerate(cells, start=first))
+    path.write_text("id,at,y,c\n" + rows)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ([["NA", "NA"], ["BW", "ZA"]], ["NA", "NA", "BW", "ZA"]),
+        ([["NA", "NA"], ["1.5", "2.5"]], [None, None, 1.5, 2.5]),
+        ([["12", "13"], ["7A", "9B"]], ["12", "13", "7A", "9B"]),
+        ([["None", "true"], ["a", "NA"]], ["None", "true", "a", "NA"]),
+        ([["1", "2"], ["1.5", "NA"]], [1.0, 2.0, 1.5, None]),
+    ],
+)
+def test_what_a_column_is_counts_over_all_files_at_once_or_one_after_another(tmp_path, store, files, expected):
+    source = FileSource(tmp_path / "in", **COLUMNS)
+    (tmp_path / "in").mkdir()
+    for number, cells in enumerate(files):
+        write(tmp_path / "in" / f"{number}.csv", cells, first=2 * number)
+    bring(source, store)
+    assert stored(source, store, "c") == expected
+
+
+@pytest.mark.parametrize("later", [["NA", "NA"], ["12", "13"], ["true", "false"]])
+def test_a_later_file_is_read_as_the_table_is(tmp_path, store, later):
+    source = FileSource(tmp_path / "in", **COLUMNS)
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in" / "0.csv", ["BW", "NA"])
+    bring(source, store)
+    write(tmp_path / "in" / "1.csv", later, first=2)
+    bring(source, store)
+    assert stored(source, store, "c") == ["BW", "NA", *later]
+
+
+def test_a_class_may_be_called_none(tmp_path, store):
+    (tmp_path / "a.csv").write_text("id,at,y\n1,2013-01-01,None\n2,2013-01-02,Mild\n3,2013-01-03,\n")
+    source = FileSource(tmp_path / "a.csv", **COLUMNS)
+    bring(source, store)
+    assert stored(source, store, "y") == ["None", "Mild", None]
+
+
+def test_what_was_left_out_is_in_the_ledger(tmp_path, store):
+    (tmp_path / "a.csv").write_text(",id,at,y\n0,1,2013-01-01,0\n1,2,2013-01-02,1\n")
+    bring(FileSource(tmp_path / "a.csv", **COLUMNS), store)
+    (recorded,) = store.ledger.events(kinds=(RowsAppended,))
+    assert recorded.event.notes == ("a.csv: column 1 has no name and only counts the rows, and was left out",)
+
+
+def test_partition_folders_are_columns_and_equal_files_in_two_of_them_are_two(tmp_path, store):
+    for region in ("north", "south"):
+        (tmp_path / f"region={region}").mkdir()
+        (tmp_path / f"region={region}" / "0.csv").write_text("id,at,y\n1,2013-01-01,0\n2,2013-01-02,1\n")
+    source = FileSource(tmp_path / "**" / "*.csv", partitions=True, time="at", key=("region", "id"), target="y")
+    assert bring(source, store).rows == 4
+    assert stored(source, store, "region") == ["north", "south", "north", "south"]
+
+
+@pytest.mark.parametrize("declared", [{"rename": {"Age": "years"}}, {"rename": {"age": "years"}}, {"ignore": ["Age"]}])
+def test_names_that_differ_in_case_can_be_told_apart(tmp_path, store, declared):
+    (tmp_path / "a.csv").write_text("id,at,y,Age,age\n1,2013-01-01,0,4,5\n2,2013-01-02,1,6,7\n")
+    assert bring(FileSource(tmp_path / "a.csv", **COLUMNS, **declared), store).rows == 2
+
+
+def test_a_renaming_of_nothing_is_refused(tmp_path, store):
+    write(tmp_path / "a.csv", ["1", "2"])
+    with pytest.raises(DataError, match=r"no column 'C' to rename(?s:.*)did you mean 'c'"):
+        bring(FileSource(tmp_path / "a.csv", rename={"C": "d"}, **COLUMNS), store)
+
+
+def test_a_frame_is_declared_like_a_file(store):
+    frame = pl.DataFrame({"ID": [b"a", b"b"], "when": ["31/01/2013", "01/02/2013"], "y": [0, 1]})
+    source = FrameSource(frame, rename={"ID": "id", "when": "at"}, text="id", dates="%d/%m/%Y", **COLUMNS)
+    bring(source, store)
+    assert stored(source, store, "id") == ["a", "b"]
+
+
+def fifo(path):
+    os.mkfifo(path)
+
+
+def link_to_nothing(path):
+    path.symlink_to("gone.csv")
+
+
+def link_to_itself(path):
+    path.symlink_to(path.name)
+
+
+def half_written(path):
+    path.write_text("id,at,y,c\n9,2013-01-09,1")
+
+
+def empty(path):
+    path.write_text("")
+
+
+def parquet_that_is_none(path):
+    path.with_suffix(".parquet").write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+
+
+def parquet_without_columns(path):
+    pl.DataFrame().write_parquet(path.with_suffix(".parquet"))
+
+
+def deep_json(path):
+    path.with_suffix(".json").write_text("[" * 100_000)
+
+
+def gzip_of_something(path):
+    path.with_suffix(".csv.gz").write_bytes(b"\x1f\x8b\x08" + bytes(50))
+
+
+NASTY = [fifo, link_to_nothing, link_to_itself, half_written, empty, parquet_that_is_none, parquet_without_columns]
+NASTY += [deep_json, gzip_of_something]
+
+
+@pytest.mark.parametrize("make", NASTY)
+def test_nothing_that_lies_in_a_folder_is_more_than_a_refusal_and_once_it_is_gone_all_goes_on(tmp_path, store, make):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write(folder / "a.csv", ["1", "2"])
+    source = FileSource(folder, **COLUMNS)
+    before = set(folder.iterdir())
+    make(folder / "x.csv")
+    with pytest.raises(DataError, match=r"x\.(csv|parquet|json)"):
+        bring(source, store)
+    assert not store.table("t", "rows", source.spec).rows
+    for path in set(folder.iterdir()) - before:
+        path.unlink()
+    assert bring(source, store).rows == 2
+
+
+@pytest.mark.parametrize("wrong", [KeyError("x"), RecursionError(), OverflowError("big"), ConnectionError("gone")])
+def test_whatever_a_source_of_ones_own_raises_is_a_refusal(store, wrong):
+    class Own(FrameSource):
+        def parts(self):
+            def read(*_):
+                raise wrong
+
+            yield Part("mine", "digest", read)
+
+    with pytest.raises(DataError, match="mine cannot be read"):
+        bring(Own(pl.DataFrame(), time="at", target="y"), store)
+
+
+def test_a_file_that_changes_while_it_is_read_is_taken_at_the_next_look(tmp_path, store):
+    write(tmp_path / "a.csv", ["1", "2"])
+    source = FileSource(tmp_path / "a.csv", **COLUMNS)
+    (part,) = source.parts()
+    write(tmp_path / "a.csv", ["1", "2", "3"])
+    with pytest.raises(DataError, match=r"a\.csv changed while it was read"):
+        part.read()
+    assert bring(source, store).rows == 3
+
+
+def test_a_folder_that_nobody_may_read_is_named(tmp_path):
+    (tmp_path / "in").mkdir(mode=0o000)
+    if os.access(tmp_path / "in", os.R_OK):
+        pytest.skip("this user may read everything")
+    with pytest.raises(HomeostatError, match="Permission denied"):
+        FileSource(tmp_path / "in", **COLUMNS).files()
+
+
+def test_a_loop_means_the_same_files_from_every_folder(tmp_path, store, monkeypatch):
+    project = tmp_path / "my [project]"
+    project.mkdir()
+    write(project / "a.csv", ["1", "2"])
+    (project / "loop.py").write_text(
+        "from homeostat import FileSource, Loop\n"
+        'loop = Loop(name="t", source=FileSource("*.csv", time="at", key="id", target="y"))\n'
+    )
+    names = []
+    for here in (tmp_path, project, tmp_path / "my [project]" / ".." / "my [project]"):
+        monkeypatch.chdir(here)
+        (part,) = load(project / "loop.py").source.parts()
+        names.append(part.name)
+        assert part.read().height == 2
+    assert names == ["a.csv"] * 3
