@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -106,16 +107,26 @@ def test_a_second_up_is_refused_and_a_killed_one_is_taken_over_at_once(homeostat
     assert homeostat("verify").code == 0
 
 
+def semicolons(path: Path) -> None:
+    path.write_text("ride;at;carrier;wind;late;done\n")
+
+
 @pytest.mark.slow
-def test_bad_rows_at_the_source_are_told_while_the_champion_serves_on(homeostat: Verb, trained: Path) -> None:
-    (trained / "rides" / "february.csv").write_text("ride;at;carrier;wind;late;done\n")
+@pytest.mark.parametrize(
+    ("make", "said"), [(semicolons, "a semicolon, not by a comma"), (os.mkfifo, "february.csv is no regular file")]
+)
+def test_bad_rows_at_the_source_are_told_while_the_champion_serves_on(
+    homeostat: Verb, trained: Path, make: Callable[[Path], None], said: str
+) -> None:
+    make(trained / "rides" / "february.csv")
     with Up(trained) as loop:
         url = loop.url()
         told = loop.decision("stop")
         assert "february.csv" in told
-        assert "a semicolon, not by a comma" in told
+        assert said in told
         assert httpx.post(f"{url}/predict", json=ROW, timeout=30).status_code == 200
         assert "february.csv" in homeostat("status").out
+        (trained / "rides" / "february.csv").unlink()
         (trained / "rides" / "february.csv").write_text(csv(rides(810).tail(10)))
         for _ in range(3):  # of the look that refused, of one that may have begun before, and of one since
             loop.decision("keep")

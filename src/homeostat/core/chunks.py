@@ -221,7 +221,7 @@ class _Lines:
                 if rows.height:
                     yield rows, place
             if not place.rows:
-                raise DataError("the file has no rows", hint="delete it, or write rows into it")
+                raise DataError(f"{self._path}: the file has no rows", hint="delete it, or write rows into it")
 
     def _opened(self, raw: IO[bytes]) -> IO[bytes]:
         """The file's text in UTF-8, whatever it is packed and written in."""
@@ -254,7 +254,7 @@ class _Lines:
             if end:
                 return data[:end], data[end:], False
             size += self._block_bytes
-        raise DataError("a line is longer than 256 MB", hint="is a quote left open?")
+        raise DataError(f"{self._path}: a line is longer than 256 MB", hint="is a quote left open?")
 
     def _end(self, data: bytes) -> int:
         """Where the last whole line ends: behind a line end that no quoted field holds."""
