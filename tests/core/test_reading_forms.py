@@ -207,7 +207,11 @@ JSON = [
     ('[{"id":1},{"id":2,"id":3}]', "a.json", "the file has 'id' more than once"),
     ('{"id":"\\ud83d"}\n', "a.jsonl", "line 1 holds half a character"),
     ('{"id":' + "[" * 100_000 + "]" * 100_000 + "}\n", "a.jsonl", "line 1 is nested too deeply"),
-    ('{"x":9007199254740993}\n{"x":1.5}\n', "a.jsonl", "'x' holds fractions, and row 1 a whole number beyond"),
+    (
+        '{"x":9007199254740993}\n{"x":1.5}\n',
+        "a.jsonl",
+        "'x' holds fractions, and row 1 the whole number 9007199254740993",
+    ),
     ('{"Age":1,"age":2}\n', "a.jsonl", "differ in case only"),
     ('{"":1}\n', "a.jsonl", "the name of a column is ''"),
 ]

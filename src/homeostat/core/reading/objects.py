@@ -19,9 +19,9 @@ from homeostat.core.reading.texts import refuse_endless_lines
 if TYPE_CHECKING:
     from homeostat.core.form import Form
 
+_AT_ONCE = 4 << 20
 _KEY = re.compile(rb'"\s*:')
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
-_LARGE = re.compile(rb"[0-9]{16}")
 _EXACT = 2**53
 
 
@@ -33,7 +33,7 @@ def read_json(data: bytes, form: Form, *, lines: bool) -> pl.DataFrame:
         raise DataError(
             "the file holds no array of objects", hint="write [{...}, {...}], or one object a line as .jsonl"
         )
-    large = _checked(data, form, lines=lines)
+    _check(data, form, lines=lines)
     try:
         with refusing("the JSON text"):
             if lines:
@@ -43,41 +43,67 @@ def read_json(data: bytes, form: Form, *, lines: bool) -> pl.DataFrame:
     except DataError as error:
         said = error.what.partition(": ")[2]
         raise DataError(f"the rows do not share their types: {said[:200]}", hint="keep one type per column") from error
-    for name, row in large.items():
-        if name in rows.columns and rows[name].dtype.is_float():
-            raise DataError(
-                f"column {name!r} holds fractions, and row {row} a whole number beyond 2^53, which a fraction cannot "
-                "hold exactly",
-                hint="write codes as text",
-            )
+    _refuse_inexact(rows, data, form, lines=lines)
     rows = declared_values(named(rows, form), form)
     refuse_mixed(rows, form)
     return rows
 
 
-def _checked(data: bytes, form: Form, *, lines: bool) -> dict[str, int]:
-    """Refuse what is no JSON, no object or no text; gives the columns with large whole numbers and their first row."""
-    documents = data.split(b"\n") if lines else [data]
-    large: dict[str, int] = {}
-    row = form.rows
-    for number, text in enumerate(documents, start=form.lines + 1):
-        if not text.strip():
-            continue
-        place = f"line {number}" if lines else "the file"
-        value = _decoded(text, place)
-        objects = [value] if lines else value
-        wrong = next((one for one in objects if not isinstance(one, dict)), None)
-        if wrong is not None or None in objects:
-            raise DataError(f"{place} holds {shown(wrong)} where an object should be", hint="write one object per row")
-        if len(_KEY.findall(text)) > sum(map(len, objects)):
-            _refuse_twice(text, place)
-        if _LARGE.search(text):
-            for at, one in enumerate(objects, start=row + 1):
-                for name, cell in one.items():
-                    if isinstance(cell, int) and abs(cell) > _EXACT and int(float(cell)) != cell:
-                        large.setdefault(name, at)
-        row += len(objects)
-    return large
+def _check(data: bytes, form: Form, *, lines: bool) -> None:
+    """Refuse what is no JSON, no object or no text."""
+    if not lines:
+        _look(data, "the file", _decoded(data, "the file"))
+        return
+    number, start = form.lines, 0
+    while start < len(data):
+        end = data.find(b"\n", min(start + _AT_ONCE, len(data) - 1)) + 1 or len(data)
+        block, start = data[start:end], end
+        objects = _lines(block)
+        if objects is None or _keys(block) != sum(map(len, objects)):
+            for line, text in enumerate(block.split(b"\n"), start=number + 1):
+                if text.strip():
+                    _look(text, f"line {line}", [_decoded(text, f"line {line}")])
+        number += block.count(b"\n")
+
+
+def _lines(block: bytes) -> list[dict[str, Any]] | None:
+    """The objects of some lines, fast; None if they are anything else."""
+    try:
+        return msgspec.json.Decoder(dict[str, Any]).decode_lines(block)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _keys(text: bytes) -> int:
+    """How many names JSON has, or more: text in which a quote stands before a colon counts too."""
+    spaced = any(mark in text for mark in (b'" ', b'"\t', b'"\n', b'"\r'))
+    return len(_KEY.findall(text)) if spaced else text.count(b'":')
+
+
+def _look(text: bytes, place: str, objects: list[Any]) -> None:
+    wrong = next((one for one in objects if not isinstance(one, dict)), None)
+    if wrong is not None or None in objects:
+        raise DataError(f"{place} holds {shown(wrong)} where an object should be", hint="write one object per row")
+    if _keys(text) != sum(map(len, objects)):
+        _refuse_twice(text, place)
+
+
+def _refuse_inexact(rows: pl.DataFrame, data: bytes, form: Form, *, lines: bool) -> None:
+    """Fractions hold whole numbers up to 2^53 exactly; a larger one beside fractions has lost digits."""
+    large = [one.name for one in rows if one.dtype.is_float() and (one.abs().max() or 0) >= _EXACT]  # type: ignore[operator]
+    if not large:
+        return
+    texts = [text for text in data.split(b"\n") if text.strip()] if lines else None
+    objects = msgspec.json.decode(data) if texts is None else map(msgspec.json.decode, texts)
+    for row, one in enumerate(objects, start=form.rows + 1):
+        for name in large:
+            cell = one.get(name)
+            if isinstance(cell, int) and int(float(cell)) != cell:
+                raise DataError(
+                    f"column {name!r} holds fractions, and row {row} the whole number {cell}, which a fraction cannot "
+                    "hold exactly",
+                    hint="write codes as text",
+                )
 
 
 def _decoded(text: bytes, place: str) -> Any:
