@@ -2,14 +2,17 @@
 
 import codecs
 import gzip
+import io
 
 import polars as pl
 import pytest
 
+from homeostat.core import guarded
+from homeostat.core.chunks import Chunks
 from homeostat.core.errors import DataError
 from homeostat.core.form import NULLS, form_of
 from homeostat.core.guarded import refusing
-from homeostat.core.reading import number_forms, read_file
+from homeostat.core.reading import footers, number_forms, read_file
 from homeostat.core.spec import table_spec
 
 SPEC = table_spec("at", "id", "y")
@@ -245,9 +248,15 @@ def test_declared_numbers_and_words_are_read_in_text_of_typed_files_too(tmp_path
     assert rows.to_dict(as_series=False) == {"x": [1.5, None], "c": ["off", "NA"]}
 
 
-def test_a_gzip_bomb_is_refused_before_it_fills_the_memory(tmp_path):
+@pytest.fixture
+def small(monkeypatch):
+    """A bound that a test's bombs pass in no time."""
+    monkeypatch.setattr(guarded, "UNPACKED_AT_WILL", 1 << 20)
+
+
+def test_a_gzip_bomb_is_refused_before_it_fills_the_memory(tmp_path, small):
     with pytest.raises(DataError, match="unpack to more than"):
-        read(tmp_path, gzip.compress(b"\0" * (300 << 20), 9), "a.csv.gz")
+        read(tmp_path, gzip.compress(b"\0" * (3 << 20), 9), "a.csv.gz")
 
 
 def test_several_gzip_members_are_one_file(tmp_path):
@@ -271,3 +280,35 @@ def test_a_panic_is_refused_and_what_ends_a_process_is_not():
         raise panic("index out of bounds")
     with pytest.raises(KeyboardInterrupt), refusing("a.csv"):
         raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (pl.select(id=pl.repeat("x" * (3 << 20), 1)), "unpack to more than"),
+        (pl.select(id=pl.repeat(1, 2_000_000, dtype=pl.Int8)), "2,000,000 rows of 1 columns"),
+    ],
+    ids=["one long text", "one number, often"],
+)
+def test_a_parquet_bomb_is_refused_by_its_footer_alone(tmp_path, small, rows, said):
+    path = tmp_path / "a.parquet"
+    rows.write_parquet(path, compression="zstd")
+    for read_it in (lambda: read_file(path, SPEC, form_of()), lambda: Chunks(path, SPEC, form_of(), size=5)):
+        with pytest.raises(DataError, match=said):
+            read_it()
+
+
+def test_the_footer_of_any_table_is_walked_over_and_that_of_none_is_left_to_the_reader(tmp_path):
+    path = tmp_path / "a.parquet"
+    rows = pl.DataFrame({"id": [1, 2], "at": [["x"], None], "s": [{"a": 1.5, "b": True}, None]})
+    for groups in (1, 2):
+        rows.write_parquet(path, row_group_size=groups)
+        with path.open("rb") as file:
+            footer = footers._footer(file, path.stat().st_size)
+        assert footer is not None
+        assert footer.rows == 2
+        assert 0 < footer.unpacked < 10_000
+    whole = path.read_bytes()
+    for cut in range(0, len(whole), 7):
+        torn = whole[:cut] + bytes(3) + whole[cut + 3 :]
+        footers.refuse_parquet_bomb(io.BytesIO(torn))

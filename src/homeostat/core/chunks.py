@@ -13,7 +13,7 @@ import hashlib
 import io
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import polars as pl
@@ -22,14 +22,16 @@ from homeostat.core.errors import DataError
 from homeostat.core.guarded import LONGEST_LINE, refusing
 from homeostat.core.paths import Found, find
 from homeostat.core.reading import SUFFIXES, as_declared, decode_text, in_folders, read_file
+from homeostat.core.reading.footers import refuse_parquet_bomb
 from homeostat.core.reading.texts import as_utf8, encoding_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from homeostat.core.form import Form
     from homeostat.core.spec import TableSpec
 
+T = TypeVar("T")
 BLOCK_BYTES = 8 << 20
 _TEXT = (".csv", ".jsonl", ".ndjson")
 
@@ -163,7 +165,8 @@ class _Slices:
     def read(self, after: Place) -> Iterator[tuple[pl.DataFrame, Place]]:
         for start in range(after.offset, self._height, self._size):
             with _told(self.name, f"rows {start + 1:,} and on of "):
-                rows = as_declared(self._frame.slice(start, self._size).collect(), self._form)
+                rows = self._frame.slice(start, self._size).collect()
+            rows = _named(self.name, as_declared, rows, self._form)
             yield rows, Place(offset=start + rows.height, rows=start + rows.height)
 
 
@@ -304,6 +307,14 @@ def _skip(file: IO[bytes], size: int) -> None:
         size -= len(block)
 
 
+def _named(name: str, function: Callable[..., T], *arguments: Any) -> T:
+    """What a function gives, or its refusal with the name of the table."""
+    try:
+        return function(*arguments)
+    except DataError as error:
+        raise DataError(f"{name}: {error.what}", hint=error.hint) from error
+
+
 def _silent(_: str) -> None:
     return None
 
@@ -324,6 +335,8 @@ def _part(path: Path, spec: TableSpec, form: Form, size: int, block_bytes: int) 
             frame = scan_table(path)
         return _Slices(path.name, frame, size, form)
     if name.endswith(".parquet"):
+        with _told(path.name), path.open("rb") as file:
+            _named(path.name, refuse_parquet_bomb, file)
         return _Slices(path.name, pl.scan_parquet(path, glob=False), size, form)
     if name.removesuffix(".gz").endswith(_TEXT):
         return _Lines(path, spec, form, block_bytes)

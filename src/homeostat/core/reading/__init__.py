@@ -12,6 +12,7 @@ from homeostat.core.form import NULLS, Form, form_of
 from homeostat.core.guarded import MOST_COLUMNS, read_whole, refusing, unpacked
 from homeostat.core.names import named, renamed
 from homeostat.core.reading.cells import NumberForm, declared_values, number_forms, values_of
+from homeostat.core.reading.footers import refuse_parquet_bomb
 from homeostat.core.reading.objects import read_json
 from homeostat.core.reading.texts import as_utf8, read_csv
 
@@ -144,6 +145,7 @@ def _text_of_bytes(series: pl.Series, form: Form) -> pl.Series:
 
 
 def _parquet(data: bytes) -> pl.DataFrame:
+    refuse_parquet_bomb(io.BytesIO(data))
     try:
         with refusing("it"):
             width = len(pl.read_parquet_schema(io.BytesIO(data)))
