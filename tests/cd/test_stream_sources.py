@@ -10,6 +10,7 @@ import pytest
 
 from homeostat.cd.stream import FolderSource, InputSource, TailSource
 from homeostat.core.errors import NotFoundError
+from homeostat.core.form import form_of
 from tests.cd.serving import bundle, flights
 
 ROWS = flights(300, seed=3).drop("late", "landed")
@@ -184,3 +185,13 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
 def test_numbers_that_are_none_are_known(tmp_path):
     arrive(tmp_path, "a.parquet", ROWS[:2].with_columns(wind=pl.Series([1.0, float("nan")])))
     assert not folder_source(tmp_path).take({}, 10).finite
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_files_that_arrive_are_read_as_the_source_declares_them(tmp_path, ending):
+    rows = pl.DataFrame({"Dist": ["1.204,5"], "carrier": ["NA"]})
+    {"csv": rows.write_csv, "jsonl": rows.write_ndjson}[ending](tmp_path / f"a.{ending}")
+    form = form_of(rename={"Dist": "distance"}, decimal={"distance": ","}, thousands={"distance": "."})
+    found, _, unread, _ = taken(FolderSource(tmp_path, bundle().manifest.schema, form))
+    assert not unread
+    assert found == [{"distance": 1204.5 if ending == "csv" else "1.204,5", "carrier": "NA"}]

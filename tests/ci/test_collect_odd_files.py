@@ -1,10 +1,13 @@
 """Files as they lie in folders: what a column is counts over all of them, and none of them can end a loop."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 
+import numpy as np
 import polars as pl
 import pytest
+from arro3.core import Array, DataType
 
 from homeostat.ci.collect import FileSource, FrameSource, Part, collect
 from homeostat.core.clock import VirtualClock
@@ -203,3 +206,42 @@ def test_a_loop_means_the_same_files_from_every_folder(tmp_path, store, monkeypa
         names.append(part.name)
         assert part.read().height == 2
     assert names == ["a.csv"] * 3
+
+
+@pytest.mark.parametrize(
+    ("series", "said"),
+    [
+        (pl.Series([time(1), None]), "has the type Time"),
+        (pl.Series([timedelta(1), None]), "has the type Duration"),
+        (pl.Series([[1], None]), "has the type List"),
+        (pl.Series([{"a": 1}, None]), "has the type Struct"),
+        (pl.Series([[1, 2], [3, 4]], dtype=pl.Array(pl.Int64, 2)), "has the type Array"),
+        (pl.Series([1, 2**70], dtype=pl.Int128), "beyond 64-bit"),
+        (pl.Series([1, 2**64 - 1], dtype=pl.UInt64), "beyond 64-bit"),
+        (pl.Series([Decimal("1.5"), None]), [1.5, None]),
+        (pl.Series([1.5, 2.0], dtype=pl.Float16), [1.5, 2.0]),
+        (pl.Series(["a", None], dtype=pl.Categorical), ["a", None]),
+        (pl.Series(["a", "b"], dtype=pl.Enum(["a", "b"])), ["a", "b"]),
+        (pl.Series([None, None]), [None, None]),
+    ],
+)
+def test_a_type_of_parquet_is_stored_or_refused_in_one_sentence(tmp_path, store, series, said):
+    rows = pl.DataFrame({"id": ["a", "b"], "at": ["2013-01-01", "2013-01-02"], "y": [0, 1], "c": series})
+    rows.write_parquet(tmp_path / "a.parquet")
+    source = FileSource(tmp_path / "a.parquet", **COLUMNS)
+    if isinstance(said, list):
+        bring(source, store)
+        assert stored(source, store, "c") == said
+        return
+    with pytest.raises(DataError, match=said):
+        bring(source, store)
+
+
+def test_parquet_times_with_a_fixed_offset_are_times(tmp_path, store):
+    micros = np.array([1_356_998_400_000_000, 1_357_084_800_000_000])
+    at = Array(micros, DataType.int64()).cast(DataType.timestamp("us", tz="+05:30"))
+    pl.DataFrame({"id": ["a", "b"], "at": pl.Series(at), "y": [0, 1]}).write_parquet(tmp_path / "a.parquet")
+    source = FileSource(tmp_path / "a.parquet", **COLUMNS)
+    bring(source, store)
+    assert stored(source, store, "at")[0] == datetime(2013, 1, 1, tzinfo=UTC)
+    assert store.table("t", "rows", source.spec).conform(pl.read_parquet(tmp_path / "a.parquet")).height == 2

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from homeostat.core.errors import DataError
+from homeostat.core.guarded import is_panic
 
 
 def frame_of(table: Any) -> pl.DataFrame:
@@ -37,7 +38,9 @@ def frame_of(table: Any) -> pl.DataFrame:
             return pl.DataFrame([_column(table[name], name) for name in table.columns])
         if hasattr(table, "__arrow_c_stream__"):
             return pl.DataFrame(table)
-    except Exception as error:  # whatever the other library raises, it could not be read
+    except BaseException as error:  # whatever the other library raises, it could not be read
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         said = " ".join(str(error).split())[:300]
         raise DataError(f"the {type(table).__name__} cannot be read as a table: {said}", hint=_HINT) from error
     raise DataError(f"a {type(table).__name__} is no table", hint=_HINT)

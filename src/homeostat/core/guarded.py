@@ -47,11 +47,15 @@ def refusing(name: str, hint: str = "is it complete, and what its name says?") -
         said = error.strerror or _first_line(error)
         raise DataError(f"{name} cannot be read: {said}", hint="check that it is a file and its permissions") from error
     except BaseException as error:
-        # A panic of a Rust library is no Exception, so that nobody catches it by accident.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not isinstance(error, Exception) and not is_panic(error):
             raise
         flood = next((said for kind, said in _FLOODS.items() if isinstance(error, kind)), None)
         raise DataError(f"{name} cannot be read: {flood or _first_line(error)}", hint=hint) from error
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether a library of Rust gave way; such an error is no Exception, so that nobody catches it by accident."""
+    return type(error).__name__ == "PanicException"
 
 
 def read_whole(path: Path) -> bytes:

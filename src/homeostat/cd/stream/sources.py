@@ -245,8 +245,14 @@ class FolderSource:
                 taken = Taken({})
                 for number, line in enumerate(lines, start=place.rows + 1):
                     taken.add(f"{name}/{number}", line)
+                taken.rows = [self._renamed(row) for row in taken.rows]
                 place = Place(offset=place.offset + sum(map(len, lines)), rows=place.rows + len(lines))
                 yield taken, place
+
+    def _renamed(self, row: Any) -> Any:
+        """A row with the names that the training data's source declares."""
+        new = dict(self._form.rename)
+        return {new.get(key, key): value for key, value in row.items()} if new and isinstance(row, dict) else row
 
     def _rows(self, name: str, place: Place, limit: int) -> Iterator[tuple[Taken, Place]]:
         chunks = Chunks(self._folder / name, self._schema.spec, self._form, size=limit, block_bytes=BLOCK_BYTES)
