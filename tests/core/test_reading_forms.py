@@ -99,6 +99,8 @@ def test_a_number_that_is_none_is_refused_with_the_way_out(tmp_path, cells, decl
         ({"nulls": "NA"}, r"nulls is the text 'NA'(?s:.*)nulls=\['NA'\]"),
         ({"decimal": {"x": ","}, "text": ["x"]}, "'x' is declared as text and as a number"),
         ({"encoding": "utf-99"}, "no encoding 'utf-99'"),
+        ({"encoding": "base64"}, "no encoding 'base64'"),
+        ({"separator": '"'}, "not one character"),
         ({"rename": {"a": "c", "b": "c"}}, "two columns the name 'c'"),
         ({"rename": {"a": ""}}, "an empty name"),
     ],
@@ -133,6 +135,7 @@ def test_the_share_counts_what_is_no_word_for_the_unknown():
 HEADERS = [
     ('id,at,"net\nprice",y\na,2026-11-01,1,0\n', {}, ["id", "at", "net price", "y"]),
     (" id , at,y\na,2026-11-01,0\n", {}, ["id", "at", "y"]),
+    ('"sep=,"\nid,at,y\na,2026-11-01,0\n', {}, ["id", "at", "y"]),
     ("\n\nid,at,y\na,2026-11-01,0\n", {}, ["id", "at", "y"]),
     (",id,at\n0,a,2026-11-01\n1,b,2026-11-02\n", {}, ["id", "at"]),
     (",id,at\n1,a,2026-11-01\n2,b,2026-11-02\n", {}, ["id", "at"]),
@@ -198,6 +201,15 @@ def test_a_declared_encoding_is_read(tmp_path, data, encoding):
     marked = data if not data.startswith(codecs.BOM_UTF8) else data[3:]
     content = (codecs.BOM_UTF8 if data is not marked else b"") + head + marked + "\n".encode(encoding)
     assert read(tmp_path, content, encoding=encoding).to_dicts() == [{"id": "é"}]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [(gzip.compress(b"id\n1\n"), "packed by gzip"), (b"PK\x03\x04..", "zip archive"), (b"PAR1\x15\0", "is Parquet")],
+)
+def test_a_file_that_is_not_what_its_name_says_is_told_by_its_first_bytes(tmp_path, data, said):
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, data)
 
 
 def test_utf_16_without_a_mark_is_refused_with_the_declaration(tmp_path):

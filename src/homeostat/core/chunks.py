@@ -23,7 +23,7 @@ from homeostat.core.guarded import LONGEST_LINE, refusing
 from homeostat.core.paths import Found, find
 from homeostat.core.reading import SUFFIXES, as_declared, decode_text, in_folders, read_file
 from homeostat.core.reading.footers import refuse_parquet_bomb
-from homeostat.core.reading.texts import as_utf8, encoding_of
+from homeostat.core.reading.texts import as_utf8, encoding_of, is_no_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -237,7 +237,7 @@ class _Lines:
     def _header(file: IO[bytes]) -> tuple[bytes, bytes]:
         """What the file begins with up to the end of its header, and the header, which may have several lines."""
         top = line = file.readline(LONGEST_LINE)
-        while line and not line.strip():
+        while line and is_no_header(line.removeprefix(codecs.BOM_UTF8)):
             line = file.readline(LONGEST_LINE)
             top += line
         header = line

@@ -87,7 +87,7 @@ def form_of(
     Raises:
         DataError: It does not hold together.
     """
-    if len(separator) != 1 or not separator.isascii():
+    if len(separator) != 1 or not separator.isascii() or separator in '"\r\n':
         raise DataError(f"separator is {separator!r}, not one character", hint="separator=';'")
     form = Form(
         separator=separator,
@@ -103,7 +103,7 @@ def form_of(
     _refuse_odd_marks(form)
     _refuse_odd_names(form)
     try:
-        codecs.lookup(encoding)
+        "".encode(codecs.lookup(encoding).name)
     except LookupError as error:
         raise DataError(f"there is no encoding {encoding!r}", hint="encoding='cp1252', for example") from error
     return form

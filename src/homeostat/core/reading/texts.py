@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
     from homeostat.core.spec import TableSpec
 
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+_SIGNATURES = {
+    b"\x1f\x8b": "packed by gzip",
+    b"PK\x03\x04": "a zip archive, such as an .xlsx workbook",
+    b"\xd0\xcf\x11\xe0": "an .xls workbook",
+    b"\x28\xb5\x2f\xfd": "packed by zstd",
+    b"SQLite format 3\0": "an SQLite database",
+    b"PAR1\x15": "Parquet",
+}
+"""How files begin that are no text, whatever their names say."""
+_TELLS = re.compile(rb'^"?sep=[^\r\n]"?[\r\n]*$', re.IGNORECASE)
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
@@ -38,6 +49,11 @@ def as_utf8(data: bytes, form: Form, tell: Callable[[str], None]) -> bytes:
     Raises:
         DataError: It is not in the declared encoding, or holds the byte 0.
     """
+    for signature, called in _SIGNATURES.items():
+        if data.startswith(signature):
+            raise DataError(
+                f"the file is {called}, not text", hint="give it the ending that it should have, or export it"
+            )
     encoding = encoding_of(data[:2], form.encoding)
     if encoding.startswith("utf-16-"):
         tell("the file is UTF-16, as its first bytes say, and was read so")
@@ -75,6 +91,11 @@ def refuse_endless_lines(data: bytes) -> None:
         start = end + 1
 
 
+def is_no_header(line: bytes) -> bool:
+    """Whether a line may stand before the header: a blank one, or what Excel is told the separator with."""
+    return not line.strip() or bool(_TELLS.match(line))
+
+
 def header_end(data: bytes, start: int = 0) -> int:
     """Where the header ends: behind a line end that no quoted name holds."""
     end, quotes = start, 0
@@ -90,7 +111,9 @@ def header_end(data: bytes, start: int = 0) -> int:
 def read_csv(data: bytes, spec: TableSpec, form: Form, tell: Callable[[str], None]) -> pl.DataFrame:
     """The rows, perhaps none, of a CSV file in UTF-8 or of a part of it behind its header."""
     refuse_endless_lines(data)
-    bare = data.lstrip(b"\r\n")
+    bare = data
+    while bare and is_no_header(line := bare[: bare.find(b"\n") + 1 or len(bare)]):
+        bare = bare[len(line) :]
     form = form._replace(lines=form.lines + data.count(b"\n", 0, len(data) - len(bare)))
     if b"\n" not in bare and b"\r" in bare.strip():
         raise DataError("the lines end with a carriage return alone", hint="convert it first: tr '\\r' '\\n'")
