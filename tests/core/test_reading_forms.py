@@ -1,8 +1,11 @@
 """Cells as they were declared: numbers of any country, words for the unknown, text that stays text."""
 
 import codecs
+import contextlib
 import gzip
 import io
+import os
+import random
 
 import polars as pl
 import pytest
@@ -310,17 +313,51 @@ def test_a_parquet_bomb_is_refused_by_its_footer_alone(tmp_path, small, rows, sa
             read_it()
 
 
-def test_the_footer_of_any_table_is_walked_over_and_that_of_none_is_left_to_the_reader(tmp_path):
+@pytest.mark.parametrize(
+    "options", [{}, {"row_group_size": 1}, {"compression": "uncompressed"}, {"statistics": "full"}]
+)
+def test_the_footer_and_pages_of_any_table_are_walked_over(tmp_path, options):
     path = tmp_path / "a.parquet"
-    rows = pl.DataFrame({"id": [1, 2], "at": [["x"], None], "s": [{"a": 1.5, "b": True}, None]})
-    for groups in (1, 2):
-        rows.write_parquet(path, row_group_size=groups)
-        with path.open("rb") as file:
-            footer = footers._footer(file, path.stat().st_size)
+    rows = pl.DataFrame(
+        {"id": [1, 2], "at": [["x"], None], "s": [{"a": 1.5, "b": True}, None], "long": ["x" * 9_999, ""]}
+    )
+    rows.write_parquet(path, **options)
+    with path.open("rb") as file:
+        footer = footers._footer(file, path.stat().st_size)
         assert footer is not None
-        assert footer.rows == 2
-        assert 0 < footer.unpacked < 10_000
-    whole = path.read_bytes()
-    for cut in range(0, len(whole), 7):
-        torn = whole[:cut] + bytes(3) + whole[cut + 3 :]
-        footers.refuse_parquet_bomb(io.BytesIO(torn))
+        assert footer[3] == 2
+        columns = [chunk[3] for group in footer[4] for chunk in group[1]]
+        assert [footers._unpacked(column, file) for column in columns] == [
+            pytest.approx(column[6], abs=200) for column in columns
+        ]
+        footers.refuse_parquet_bomb(file)
+
+
+def test_a_page_that_says_what_cannot_be_is_refused_before_room_is_made_for_it(tmp_path):
+    """A changed byte made the reader ask for more memory than there is, which ends a process."""
+    pl.DataFrame({"id": list("abc") * 5}).write_parquet(tmp_path / "x.parquet", compression="uncompressed")
+    whole = (tmp_path / "x.parquet").read_bytes()
+    (tmp_path / "x.parquet").unlink()
+    place = whole.rindex(b"\x15\x1e", 0, whole.index(b"schema"))
+    with pytest.raises(DataError, match="a page of column 'id' says that it has -39 values"):
+        read(tmp_path, whole[:place] + b"\x15\x4d" + whole[place + 2 :], "a.parquet")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_footer_with_changed_bytes_is_refused_or_left_to_the_reader(tmp_path, seed):
+    pl.DataFrame({"id": list("abc") * 5, "n": range(15)}).write_parquet(tmp_path / "a.parquet")
+    whole = (tmp_path / "a.parquet").read_bytes()
+    numbers = random.Random(seed)
+    for _ in range(200):
+        torn = bytearray(whole)
+        torn[numbers.randrange(len(torn))] = numbers.randrange(256)
+        with contextlib.suppress(DataError):
+            footers.refuse_parquet_bomb(io.BytesIO(torn))
+
+
+@pytest.mark.parametrize(("printed", "passed_on"), [(b"thread x panicked at y\n", b""), (b"a word\n", b"a word\n")])
+def test_the_message_of_a_panic_is_held_back_and_any_other_is_not(capfd, printed, passed_on):
+    with guarded.without_panic_messages():
+        os.write(2, printed)
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err.encode() == passed_on + b"after\n"

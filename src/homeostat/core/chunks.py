@@ -19,7 +19,7 @@ import msgspec
 import polars as pl
 
 from homeostat.core.errors import DataError
-from homeostat.core.guarded import LONGEST_LINE, refusing
+from homeostat.core.guarded import LONGEST_LINE, refusing, without_panic_messages
 from homeostat.core.paths import Found, find
 from homeostat.core.reading import SUFFIXES, as_declared, decode_text, in_folders, read_file
 from homeostat.core.reading.footers import refuse_parquet_bomb
@@ -156,7 +156,7 @@ class _Slices:
 
     def __init__(self, name: str, frame: pl.LazyFrame, size: int, form: Form) -> None:
         self.name, self._frame, self._size, self._form = name, frame, size, form
-        with _told(name):
+        with _told(name), without_panic_messages():
             self._height = int(frame.select(pl.len()).collect().item())
 
     def rows(self, now: Place) -> int:
@@ -164,7 +164,7 @@ class _Slices:
 
     def read(self, after: Place) -> Iterator[tuple[pl.DataFrame, Place]]:
         for start in range(after.offset, self._height, self._size):
-            with _told(self.name, f"rows {start + 1:,} and on of "):
+            with _told(self.name, f"rows {start + 1:,} and on of "), without_panic_messages():
                 rows = self._frame.slice(start, self._size).collect()
             rows = _named(self.name, as_declared, rows, self._form)
             yield rows, Place(offset=start + rows.height, rows=start + rows.height)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
+import threading
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ UNPACKED_AT_WILL = 256 << 20
 MOST_UNPACKED = 200
 """How many times its size a compressed file may unpack to, beyond that; tables of text reach about 20."""
 
+_muting = threading.RLock()
 _FLOODS = {
     MemoryError: "it takes more memory than this machine has left",
     RecursionError: "it is nested too deeply",
@@ -56,6 +59,31 @@ def refusing(name: str, hint: str = "is it complete, and what its name says?") -
 def is_panic(error: BaseException) -> bool:
     """Whether a library of Rust gave way; such an error is no Exception, so that nobody catches it by accident."""
     return type(error).__name__ == "PanicException"
+
+
+@contextmanager
+def without_panic_messages() -> Iterator[None]:
+    """Hold back what a library of Rust prints of its panic, beside the error that it raises.
+
+    It prints past Python, so the process's standard error is put aside for the moment; what else came is printed after.
+    """
+    with _muting, tempfile.TemporaryFile() as held:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is no standard error
+            kept = -1
+        if kept >= 0:
+            os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            if kept >= 0:
+                os.dup2(kept, 2)
+                os.close(kept)
+                held.seek(0)
+                said = held.read()
+                if said and b"panicked at" not in said:
+                    os.write(2, said)
 
 
 def read_whole(path: Path) -> bytes:

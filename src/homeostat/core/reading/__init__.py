@@ -9,7 +9,7 @@ import polars as pl
 
 from homeostat.core.errors import DataError
 from homeostat.core.form import NULLS, Form, form_of
-from homeostat.core.guarded import MOST_COLUMNS, read_whole, refusing, unpacked
+from homeostat.core.guarded import MOST_COLUMNS, read_whole, refusing, unpacked, without_panic_messages
 from homeostat.core.names import named, renamed
 from homeostat.core.reading.cells import NumberForm, declared_values, number_forms, values_of
 from homeostat.core.reading.footers import refuse_parquet_bomb
@@ -147,7 +147,7 @@ def _text_of_bytes(series: pl.Series, form: Form) -> pl.Series:
 def _parquet(data: bytes) -> pl.DataFrame:
     refuse_parquet_bomb(io.BytesIO(data))
     try:
-        with refusing("it"):
+        with refusing("it"), without_panic_messages():
             width = len(pl.read_parquet_schema(io.BytesIO(data)))
             if width <= MOST_COLUMNS:
                 return pl.read_parquet(io.BytesIO(data), glob=False)
