@@ -91,10 +91,22 @@ def test_names_that_differ_in_case_can_be_told_apart(tmp_path, store, declared):
     assert bring(FileSource(tmp_path / "a.csv", **COLUMNS, **declared), store).rows == 2
 
 
-def test_a_renaming_of_nothing_is_refused(tmp_path, store):
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"rename": {"C": "d"}},
+        {"text": "cc"},
+        {"decimal": {"cc": ","}},
+        {"thousands": {"cc": ","}},
+        {"nulls": {"cc": ["x"]}},
+        {"dates": {"cc": "s"}},
+        {"ignore": "cc"},
+    ],
+)
+def test_a_declaration_of_a_column_that_is_not_there_is_refused(tmp_path, store, declared):
     write(tmp_path / "a.csv", ["1", "2"])
-    with pytest.raises(DataError, match=r"no column 'C' to rename(?s:.*)did you mean 'c'"):
-        bring(FileSource(tmp_path / "a.csv", rename={"C": "d"}, **COLUMNS), store)
+    with pytest.raises(DataError, match=r"column '(d|cc)'(?s:.*)(did you mean|there are id)"):
+        bring(FileSource(tmp_path / "a.csv", **declared, **COLUMNS), store)
 
 
 def test_a_frame_is_declared_like_a_file(store):

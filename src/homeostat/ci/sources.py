@@ -181,10 +181,10 @@ class FileSource:
         rows = in_folders(read_file(path, self.spec, form, tell), one.folders, form)
         if before is not None and _state(path) != before[0]:
             raise DataError(f"{path} changed while it was read", hint="it is read again at the next look")
-        for old, new in self.form.rename:
-            if new not in rows.columns and (new, old) != (UNNAMED, UNNAMED):
-                what = f"{path} has no column {old!r} to rename"
-                raise DataError(what, hint=did_you_mean(old, rows.columns))
+        for argument, name in self.form.named():
+            if name not in rows.columns and name not in self.spec.labels:
+                what = f"{path} has no column {name!r}, which {argument}= names"
+                raise DataError(what, hint=did_you_mean(name, rows.columns))
         return _without(rows, self.ignore, path.as_posix())
 
     def _digest(self, one: Found) -> str:

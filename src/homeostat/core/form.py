@@ -65,6 +65,13 @@ class Form(NamedTuple):
         nulls = dict(self.nulls)
         return nulls.get(name, nulls.get(ALL))
 
+    def named(self) -> list[tuple[str, str]]:
+        """The argument and the name of each column that was declared, but for those to ignore."""
+        pairs = [("text", name) for name in self.text]
+        pairs += [("decimal", name) for name, _ in self.decimal] + [("thousands", name) for name, _ in self.thousands]
+        pairs += [("nulls", name) for name, _ in self.nulls] + [("rename", name) for _, name in self.rename]
+        return [(argument, name) for argument, name in pairs if name != ALL]
+
     def with_text(self, names: Sequence[str]) -> Form:
         """The same, with more columns that stay text."""
         return self._replace(text=tuple(dict.fromkeys((*self.text, *names))))

@@ -51,7 +51,7 @@ def prepare(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
     """
     problems = [
         f"declared column {name!r} is missing; {did_you_mean(name, rows.columns)}"
-        for name in dict.fromkeys(spec.declared)
+        for name in dict.fromkeys((*spec.declared, *spec.times))
         if name not in rows.columns
     ]
     rows, mistyped = stored_form(rows, spec.times)
