@@ -7,12 +7,13 @@ import polars as pl
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, StackingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.validation import check_is_fitted
 
 from homeostat.core.errors import DataError, ModelError
@@ -130,13 +131,19 @@ def test_weights_for_an_estimator_that_takes_none_are_refused():
         trained(TABLE, model=KNeighborsClassifier(), weights=np.ones(900))
 
 
-def test_an_estimator_without_predict_is_refused():
-    class OnlyFit(BaseEstimator):
+def test_an_estimator_without_predict_once_it_is_fitted_is_refused():
+    class OnlyFit(ClassifierMixin, BaseEstimator):
         def fit(self, X, y):
             return self
 
-    with pytest.raises(ModelError, match="has no predict"):
+    with pytest.raises(ModelError, match="OnlyFit, has no predict after it was fitted"):
         trained(TABLE, model=OnlyFit())
+
+
+def test_an_estimator_that_has_predict_only_once_it_is_fitted_is_trained():
+    model = StackingClassifier([("linear", LogisticRegression()), ("tree", DecisionTreeClassifier(max_depth=2))])
+    assert not hasattr(model, "predict")
+    assert trained(TABLE, model=model).model().predict(TABLE).value.dtype == bool
 
 
 def test_a_column_that_is_never_known_does_not_stop_training():

@@ -25,9 +25,9 @@ UNREADABLE: dict[str, tuple[str, list[str]]] = {
     "empty": ("", ["loop.py declares no Loop"]),
     "two loops": (LOOP + SECOND, ["loop.py declares 2 loops (rides, other)"]),
     "unknown argument": (LOOP.replace('name="rides"', 'name="rides", modell=1'), [at("loop = Loop("), "'modell'"]),
-    "no predict": (
-        LOOP.replace("LogisticRegression()", "type('E', (), {'fit': id})()"),
-        [at("loop = Loop("), "E has no predict"],
+    "no fit": (
+        LOOP.replace("LogisticRegression()", "type('E', (), {'predict': id})()"),
+        [at("loop = Loop("), "E has no fit"],
     ),
     "a class": (
         LOOP.replace("LogisticRegression()", "LogisticRegression"),

@@ -198,7 +198,7 @@ ONE_CLASS = flights(200).with_columns(pl.lit(value=True).alias("late"))
 NO_LABEL = flights(200).with_columns(pl.lit(None, pl.Boolean).alias("late"))
 BACKWARDS = flights(200).with_columns(pl.col("scheduled").dt.offset_by("-1h").alias("landed"))
 OTHER_COUNT = LOOP.replace('rows.drop("scheduled")', 'rows.drop("scheduled").head(3)')
-NO_PREDICT = LOOP.replace("LogisticRegression()", "object()")
+NO_FIT = LOOP.replace("LogisticRegression()", "object()")
 FAILING = LOOP.replace('rows.drop("scheduled")', "1 / 0")
 
 
@@ -211,9 +211,9 @@ FAILING = LOOP.replace('rows.drop("scheduled")', "1 / 0")
         ("", LOOP, 2, "a.csv"),
         ("flight_id,scheduled,carrier,wind,late,landed\n", LOOP, 2, "no rows"),
         (flights(200), OTHER_COUNT, 2, "features"),
-        (flights(200), NO_PREDICT, 2, "has no fit and no predict"),
+        (flights(200), NO_FIT, 2, "has no fit"),
     ],
-    ids=["one class", "no label", "label before event", "empty", "header only", "other row count", "no predict"],
+    ids=["one class", "no label", "label before event", "empty", "header only", "other row count", "no fit"],
 )
 def test_bad_input_is_one_clear_error(tmp_path: Path, monkeypatch, capsys, rows, loop, code, said):
     bad_project(tmp_path, rows, loop)

@@ -154,10 +154,10 @@ def test_a_model_that_gives_nan_raises():
     class Broken:
         name = "broken"
 
-        def scores(self, rows):
-            return np.full((len(rows), 2), np.nan)
+        def output(self, rows):
+            return Output(np.full((len(rows), 2), np.nan))
 
-    from homeostat.core.model import Model
+    from homeostat.core.model import Model, Output
 
     with pytest.raises(ModelError, match="NaN or infinity for row 1"):
         Model(trained(TABLE).manifest, Broken()).predict(TABLE.head(3))

@@ -62,19 +62,10 @@ class Nothing:
     """No estimator at all."""
 
 
-class OnlyFit:
-    def fit(self, X, y):
-        return self
-
-    def get_params(self, deep=True):
-        return {}
-
-
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (Nothing(), "has no fit and no predict"),
-        (OnlyFit(), "has no predict"),
+        (Nothing(), "has no fit and no get_params"),
         (LogisticRegression, "is the class LogisticRegression"),
         (KMeans(), "neither a classifier nor a regressor"),
     ],

@@ -19,7 +19,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeRegressor
 
 from homeostat.core.errors import ModelError
-from homeostat.core.model import trusted_types
+from homeostat.core.model import Output, trusted_types
 from homeostat.core.model.convert import TOLERANCE, prove, store_estimator
 from homeostat.core.model.runtimes import dump_estimator, load_estimator
 from tests.core.model_rows import rows, trained
@@ -93,20 +93,32 @@ def test_native_categories_that_would_convert_wrongly_are_never_used():
     assert stored.runtime == "skops"
 
 
+def output(scores: np.ndarray, places: object = None) -> Output:
+    return Output(scores, scores.argmax(axis=1) if places is None else np.asarray(places))
+
+
 def test_a_single_wrong_label_fails_the_proof():
     scores = np.tile([0.2, 0.8], (1000, 1))
     wrong = scores.copy()
     wrong[500] = [0.8, 0.2]
-    assert prove(scores, scores).holds
-    assert not prove(scores, wrong).holds
+    assert prove(output(scores), output(scores)).holds
+    assert not prove(output(scores), output(wrong)).holds
+
+
+def test_equal_scores_with_another_label_fail_the_proof():
+    scores = np.tile([0.2, 0.8], (1000, 1))
+    found = prove(output(scores), output(scores, np.arange(1000) != 500))
+    assert found.max_error == 0
+    assert not found.holds
 
 
 def test_nan_fails_the_proof():
-    assert not prove(np.ones(5), np.array([1, 1, np.nan, 1, 1.0])).holds
+    assert not prove(Output(np.ones(5)), Output(np.array([1, 1, np.nan, 1, 1.0]))).holds
 
 
-def test_rows_between_two_classes_have_no_label_to_agree_on():
-    assert prove(np.array([[0.5 + 1e-7, 0.5 - 1e-7]]), np.array([[0.5 - 1e-7, 0.5 + 1e-7]])).holds
+def test_rows_between_two_classes_need_the_same_label_too():
+    near, other = np.array([[0.5 + 1e-7, 0.5 - 1e-7]]), np.array([[0.5 - 1e-7, 0.5 + 1e-7]])
+    assert not prove(output(near), output(other)).holds
 
 
 class Stranger(ClassifierMixin, BaseEstimator):

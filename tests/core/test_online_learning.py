@@ -152,6 +152,6 @@ def test_broken_bytes_are_refused(data: bytes):
 def test_the_runtime_gives_scores_per_class():
     state = new_state(SIZES)
     learn(state, CODES, LABELS["classification"])
-    scores = OnlineRuntime(state).scores(CODES[:5])
+    scores = OnlineRuntime(state).output(CODES[:5]).scores
     np.testing.assert_allclose(scores.sum(axis=1), 1.0)
     assert scores.shape == (5, 2)

@@ -25,6 +25,13 @@ class _UnansweredError(Exception):
     """A request was not answered with success."""
 
 
+def expected(golden: Golden, signature: Signature) -> Scores:
+    """What is to be answered: the scores of each row and the place of its label among the classes, or its value."""
+    if signature.classes is None:
+        return list(golden.scores)
+    return [(*scores, _place(label, signature)) for scores, label in zip(golden.scores, golden.labels, strict=True)]
+
+
 def ask_golden(app: Application, name: str, golden: Golden, signature: Signature) -> dict[str, Scores | str]:
     """The answers to a model's golden rows.
 
@@ -35,8 +42,8 @@ def ask_golden(app: Application, name: str, golden: Golden, signature: Signature
         signature: Its signature.
 
     Returns:
-        Protocol (`records`, `v2`, and `binary` where the application speaks it) to the scores of each row, or the value
-        alone; in place of them, what the server said.
+        Protocol (`records`, `v2`, and `binary` where the application speaks it) to numbers of each row as in
+        `expected`; in place of them, what the server said.
     """
     return asyncio.run(_ask_all(app, name, golden, signature))
 
@@ -62,15 +69,18 @@ async def _records(app: Application, _name: str, golden: Golden, signature: Sign
     lines = msgspec.json.decode(body[1])["predictions"]
     if signature.classes is None:
         return [(float(line["value"]),) for line in lines]
+    places = [_place(line["value"], signature) for line in lines]
     if len(signature.classes) == 2:
-        return [(1.0 - line["score"], line["score"]) for line in lines]
-    return [tuple(line["probabilities"][str(name)] for name in signature.classes) for line in lines]
+        return [(1.0 - line["score"], line["score"], place) for line, place in zip(lines, places, strict=True)]
+    found = [[line["probabilities"][str(name)] for name in signature.classes] for line in lines]
+    return [(*scores, place) for scores, place in zip(found, places, strict=True)]
 
 
 async def _tensors(app: Application, name: str, golden: Golden, signature: Signature) -> Scores:
     inputs = [_tensor(column.name, column.kind, golden.rows) for column in signature.inputs]
     body = await _answer(app, f"/v2/models/{name}/infer", msgspec.json.encode({"inputs": inputs}))
-    return _rows(msgspec.json.decode(body[1])["outputs"][-1]["data"], len(golden.rows))
+    outputs = msgspec.json.decode(body[1])["outputs"]
+    return _rows(outputs[-1]["data"], outputs[0]["data"], signature)
 
 
 async def _binary(app: Application, name: str, golden: Golden, signature: Signature) -> Scores:
@@ -90,9 +100,11 @@ async def _binary(app: Application, name: str, golden: Golden, signature: Signat
     answer, rest = binary.split(body, size)
     outputs = msgspec.json.decode(answer)["outputs"]
     sizes = [(one["name"], one["parameters"]["binary_data_size"]) for one in outputs]
-    last = outputs[-1]
-    values = binary.read(last["name"], last["datatype"], last["shape"], binary.cut(rest, sizes)[-1])
-    return _rows([float(value) for value in values], len(golden.rows))
+    read = [
+        binary.read(one["name"], one["datatype"], one["shape"], data)
+        for one, data in zip(outputs, binary.cut(rest, sizes), strict=True)
+    ]
+    return _rows([float(value) for value in read[-1]], list(read[0]), signature)
 
 
 def _tensor(name: str, kind: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -100,9 +112,18 @@ def _tensor(name: str, kind: str, rows: Sequence[Mapping[str, Any]]) -> dict[str
     return {"name": name, "datatype": DATATYPES[kind], "shape": [len(rows)], "data": values}
 
 
-def _rows(flat: Sequence[float], count: int) -> Scores:
-    width = len(flat) // max(1, count)
-    return [tuple(flat[place * width : (place + 1) * width]) for place in range(count)]
+def _rows(flat: Sequence[float], labels: Sequence[Any], signature: Signature) -> Scores:
+    """The numbers of each row from the last output, and its label from the first one."""
+    if signature.classes is None:
+        return [(value,) for value in flat]
+    width = len(flat) // max(1, len(labels))
+    return [
+        (*flat[place * width : (place + 1) * width], _place(label, signature)) for place, label in enumerate(labels)
+    ]
+
+
+def _place(label: Any, signature: Signature) -> float:
+    return float((signature.classes or ()).index(label))
 
 
 Headers = list[tuple[bytes, bytes]]

@@ -15,7 +15,7 @@ import polars as pl
 
 from homeostat.cd.cohorts import labelled_between
 from homeostat.cd.evidence import excess
-from homeostat.cd.performance import Champion, Outcomes, Window, finite_rows, measure
+from homeostat.cd.performance import Champion, Outcomes, Window, as_predictions, finite_rows, measure
 from homeostat.core.drift import DriftConfig, compare, drift
 from homeostat.core.events import Judgement, Observed, Performance, Signal, SignalKind
 from homeostat.core.metrics import greater_is_better
@@ -87,6 +87,7 @@ def observe(
     *,
     rows: pl.DataFrame | None = None,
     predictions: NDArray[Any] | None = None,
+    values: NDArray[Any] | None = None,
     asked: NDArray[np.bool_] | None = None,
     fresh: int | None = None,
     outcomes: Outcomes | None = None,
@@ -106,6 +107,7 @@ def observe(
         champion: What is known of the champion; None while there is none.
         rows: Raw inputs of the block's requests, after those of earlier ones that were too few to compare.
         predictions: The champion's output on `rows`: scores (n, classes) or values (n,).
+        values: The labels that it gave `rows`, shape (n,); by default the classes that score highest.
         asked: On which of `rows` the champion had to predict, shape (n,); all by default.
         fresh: How many of `rows` came since the last observation; all by default.
         outcomes: The recent requests with their labels, enough for `config.window.rows` matured ones.
@@ -130,7 +132,7 @@ def observe(
         trainable=trainable,
         newest=newest,
         signals=(
-            *_input_signals(champion, rows, predictions, asked, rule),
+            *_input_signals(champion, rows, predictions, values, asked, rule),
             *_performance_signals(champion, performance, rule),
             *_age_signals(champion, newest, now, rule),
             *_service_signals(service, rule),
@@ -166,6 +168,7 @@ def _input_signals(
     champion: Champion | None,
     rows: pl.DataFrame | None,
     predictions: NDArray[Any] | None,
+    values: NDArray[Any] | None,
     asked: NDArray[np.bool_] | None,
     rule: MonitorConfig,
 ) -> list[Signal]:
@@ -174,7 +177,8 @@ def _input_signals(
     reference = champion.profile
     output = None
     if predictions is not None and reference.prediction is not None:
-        output = _output(predictions if asked is None else predictions[asked], champion.classes)
+        chosen = slice(None) if asked is None else asked
+        output = _output(predictions[chosen], champion.classes, None if values is None else values[chosen])
     block = Profile.of(rows, edges_from=reference, prediction=output)
     signals = drift(reference, block, rule.drift)
     if reference.prediction is not None and block.prediction is not None:
@@ -183,14 +187,12 @@ def _input_signals(
     return signals
 
 
-def _output(predictions: NDArray[Any], classes: tuple[Any, ...] | None) -> pl.Series:
-    """What of a prediction is profiled: a number, the second class's score, or of more classes the likeliest."""
+def _output(predictions: NDArray[Any], classes: tuple[Any, ...] | None, values: NDArray[Any] | None) -> pl.Series:
+    """What of a prediction is profiled: a number, the second class's score, or of more classes the answered one."""
     if classes is None or predictions.ndim == 1 or len(classes) == 2:
         return pl.Series(predictions if predictions.ndim == 1 else predictions[:, -1])
-    likeliest = np.asarray(classes)[np.nan_to_num(predictions).argmax(axis=1)].tolist()
-    return pl.Series(
-        [label if known else None for label, known in zip(likeliest, finite_rows(predictions), strict=True)]
-    )
+    said = as_predictions(np.nan_to_num(predictions), classes, values).value.tolist()
+    return pl.Series([label if known else None for label, known in zip(said, finite_rows(predictions), strict=True)])
 
 
 def _performance_signals(

@@ -31,6 +31,8 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
         label_times: When the label became known, shape (n,); NaT for never so far.
         labels: Shape (n,); whatever stands where the label is not known is not looked at.
         predictions: By version: scores of shape (n, classes), or values of shape (n,).
+        values: By version: the label that it gave each row, shape (n,); None, and a version that is not named, stand
+            for the class that scores highest.
         asked: By version: which rows it had to answer, shape (n,); a version that is not named was asked about the rows
             where its prediction is not NaN.
         arms: The version that answered each row, shape (n,).
@@ -42,6 +44,7 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
     label_times: Any
     labels: Any
     predictions: dict[int, Any]
+    values: dict[int, Any] = {}
     asked: dict[int, Any] = {}
     arms: Any = None
     propensities: Any = None
@@ -129,8 +132,11 @@ def measure(champion: Champion, outcomes: Outcomes, now: datetime, window: Windo
         scores = scores_of(outcomes, version, champion.classes)[chosen]
         usable = finite_rows(scores) & np.isfinite(labels[chosen])
         if usable.any():
-            rows = labels[chosen][usable], scores[usable], last[usable]
-            results.append(_performance(champion, version, *rows, confidence=rule.confidence))
+            values = outcomes.values.get(version)
+            said = as_predictions(
+                scores[usable], champion.classes, None if values is None else np.asarray(values)[chosen][usable]
+            )
+            results.append(_performance(champion, version, labels[chosen][usable], said, last[usable], rule.confidence))
     return results
 
 
@@ -163,11 +169,23 @@ def coded_labels(labels: ArrayLike, classes: tuple[Any, ...] | None) -> NDArray[
     return coded
 
 
-def as_predictions(scores: NDArray[np.float64], classes: tuple[Any, ...] | None) -> Predictions:
-    """Finite scores or values of rows as the metrics take them; the class is the one that scores highest."""
+def as_predictions(
+    scores: NDArray[np.float64], classes: tuple[Any, ...] | None, values: ArrayLike | None = None
+) -> Predictions:
+    """Finite scores or values of rows as the metrics take them.
+
+    Args:
+        scores: Of n rows.
+        classes: In the order of the scores; None for regression.
+        values: The labels that were answered, shape (n,); where there is none, it is the class that scores highest.
+    """
     if classes is None:
         return Predictions(value=scores)
-    return Predictions(value=np.asarray(classes)[scores.argmax(axis=1)], score=scores)
+    places = scores.argmax(axis=1)
+    if values is not None:
+        given = coded_labels(values, classes)
+        places = np.where(np.isnan(given), places, np.nan_to_num(given)).astype(np.intp)
+    return Predictions(value=np.asarray(classes)[places], score=scores)
 
 
 def scores_of(outcomes: Outcomes, version: int, classes: tuple[Any, ...] | None) -> NDArray[np.float64]:
@@ -194,9 +212,8 @@ def _performance(
     champion: Champion,
     version: int,
     labels: NDArray[np.float64],
-    scores: NDArray[np.float64],
+    said: Predictions,
     last: NDArray[np.float64],
-    *,
     confidence: float,
 ) -> Performance:
     metric, classes = champion.metric, champion.classes
@@ -204,7 +221,7 @@ def _performance(
     usual = _majority(labels, len(classes or ()))
     guesses = np.where(np.isnan(last), usual, last), np.full(len(labels), usual)
     persistence, majority = (estimate(metric, truth, _certain(guess, classes), classes).value for guess in guesses)
-    measured = estimate(metric, truth, as_predictions(scores, classes), classes)
+    measured = estimate(metric, truth, said, classes)
     low, high = measured.bounds(confidence) or (None, None)
     greater = greater_is_better(metric)
     return Performance(

@@ -6,6 +6,7 @@ to survive a crash.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, OrderedDict
 from datetime import datetime
 from itertools import islice
@@ -167,6 +168,7 @@ class Traffic:
         self._shares = np.empty(0, dtype=np.float64)
         self._leads = np.empty(0, dtype=np.bool_)
         self._scores: dict[int, NDArray[np.float64]] = {}
+        self._values: dict[int, NDArray[Any]] = {}
         self._asked: dict[int, NDArray[np.bool_]] = {}
         self._unknown: OrderedDict[str, tuple[LabelItem, datetime, str]] = OrderedDict()
         self._early: OrderedDict[tuple[str, str], list[_Score]] = OrderedDict()
@@ -246,6 +248,7 @@ class Traffic:
             label_times=self._label_times[chosen],
             labels=_objects([self._labels[place] for place in chosen]),
             predictions={version: _flat(self._scores[version][chosen]) for version in asked},
+            values={version: self._values[version][chosen] for version in asked if version in self._values},
             asked=asked,
             arms=self._arms[chosen],
             propensities=self._shares[chosen],
@@ -261,6 +264,16 @@ class Traffic:
         found = known[np.maximum(places, 0)]
         found[places < 0] = np.nan
         return _flat(found)
+
+    def values(self, version: int, numbers: ArrayLike) -> NDArray[Any] | None:
+        """The labels that a classifier gave rows, None where `scores` has none; None for a regression."""
+        known = self._values.get(version)
+        if known is None:
+            return None
+        places = np.asarray(numbers, dtype=np.int64) - self._first
+        found = known[np.maximum(places, 0)]
+        found[places < 0] = None
+        return found
 
     def asked(self, version: int, numbers: ArrayLike) -> NDArray[np.bool_]:
         """Of which rows a version was asked, those that are forgotten excepted."""
@@ -405,7 +418,16 @@ class Traffic:
         values = scored[1:] if len(scored) > 1 else scored
         self._columns(version, len(values))
         self._scores[version][place] = [np.nan if value is None else value for value in values]
+        if len(scored) > 1:
+            self._label(version, place, scored[0])
         self._asked[version][place] = True
+
+    def _label(self, version: int, place: int, label: Any) -> None:
+        """What was answered, beside its scores; of equal texts one is kept."""
+        known = self._values.get(version)
+        if known is None:
+            known = self._values[version] = np.full(len(self._times), None, dtype=object)
+        known[place] = sys.intern(label) if isinstance(label, str) else label
 
     def _columns(self, version: int, width: int) -> None:
         """Room for a version's scores; one that only ever failed gets its width with its first score."""
@@ -427,6 +449,8 @@ class Traffic:
         for version, known in self._scores.items():
             self._scores[version] = np.concatenate([known, np.full((more, known.shape[1]), np.nan)])
             self._asked[version] = np.concatenate([self._asked[version], np.zeros(more, dtype=bool)])
+        for version, given in self._values.items():
+            self._values[version] = np.concatenate([given, np.full(more, None, dtype=object)])
 
     def _forget(self, cut: int) -> None:
         """Drop the oldest rows."""
@@ -442,6 +466,7 @@ class Traffic:
         self._shares, self._leads = self._shares[cut:], self._leads[cut:]
         self._asked = {version: mask[cut:] for version, mask in self._asked.items() if mask[cut:].any()}
         self._scores = {version: known[cut:] for version, known in self._scores.items() if version in self._asked}
+        self._values = {version: given[cut:] for version, given in self._values.items() if version in self._asked}
 
 
 def _flat(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from homeostat.ci.fitting import fit, limited_threads
+from homeostat.ci.fitting import fit, limited_threads, said_by
 from homeostat.core.clock import duration
 from homeostat.core.errors import DataError
 from homeostat.core.model.encoder import Coder, fit_encoder
@@ -24,7 +24,7 @@ from homeostat.core.model.estimator import (
 )
 from homeostat.core.model.features import apply_features
 from homeostat.core.model.runtimes import EstimatorRuntime
-from homeostat.core.model.signature import Predictions
+from homeostat.core.model.signature import Predictions, joined
 from homeostat.core.rows import known_at
 from homeostat.core.stream import StreamReport, stream_report
 
@@ -112,15 +112,14 @@ def backtest(
     estimator = default_estimator(task, seed) if model is None else seeded_clone(model, seed)
     reports = {}
     for name, method in methods.items():
-        scores = []
+        found: list[Predictions] = []
         for now, end in zip(cuts, [*cuts[1:], None], strict=True):
             learned = _learned(rows, known, method, spec.time, now)
             asked = (times >= _microseconds(now)) & (True if end is None else times < _microseconds(end))
             if asked.any():
                 weights = method.weights(rows[learned], spec.time, now)
-                scores.append(_score(estimator, made, target, learned, np.flatnonzero(asked), weights, classes, spec))
-        found = np.concatenate(scores)
-        said = Predictions(found) if classes is None else Predictions(np.array(classes)[found.argmax(axis=1)], found)
+                found.append(_said(estimator, made, target, learned, np.flatnonzero(asked), weights, classes, spec))
+        said = joined(found)
         reports[name] = stream_report(
             target, _padded(said, first), times=times, label_times=known, classes=classes, metric=metric, since=first
         )
@@ -141,7 +140,7 @@ def _learned(
     return chosen
 
 
-def _score(
+def _said(
     estimator: Any,
     made: pl.DataFrame,
     target: NDArray[Any],
@@ -150,7 +149,7 @@ def _score(
     weights: NDArray[np.float64] | None,
     classes: Any,
     spec: TableSpec,
-) -> NDArray[np.float64]:
+) -> Predictions:
     from sklearn.base import clone
 
     train, test = made[learned], made[asked]
@@ -164,16 +163,7 @@ def _score(
         inputs, outputs = coder.frame(train), coder.frame(test)
     fit(fresh, inputs, target[learned], weights)
     with limited_threads():
-        found = EstimatorRuntime(fresh, classes).scores(outputs)
-    if classes is None:
-        return found
-    # A window may lack a class that the history has.
-    seen = {value: place for place, value in enumerate(np.unique(target[learned]).tolist())}
-    full = np.zeros((len(found), len(classes)))
-    for place, value in enumerate(classes):
-        if value in seen:
-            full[:, place] = found[:, seen[value]]
-    return full
+        return said_by(EstimatorRuntime(fresh, classes).output(outputs), classes)
 
 
 def _padded(said: Predictions, first: int) -> Predictions:

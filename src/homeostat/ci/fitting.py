@@ -13,6 +13,7 @@ from homeostat.core.model.boosters import library, library_of
 from homeostat.core.model.bundle import Trial, unlearned
 from homeostat.core.model.encoder import Coder, Encoder
 from homeostat.core.model.estimator import prepared
+from homeostat.core.model.labelling import Output
 from homeostat.core.model.runtimes import EstimatorRuntime
 from homeostat.core.model.signature import Predictions
 
@@ -57,18 +58,21 @@ def fit(estimator: Any, inputs: NDArray[np.float32] | pl.DataFrame, target: NDAr
         weights: Weights of shape (n,), or None.
 
     Raises:
-        ModelError: Fitting failed, with the estimator's own words.
+        ModelError: Fitting failed, with the estimator's own words; or what was fitted cannot predict.
     """
     from sklearn.base import is_classifier
     from sklearn.pipeline import Pipeline
 
-    step, last = estimator.steps[-1] if isinstance(estimator, Pipeline) else ("", estimator)
+    path, last = "", estimator
+    while isinstance(last, Pipeline):
+        step, last = last.steps[-1]
+        path += f"{step}__"
     if (booster := library_of(last)) is not None:
         library(booster)
         if booster == "xgboost" and is_classifier(last):
             # It takes classes as their places only; the scores' columns are in that order for every classifier.
             target = np.unique(target, return_inverse=True)[1]
-    settings = {} if weights is None else {f"{step}__sample_weight" if step else "sample_weight": weights}
+    settings = {} if weights is None else {f"{path}sample_weight": weights}
     try:
         with limited_threads():
             estimator.fit(inputs, target, **settings)
@@ -79,6 +83,16 @@ def fit(estimator: Any, inputs: NDArray[np.float32] | pl.DataFrame, target: NDAr
             f"{type(last).__name__} could not be fitted on {len(target):,} rows: {' '.join(str(error).split())}",
             hint="check the estimator's parameters against its features; model=None trains a sensible default",
         ) from error
+    if not callable(getattr(estimator, "predict", None)):
+        what = f"the model, a {type(last).__name__}, has no predict after it was fitted"
+        raise ModelError(what, hint="pass a scikit-learn estimator, or None for a sensible default")
+
+
+def said_by(output: Output, classes: Sequence[Any] | None) -> Predictions:
+    """What an estimator says, its labels being its own."""
+    if classes is None or output.places is None:
+        return Predictions(output.scores)
+    return Predictions(np.array(classes)[output.places], output.scores)
 
 
 def choose(
@@ -122,8 +136,7 @@ def choose(
             raise ModelError(f"a setting to try does not exist: {' '.join(str(error).split())}") from error
         fresh = clone(candidate) if encoder is None else prepared(clone(candidate), encoder)
         fit(fresh, inputs[:begin], target[:begin])
-        scores = EstimatorRuntime(fresh, classes).scores(inputs[begin:])
-        said = Predictions(scores if classes is None else np.array(classes)[scores.argmax(axis=1)], scores)
+        said = said_by(EstimatorRuntime(fresh, classes).output(inputs[begin:]), classes)
         found.append((candidate, score(name, target[begin:], said, classes)))
     sign = 1.0 if greater_is_better(name) else -1.0
     ranks = [-np.inf if value is None else sign * value for _, value in found]

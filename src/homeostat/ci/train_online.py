@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
+from homeostat.ci.fitting import said_by
 from homeostat.ci.train import describe, spanning, with_reference
 from homeostat.core.errors import ModelError
 from homeostat.core.model.bundle import Blob, Bundle, EstimatorInfo, Lineage, Manifest, trusted_types
@@ -14,8 +15,9 @@ from homeostat.core.model.convert import Stored
 from homeostat.core.model.encoder import Coder, Encoder, fit_encoder
 from homeostat.core.model.estimator import classes_of, prepared, seeded_clone, target_of, task_of
 from homeostat.core.model.features import Features, apply_features, check_rowwise, features_code
+from homeostat.core.model.labelling import Labelling
 from homeostat.core.model.runtimes import EstimatorRuntime, dump_estimator, load_estimator
-from homeostat.core.model.signature import Predictions, signature_of
+from homeostat.core.model.signature import Predictions, joined, signature_of
 from homeostat.core.online import OnlineState, dump_state, learn, load_state, new_state, sizes_of
 from homeostat.core.rows import known_at
 from homeostat.core.stream import StreamReport, stream_report
@@ -239,20 +241,25 @@ def _estimator(
     seen = codes if front is None else front.transform(codes)
     runtime = EstimatorRuntime(inner, classes)
     extra = {} if classes is None else {"classes": np.array(classes)}
-    found = []
+    said: list[Predictions] = []
     for start in range(0, len(labels), how.batch):
         span = slice(start, start + how.batch)
         if start or begun:
-            found.append(runtime.scores(seen[span]))
-        else:  # an estimator that has seen nothing cannot predict: the first batch gets the even answer
-            count = len(labels[span])
-            found.append(np.zeros(count) if classes is None else np.full((count, len(classes)), 1 / len(classes)))
+            said.append(said_by(runtime.output(seen[span]), classes))
+        else:
+            said.append(_unborn(len(labels[span]), classes))
         inner.partial_fit(seen[span], labels[span], **(extra if not start else {}))
     data, trusted = dump_estimator(whole)
-    scores = np.concatenate(found) if found else np.zeros((0, len(classes)) if classes else 0)
-    said = Predictions(scores) if classes is None else Predictions(np.array(classes)[scores.argmax(axis=1)], scores)
-    stored = Stored(runtime="skops", data=data, reason="it goes on learning", trusted=trusted)
-    return _Taught(stored, said, describe(whole, model, seed, table=False))
+    by = Labelling() if classes is None else Labelling(by="model")
+    stored = Stored(runtime="skops", data=data, reason="it goes on learning", trusted=trusted, labels=by)
+    return _Taught(stored, joined(said or [_unborn(0, classes)]), describe(whole, model, seed, table=False))
+
+
+def _unborn(count: int, classes: Any) -> Predictions:
+    """An estimator that has seen nothing cannot predict: the first batch gets the even answer."""
+    if classes is None:
+        return Predictions(np.zeros(count))
+    return Predictions(np.repeat(np.array(classes)[:1], count), np.full((count, len(classes)), 1 / len(classes)))
 
 
 def _said(found: NDArray[np.float64], classes: Any) -> Predictions:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.core.errors import DataError, ModelError
+from homeostat.core.model.labelling import Output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -194,10 +195,10 @@ class OnlineRuntime:
     def __init__(self, state: OnlineState) -> None:
         self.state = state
 
-    def scores(self, rows: Any) -> Floats:
+    def output(self, rows: Any) -> Output:
         """Scores of shape (n, 2), or values of shape (n,)."""
         answer = predict(self.state, rows)
-        return answer if self.state.task == "regression" else np.stack([1.0 - answer, answer], axis=1)
+        return Output(answer if self.state.task == "regression" else np.stack([1.0 - answer, answer], axis=1))
 
 
 def _target_spread(state: OnlineState) -> float:

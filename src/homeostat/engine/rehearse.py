@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from homeostat.cd.golden import ask_golden
+from homeostat.cd.golden import ask_golden, expected
 from homeostat.cd.load import load
 from homeostat.cd.serve import Settings, application, contract_problems
 from homeostat.cd.serve.listen import TOKEN_VARIABLE
@@ -108,7 +108,8 @@ def check_contract(
             return contract(golden.scores if golden else (), {"server": refused}, changes)
         if golden is None or not golden.rows:
             return contract((), {}, changes)
-        return contract(golden.scores, ask_golden(app, name, golden, manifest.signature), changes)
+        signature = manifest.signature
+        return contract(expected(golden, signature), ask_golden(app, name, golden, signature), changes)
 
 
 def check_load(

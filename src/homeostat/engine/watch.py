@@ -158,6 +158,7 @@ class Watch:
             champion,
             rows=rows,
             predictions=self.traffic.scores(state.champion, numbers) if numbers else None,
+            values=self.traffic.values(state.champion, numbers) if numbers else None,
             asked=self.traffic.asked(state.champion, numbers),
             fresh=sum(self.since is None or one.time >= self.since for one in self._block),
             outcomes=self.traffic.outcomes(last=WINDOWS * config.window.rows, before=mature),

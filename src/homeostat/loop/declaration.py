@@ -140,11 +140,10 @@ class Loop:
             found.append("source names no target, so there is nothing to predict")
         found.extend(_callable_problems(self.features))
         if self.model is not None:
-            lacking = [part for part in ("fit", "predict") if not callable(getattr(self.model, part, None))]
             if isinstance(self.model, type):
                 found.append(f"model is the class {self.model.__name__}; write {self.model.__name__}()")
-            elif lacking:
-                found.append(f"model {type(self.model).__name__} has no {' and no '.join(lacking)}")
+            elif not callable(getattr(self.model, "fit", None)):  # some have predict only once they are fitted
+                found.append(f"model {type(self.model).__name__} has no fit")
         for part, kind in _KINDS:
             value = getattr(self, part)
             if not isinstance(value, kind):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.cd.log import Scored
+    from homeostat.core.model import Labelling, Output
 
 
 class Scores(msgspec.Struct, frozen=True):
@@ -50,14 +51,39 @@ class Scores(msgspec.Struct, frozen=True):
         return [[value, *scores] for value, scores in zip(self.values, self.rows, strict=True)]
 
 
-def labels(lists: Sequence[Sequence[float]], classes: Sequence[Any]) -> list[Any]:
-    """The class with the highest score of each row; of equals the first."""
-    if len(classes) == 2:
-        first, second = classes
-        return [second if row[1] > row[0] else first for row in lists]
-    return [classes[row.index(max(row))] for row in lists]
+class Labels:
+    """Which labels answers have: those that the model names, else those that follow from its scores.
+
+    Args:
+        classes: The classes in score order.
+        rule: How labels follow from scores.
+
+    Example:
+        >>> Labels(("no", "yes"), Labelling(by="threshold", at=0.2)).of_lists([[0.7, 0.3]])
+        ['yes']
+    """
+
+    def __init__(self, classes: Sequence[Any], rule: Labelling) -> None:
+        self._classes, self._rule = list(classes), rule
+
+    def of(self, output: Output) -> list[Any]:
+        """The labels of many rows."""
+        classes = self._classes
+        places = self._rule.places(output.scores) if output.places is None else output.places
+        return [classes[place] for place in places.tolist()]
+
+    def of_lists(self, lists: Sequence[Sequence[float]]) -> list[Any]:
+        """The labels of few rows, from the plain numbers of their scores; the same as `of`, and faster."""
+        classes, rule = self._classes, self._rule
+        if rule.by == "threshold":
+            place, at, reached, other = rule.place, rule.at, classes[rule.place], classes[1 - rule.place]
+            return [reached if row[place] >= at else other for row in lists]
+        tie = rule.tie
+        if len(classes) == 2:
+            first, second = classes
+            return [second if row[1] - row[0] > tie else first for row in lists]
+        return [classes[_first(row, max(row) - tie)] for row in lists]
 
 
-def labels_of(array: NDArray[Any], classes: Sequence[Any]) -> list[Any]:
-    """The same from an array of shape (n, classes), for many rows."""
-    return [classes[place] for place in array.argmax(axis=1).tolist()]
+def _first(row: Sequence[float], least: float) -> int:
+    return next(place for place, score in enumerate(row) if score >= least)

@@ -13,7 +13,7 @@ import numpy as np
 from homeostat.cd.serve.batcher import Batcher
 from homeostat.cd.serve.decode import RowDecoder, Rows
 from homeostat.cd.serve.quick import QuickCoder
-from homeostat.cd.serve.scores import Scores, labels, labels_of
+from homeostat.cd.serve.scores import Labels, Scores
 from homeostat.cd.serve.tensors import TensorDecoder
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import DataError, ModelError, RefusedError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.cd.log import Scored
-    from homeostat.core.model import Model, Signature
+    from homeostat.core.model import Model, Output, Signature
 
 INLINE_SECONDS = 0.000_1
 """A model that answers one row faster than this is called on the event loop; a slower one in a thread."""
@@ -52,6 +52,8 @@ class Served:
         self.model = model
         self.signature: Signature = model.signature
         self.decoder, self.tensors = _decoders(self.signature)
+        classes = self.signature.classes
+        self._labels = None if classes is None else Labels(classes, model.manifest.blob.labels)
         encoder = model.manifest.encoder
         quick = model.manifest.features is None and encoder is not None
         self._coder = QuickCoder(encoder, self.decoder) if quick and encoder is not None else None
@@ -67,8 +69,10 @@ class Served:
         golden = self.model.manifest.golden
         if golden is not None and golden.rows:
             rows = self.decoder.rows(golden.rows)
-            found = self._call([Rows(len(rows), rows)])
-            self.model.compare_golden(found.reshape(len(rows), -1))
+            (found,) = self.score_parts([Rows(len(rows), rows)])
+            if isinstance(found, BaseException):
+                raise found
+            self.model.compare_golden(found.array.reshape(len(rows), -1), found.values)
 
     def score(self, rows: list[Any]) -> list[Scored]:
         """`[value, probability, ...]` for each row of the decoder's row type.
@@ -85,18 +89,21 @@ class Served:
     def score_parts(self, parts: Sequence[Rows]) -> list[Scores | BaseException]:
         """Score the rows of several requests in one call; what cannot be scored spoils no other request's answer."""
         try:
-            array = self._call(parts)
+            output = self._call(parts)
         except Exception as error:  # noqa: BLE001 - the user's features and any estimator may raise anything
             if len(parts) == 1:
                 return [self._explained(error)]
             return [self.score_parts([part])[0] for part in parts]
-        classes = self.signature.classes
+        array, named = output.scores, self._labels
         # A sum is finite only if all of it is; otherwise each row is looked at.
         finite = isfinite(np.add.reduce(array, axis=None)) or bool(np.isfinite(array).all())
         if finite and len(parts) == 1 and parts[0].columns is not None:
-            return [Scores(array, 0, array.tolist() if classes is None else labels_of(array, classes))]
+            return [Scores(array, 0, array.tolist() if named is None else named.of(output))]
         lists = array.tolist()
-        values = lists if classes is None else labels(lists, classes)
+        if named is None:
+            values = lists
+        else:
+            values = named.of_lists(lists) if output.places is None and finite else named.of(output)
         results: list[Scores | BaseException] = []
         start = 0
         for part in parts:
@@ -117,16 +124,16 @@ class Served:
             self._batchers[inline] = found
         return found
 
-    def _call(self, parts: Sequence[Rows]) -> NDArray[np.float64]:
+    def _call(self, parts: Sequence[Rows]) -> Output:
         if self._coder is not None:
-            return self.model.scores(self._coder.matrix(parts))
+            return self.model.output(self._coder.matrix(parts))
         import polars as pl
 
         tables = [
             self.decoder.frame(part.rows) if part.rows is not None else self.decoder.table(part.columns or {})
             for part in parts
         ]
-        return self.model.table_scores(tables[0] if len(tables) == 1 else pl.concat(tables))
+        return self.model.table_output(tables[0] if len(tables) == 1 else pl.concat(tables))
 
     def _explained(self, error: Exception) -> BaseException:
         if isinstance(error, (DataError, ModelError)):

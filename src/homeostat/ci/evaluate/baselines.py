@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from homeostat.ci.fitting import fit
+from homeostat.ci.fitting import fit, said_by
 from homeostat.core.metrics import label_codes
 from homeostat.core.model.bundle import spaced
 from homeostat.core.model.encoder import Coder, fit_encoder
@@ -108,10 +108,7 @@ def simple(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a baseline that has not quite converged is a baseline
         fit(estimator, coder.frame(train[chosen]), target[chosen])
-    scores = EstimatorRuntime(estimator, classes).scores(coder.frame(test))
-    if classes is None:
-        return Predictions(scores)
-    return Predictions(np.array(classes)[scores.argmax(axis=1)], scores)
+    return said_by(EstimatorRuntime(estimator, classes).output(coder.frame(test)), classes)
 
 
 def _microseconds(rows: pl.DataFrame, column: str) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from homeostat.core.model.bundle import (
 from homeostat.core.model.convert import Proof
 from homeostat.core.model.encoder import Code, Coder, Encoder, fit_encoder
 from homeostat.core.model.features import Features, FeaturesCode, apply_features
+from homeostat.core.model.labelling import Labelling, Output
 from homeostat.core.model.signature import Predictions, Signature, signature_of
 
 __all__ = [
@@ -27,9 +28,11 @@ __all__ = [
     "Features",
     "FeaturesCode",
     "Golden",
+    "Labelling",
     "Lineage",
     "Manifest",
     "Model",
+    "Output",
     "Predictions",
     "Proof",
     "Signature",

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from homeostat.core.errors import ModelError
+from homeostat.core.model.labelling import Output
 
 if TYPE_CHECKING:
     import polars as pl
@@ -85,16 +86,16 @@ class BoosterRuntime:
             said = " ".join(str(error).split())[:300]
             raise ModelError(f"{name} cannot read this model: {said}", hint=_AGAIN) from error
 
-    def scores(self, rows: NDArray[np.float32] | pl.DataFrame) -> NDArray[np.float64]:
-        """See `Runtime.scores`."""
+    def output(self, rows: NDArray[np.float32] | pl.DataFrame) -> Output:
+        """See `Runtime.output`."""
         if self.name == "xgboost":
             given = self._booster.inplace_predict(rows)
         else:
             given = self._booster.predict(rows, num_threads=self._threads)
         found = np.asarray(given, dtype=np.float64)
         if self._regression or found.ndim == 2:
-            return found
-        return np.stack([1.0 - found, found], axis=1)
+            return Output(found)
+        return Output(np.stack([1.0 - found, found], axis=1))
 
 
 def check_booster(name: str, data: bytes) -> None:

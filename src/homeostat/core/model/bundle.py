@@ -17,8 +17,9 @@ from homeostat.core.model.convert import Proof, Stored
 from homeostat.core.model.encoder import Coder, Encoder
 from homeostat.core.model.features import FeaturesCode, apply_features, features_code
 from homeostat.core.model.inspect import MOST_BYTES, MOST_MANIFEST_BYTES, check_blob
+from homeostat.core.model.labelling import Labelling, Output
 from homeostat.core.model.runtimes import EstimatorRuntime, OnnxRuntime, Runtime, load_estimator
-from homeostat.core.model.signature import Predictions, Signature
+from homeostat.core.model.signature import Label, Predictions, Signature
 from homeostat.core.needs import Needs
 from homeostat.core.profile import Profile
 from homeostat.core.schema import Schema
@@ -65,6 +66,7 @@ class Blob(msgspec.Struct, frozen=True, kw_only=True):
         proof: How the conversion compared with the estimator.
         reason: Why it is not ONNX.
         trusted: Types that skops needs.
+        labels: How the labels of a classifier come about.
     """
 
     runtime: str
@@ -73,6 +75,7 @@ class Blob(msgspec.Struct, frozen=True, kw_only=True):
     proof: Proof | None = None
     reason: str | None = None
     trusted: tuple[str, ...] = ()
+    labels: Labelling = Labelling()
 
     @classmethod
     def of(cls, stored: Stored) -> Blob:
@@ -84,6 +87,7 @@ class Blob(msgspec.Struct, frozen=True, kw_only=True):
             proof=stored.proof,
             reason=stored.reason,
             trusted=stored.trusted,
+            labels=stored.labels,
         )
 
 
@@ -121,10 +125,17 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):
-    """Raw rows and the answers that this model must give to them wherever it is loaded."""
+    """Raw rows and the answers that this model must give to them wherever it is loaded.
+
+    Attributes:
+        rows: Raw inputs.
+        scores: Of each row; of a regression its value alone.
+        labels: Of each row; empty for a regression.
+    """
 
     rows: tuple[dict[str, Any], ...]
     scores: tuple[tuple[float, ...], ...]
+    labels: tuple[Label, ...] = ()
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,25 +249,25 @@ class Model:
 
     def predict_features(self, features: pl.DataFrame) -> Predictions:
         """Predict rows whose features are computed already."""
-        return self._answer(self._feature_scores(features))
+        return self._answer(self._feature_output(features))
 
-    def scores(self, codes: NDArray[np.float32]) -> NDArray[np.float64]:
-        """What the runtime makes of coded rows of shape (n, codes): (n, classes) or (n,), NaN and infinity included."""
-        return self._runtime.scores(codes)
+    def output(self, codes: NDArray[np.float32]) -> Output:
+        """What the runtime makes of coded rows of shape (n, codes), NaN and infinity included."""
+        return self._runtime.output(codes)
 
-    def table_scores(self, rows: pl.DataFrame) -> NDArray[np.float64]:
+    def table_output(self, rows: pl.DataFrame) -> Output:
         """The same of raw rows."""
-        return self._feature_scores(self.featurize(rows))
+        return self._feature_output(self.featurize(rows))
 
-    def _feature_scores(self, features: pl.DataFrame) -> NDArray[np.float64]:
+    def _feature_output(self, features: pl.DataFrame) -> Output:
         if self._coder is None:
-            return self._runtime.scores(_table(features, self.manifest.schema))
-        return self._runtime.scores(self._coder.frame(features))
+            return self._runtime.output(_table(features, self.manifest.schema))
+        return self._runtime.output(self._coder.frame(features))
 
     def predict_records(self, records: Sequence[Mapping[str, Any]]) -> Predictions:
         """Predict rows given as plain values by column name, times as ISO text. For few rows, faster than `predict`."""
         if self._features is None and self._coder is not None:
-            return self._answer(self._runtime.scores(self._coder.records(records)))
+            return self._answer(self._runtime.output(self._coder.records(records)))
         return self.predict(self.signature.decode(records))
 
     def check_golden(self) -> None:
@@ -267,10 +278,15 @@ class Model:
         """
         golden = self.manifest.golden
         if golden is not None and golden.rows:
-            self.compare_golden(_scores(self.predict(self.signature.decode(golden.rows))))
+            found = self.predict(self.signature.decode(golden.rows))
+            self.compare_golden(_scores(found), found.value.tolist())
 
-    def compare_golden(self, found: NDArray[np.float64]) -> None:
-        """Hold scores of the golden rows, of shape (rows, classes or 1), against those of the manifest.
+    def compare_golden(self, found: NDArray[np.float64], labels: Sequence[Any]) -> None:
+        """Hold answers to the golden rows against those of the manifest.
+
+        Args:
+            found: Scores or values, of shape (rows, classes or 1).
+            labels: The predicted value of each row.
 
         Raises:
             ModelError: An answer is not the one in the manifest.
@@ -279,19 +295,23 @@ class Model:
         expected = np.array(golden.scores if golden is not None else ())
         scale = 1.0 if self._classes is not None else max(1.0, float(np.abs(expected).max()))
         error = float(np.abs(found - expected).max()) / scale
-        if not error <= _GOLDEN_TOLERANCE:
+        other = self._classes is not None and golden is not None and list(golden.labels) != list(labels)
+        if other or not error <= _GOLDEN_TOLERANCE:
+            said = "other labels" if error <= _GOLDEN_TOLERANCE else f"error {error:.2g}"
             raise ModelError(
-                f"the model does not answer its golden rows as it did when it was trained (error {error:.2g})",
+                f"the model does not answer its golden rows as it did when it was trained ({said})",
                 hint="compare the versions of onnxruntime, scikit-learn and features() with the manifest's",
             )
 
-    def _answer(self, scores: NDArray[np.float64]) -> Predictions:
+    def _answer(self, output: Output) -> Predictions:
+        scores = output.scores
         if not np.isfinite(scores).all():
             row = int(np.argmin(np.isfinite(scores if scores.ndim == 1 else scores.sum(axis=1))))
             raise ModelError(f"the model gave NaN or infinity for row {row + 1} of {len(scores):,}")
         if self._classes is None:
             return Predictions(scores)
-        return Predictions(self._classes[scores.argmax(axis=1)], scores)
+        places = self.manifest.blob.labels.places(scores) if output.places is None else output.places
+        return Predictions(self._classes[places], scores)
 
 
 class Bundle:
@@ -375,16 +395,16 @@ class Bundle:
         """A running model; see `load`."""
         check_features(self.manifest, features)
         check_blob(self.manifest.blob.runtime, self.data)
-        regression = self.manifest.signature.task == "regression"
-        blob = self.manifest.blob
+        blob, classes = self.manifest.blob, self.manifest.signature.classes
+        blob.labels.check(classes)
         runtime: Runtime
         if blob.runtime == "onnx":
-            runtime = OnnxRuntime(self.data, regression=regression, threads=threads)
+            runtime = OnnxRuntime(self.data, classes, labelled=blob.labels.by == "model", threads=threads)
         elif blob.runtime == "skops":
             estimator = load_estimator(self.data, blob.trusted, trusted=trusted)
-            runtime = EstimatorRuntime(estimator, self.manifest.signature.classes)
+            runtime = EstimatorRuntime(estimator, classes, blob.labels)
         elif blob.runtime in LIBRARIES:
-            runtime = BoosterRuntime(blob.runtime, self.data, regression=regression, threads=threads)
+            runtime = BoosterRuntime(blob.runtime, self.data, regression=classes is None, threads=threads)
         elif blob.runtime == "numpy":
             from homeostat.core.online import OnlineRuntime, load_state
 
@@ -449,8 +469,9 @@ def golden_rows(model: Model, rows: pl.DataFrame) -> Golden:
     """Some rows, evenly spaced, with the model's answers."""
     chosen = rows[spaced(rows.height, GOLDEN_ROWS)]
     plain = model.signature.encode(chosen)
-    scores = _scores(model.predict(model.signature.decode(plain)))
-    return Golden(rows=plain, scores=tuple(tuple(row) for row in scores.tolist()))
+    found = model.predict(model.signature.decode(plain))
+    labels = () if found.score is None else tuple(found.value.tolist())
+    return Golden(rows=plain, scores=tuple(tuple(row) for row in _scores(found).tolist()), labels=labels)
 
 
 def spaced(rows: int, wanted: int) -> list[int]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from homeostat.core.errors import ModelError
+from homeostat.core.errors import HomeostatError, ModelError
 from homeostat.core.model.boosters import BoosterRuntime, dump_booster, library_of
+from homeostat.core.model.labelling import TIE, Labelling, Output, takes_highest, without_threshold
 from homeostat.core.model.runtimes import INPUT, EstimatorRuntime, OnnxRuntime, dump_estimator
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         rows: Rows compared.
         max_error: Largest difference of a probability, or of a value relative to the spread (standard deviation, at
             least 1) of the estimator's values.
-        labels_agree: Whether every label was the same. A row whose two best classes are closer than the tolerance has
-            no label to agree on.
+        labels_agree: Whether every label was the one that the estimator's own `predict` gives.
     """
 
     rows: int
@@ -46,6 +46,11 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the conversion may be used."""
         return self.labels_agree and self.max_error <= TOLERANCE
 
+    @property
+    def misfit(self) -> str:
+        """What speaks against it."""
+        return "other labels" if self.max_error <= TOLERANCE else f"error {self.max_error:.2g}"
+
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """A model as bytes.
@@ -56,6 +61,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
         proof: The comparison that allowed ONNX, or that forbade it.
         reason: Why it is not ONNX.
         trusted: Types that skops needs to read the bytes.
+        labels: How the labels of a classifier come about.
     """
 
     runtime: str
@@ -63,6 +69,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     proof: Proof | None = None
     reason: str | None = None
     trusted: tuple[str, ...] = ()
+    labels: Labelling = Labelling()
 
 
 def store_estimator(estimator: Any, rows: NDArray[np.float32] | pl.DataFrame, classes: Sequence[Any] | None) -> Stored:
@@ -82,51 +89,112 @@ def store_estimator(estimator: Any, rows: NDArray[np.float32] | pl.DataFrame, cl
         ModelError: Neither is possible.
     """
     reference = EstimatorRuntime(estimator, classes)
-    if library_of(estimator) is not None and isinstance(rows, np.ndarray):
-        return _own_format(estimator, reference, rows, classes)
+    said = _said(reference, rows) if len(rows) else None
+    bare, threshold = without_threshold(estimator, classes)
+    if library_of(bare) is not None and isinstance(rows, np.ndarray):
+        return _own_format(bare, said, rows, classes, threshold or Labelling())
     proof = None
     if not isinstance(rows, np.ndarray):
         reason = "it was fitted on a table, not on codes"
-    elif classes is not None and not hasattr(estimator, "predict_proba"):
+    elif classes is not None and not hasattr(bare, "predict_proba"):
         reason = "it has no predict_proba"
-    elif not len(rows):
+    elif said is None:
         reason = "there were no rows to prove a conversion on"
     else:
         try:
-            data = to_onnx(estimator, rows.shape[1])
-            runtime = OnnxRuntime(data, regression=classes is None)
-            proof = prove(reference.scores(rows), runtime.scores(rows))
+            data = to_onnx(bare, rows.shape[1])
+            proof, labels = _proved(bare, data, said, rows, classes, threshold)
             if proof.holds:
-                return Stored(runtime="onnx", data=data, proof=proof)
-            reason = f"the conversion does not say the same on {proof.rows:,} rows (error {proof.max_error:.2g})"
+                return Stored(runtime="onnx", data=data, proof=proof, labels=labels)
+            reason = f"the conversion does not say the same on {proof.rows:,} rows ({proof.misfit})"
         except Exception as error:  # noqa: BLE001 - converters raise anything at all, and skops still works
             reason = f"it cannot be converted: {type(error).__name__}: {' '.join(str(error).split())}"[:300]
-    if _network(estimator)[1] is not None:
+    if _network(bare)[1] is not None:
         raise ModelError(
             f"the network cannot be stored: {reason}", hint="use operators that ONNX has, and none that draw"
         )
     data, trusted = dump_estimator(estimator)
-    return Stored(runtime="skops", data=data, proof=proof, reason=reason, trusted=trusted)
+    labels = _native(estimator, said, classes)
+    return Stored(runtime="skops", data=data, proof=proof, reason=reason, trusted=trusted, labels=labels)
+
+
+def _proved(
+    estimator: Any,
+    data: bytes,
+    said: Output,
+    rows: NDArray[np.float32],
+    classes: Sequence[Any] | None,
+    threshold: Labelling | None,
+) -> tuple[Proof, Labelling]:
+    """The proof of a converted model, and how its labels come about."""
+    if classes is None:
+        return prove(said, OnnxRuntime(data, None).output(rows)), Labelling()
+    if threshold is None and not takes_highest(estimator):
+        return prove(said, OnnxRuntime(data, classes, labelled=True).output(rows)), Labelling(by="model")
+    scores = OnnxRuntime(data, classes).output(rows).scores
+    ways = [Labelling(tie=TIE), Labelling()] if threshold is None else [threshold, *_moved(threshold, said, scores)]
+    tried = [(prove(said, Output(scores, way.places(scores))), way) for way in ways]
+    return next((one for one in tried if one[0].holds), tried[0])
+
+
+def _moved(threshold: Labelling, said: Output, scores: NDArray[np.float64]) -> list[Labelling]:
+    """The threshold where it stands among the scores of the conversion, if float32 put one of them on its other side.
+
+    A tuned threshold often is the very score of a leaf, and a leaf holds many rows.
+    """
+    ranked, reached = scores[:, threshold.place], said.places == threshold.place
+    lowest = float(ranked[reached].min(initial=np.inf))
+    highest = float(ranked[~reached].max(initial=-np.inf))
+    middle, reach = (highest + lowest) / 2, TOLERANCE / 2
+    at = min(middle, highest + reach) if threshold.at <= highest else max(middle, lowest - reach)
+    if not highest < at <= lowest or abs(at - threshold.at) > TOLERANCE:
+        return []
+    return [msgspec.structs.replace(threshold, at=at)]
+
+
+def _said(reference: EstimatorRuntime, rows: NDArray[np.float32] | pl.DataFrame) -> Output:
+    """What the estimator itself makes of the rows of the proof."""
+    try:
+        return reference.output(rows)
+    except HomeostatError:
+        raise
+    except Exception as error:  # other libraries' estimators have errors of their own
+        what = f"{reference.who} was fitted, and cannot predict {len(rows):,} rows: {' '.join(str(error).split())}"
+        raise ModelError(what, hint="check the estimator's parameters against its features") from error
+
+
+def _native(estimator: Any, said: Output | None, classes: Sequence[Any] | None) -> Labelling:
+    """How the labels of an estimator come about that is served as it is: mostly its `predict` is asked for them."""
+    if classes is None or said is None or said.places is None:
+        return Labelling() if classes is None else Labelling(by="model")
+    highest = Labelling()
+    agrees = takes_highest(estimator) and np.array_equal(highest.places(said.scores), said.places)
+    return highest if agrees else Labelling(by="model")
 
 
 def _own_format(
-    estimator: Any, reference: EstimatorRuntime, rows: NDArray[np.float32], classes: Sequence[Any] | None
+    estimator: Any, said: Output | None, rows: NDArray[np.float32], classes: Sequence[Any] | None, labels: Labelling
 ) -> Stored:
     """Trees as their library writes them; the estimator's settings may change what they say, so they are proved too."""
     library = str(library_of(estimator))
     data = dump_booster(estimator)
-    runtime = BoosterRuntime(library, data, regression=classes is None)
-    found = runtime.scores(rows)
-    if classes is not None and ((found < 0) | (found > 1)).any():
+    found = BoosterRuntime(library, data, regression=classes is None).output(rows)
+    if classes is not None and ((found.scores < 0) | (found.scores > 1)).any():
         hint = "use one that gives probabilities"
         raise ModelError(f"the objective of {type(estimator).__name__} gives scores outside of 0 to 1", hint=hint)
-    proof = prove(reference.scores(rows), found) if len(rows) else None
+    proof = None
+    if said is not None:
+        ways = [labels, *(_moved(labels, said, found.scores) if labels.by == "threshold" else [])]
+        places = [None if classes is None else way.places(found.scores) for way in ways]
+        proofs = [prove(said, Output(found.scores, one)) for one in places]
+        proof, labels = next((pair for pair in zip(proofs, ways, strict=True) if pair[0].holds), (proofs[0], labels))
     if proof is not None and not proof.holds:
         raise ModelError(
-            f"the trees of {type(estimator).__name__} alone do not say what it says (error {proof.max_error:.2g})",
+            f"the trees of {type(estimator).__name__} alone do not say what it says ({proof.misfit})",
             hint="use an objective that gives probabilities or values, and missing=nan",
         )
-    return Stored(runtime=library, data=data, proof=proof, reason=f"{library} has a safe format of its own")
+    reason = f"{library} has a safe format of its own"
+    return Stored(runtime=library, data=data, proof=proof, reason=reason, labels=labels)
 
 
 def to_onnx(estimator: Any, columns: int) -> bytes:
@@ -185,27 +253,23 @@ def _joined(front: Any, network: Any) -> Any:
     return compose.merge_models(front, network, io_map=[(front.graph.output[-1].name, network.graph.input[0].name)])
 
 
-def prove(expected: NDArray[np.float64], found: NDArray[np.float64]) -> Proof:
-    """Compare a converted model's answers with the estimator's.
+def prove(expected: Output, found: Output) -> Proof:
+    """Compare a converted model's answers with the estimator's own.
 
     Args:
-        expected: Scores of shape (n, classes) or values of shape (n,).
-        found: The same from the converted model.
+        expected: What the estimator makes of n rows.
+        found: What the converted model makes of them.
 
     Raises:
         ModelError: The shapes differ.
     """
-    if expected.shape != found.shape:
-        raise ModelError(f"the conversion gives {found.shape}, the estimator {expected.shape}")
-    if not len(expected):
+    right, given = expected.scores, found.scores
+    if right.shape != given.shape:
+        raise ModelError(f"the conversion gives {given.shape}, the estimator {right.shape}")
+    if not len(right):
         return Proof(rows=0, max_error=0.0, labels_agree=False)
-    if not (np.isfinite(found).all() and np.isfinite(expected).all()):
-        return Proof(rows=len(expected), max_error=float(np.finfo(np.float64).max), labels_agree=False)
-    error = np.abs(expected - found)
-    if expected.ndim == 1:
-        spread = max(1.0, float(expected.std()))
-        return Proof(rows=len(expected), max_error=float(error.max()) / spread, labels_agree=True)
-    two_best = np.partition(expected, -2, axis=1)[:, -2:]
-    decided = two_best[:, 1] - two_best[:, 0] > 2 * TOLERANCE
-    same = expected.argmax(axis=1) == found.argmax(axis=1)
-    return Proof(rows=len(expected), max_error=float(error.max()), labels_agree=bool((same | ~decided).all()))
+    if not (np.isfinite(given).all() and np.isfinite(right).all()):
+        return Proof(rows=len(right), max_error=float(np.finfo(np.float64).max), labels_agree=False)
+    spread = max(1.0, float(right.std())) if right.ndim == 1 else 1.0
+    agree = expected.places is None or (found.places is not None and np.array_equal(expected.places, found.places))
+    return Proof(rows=len(right), max_error=float(np.abs(right - given).max()) / spread, labels_agree=agree)

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from homeostat.core.errors import DataError, ModelError
+from homeostat.core.model.labelling import THRESHOLDS
 from homeostat.core.task import task_of_values
 
 if TYPE_CHECKING:
@@ -116,13 +117,13 @@ def check_estimator(estimator: Any) -> None:
     """Refuse what cannot be trained.
 
     Raises:
-        ModelError: It is a class, or it lacks `fit`, `predict` or `get_params`.
+        ModelError: It is a class, or it lacks `fit` or `get_params`. Some have `predict` only once they are fitted.
     """
     if isinstance(estimator, type):
         raise ModelError(
             f"the model is the class {estimator.__name__}", hint=f"pass an instance: {estimator.__name__}()"
         )
-    lacking = [name for name in ("fit", "predict", "get_params") if not callable(getattr(estimator, name, None))]
+    lacking = [name for name in ("fit", "get_params") if not callable(getattr(estimator, name, None))]
     if lacking:
         raise ModelError(
             f"the model, a {type(estimator).__name__}, has no {' and no '.join(lacking)}",
@@ -163,6 +164,8 @@ def takes_missing(estimator: Any) -> bool:
     from sklearn.pipeline import Pipeline
     from sklearn.utils import get_tags
 
+    while type(estimator).__name__ in THRESHOLDS and hasattr(estimator, "estimator"):
+        estimator = estimator.estimator  # its tags do not say what the estimator within takes
     for step in (step for _, step in estimator.steps) if isinstance(estimator, Pipeline) else (estimator,):
         if "Imputer" in type(step).__name__:
             return True

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from homeostat.core.errors import ModelError
+from homeostat.core.model.boosters import library_of
+from homeostat.core.model.labelling import Labelling, Output, decider, places_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,23 +30,26 @@ class Runtime(Protocol):
 
     name: str
 
-    def scores(self, rows: NDArray[np.float32] | pl.DataFrame) -> NDArray[np.float64]:
-        """Scores of shape (n, classes), or values of shape (n,) for regression."""
+    def output(self, rows: NDArray[np.float32] | pl.DataFrame) -> Output:
+        """Scores or values of n rows, and their classes where the model itself names them."""
         ...
 
 
 class OnnxRuntime:
-    """An ONNX graph with one input `x` of shape (n, k) and its scores or values as the last output.
+    """An ONNX graph with one input `x` of shape (n, k), its scores or values as the last output, and labels before it.
 
     Args:
         model: The graph's bytes.
-        regression: Whether it gives values instead of scores.
+        classes: The classes in score order; None for a graph that gives values.
+        labelled: Whether the graph names the classes itself.
         threads: Threads for large batches. One, without spinning, answers single rows fastest.
     """
 
     name = "onnx"
 
-    def __init__(self, model: bytes, *, regression: bool, threads: int = 1) -> None:
+    def __init__(
+        self, model: bytes, classes: Sequence[Any] | None, *, labelled: bool = False, threads: int = 1
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -56,15 +61,21 @@ class OnnxRuntime:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common base class
             raise ModelError(f"ONNX Runtime cannot load this model: {error}") from error
-        self._outputs = [self._session.get_outputs()[-1].name]
+        names = [output.name for output in self._session.get_outputs()]
+        if labelled and len(names) < 2:
+            raise ModelError("this onnx model gives no labels", hint="train the version again")
+        self._outputs = [names[-1], *(names[:1] if labelled else [])]
         # The wrapper around it checks names that never change, which costs as much as a small model.
         self._run = self._session._sess.run  # noqa: SLF001
-        self._regression = regression
+        self._classes, self._labelled = classes, labelled
 
-    def scores(self, rows: NDArray[np.float32] | pl.DataFrame) -> NDArray[np.float64]:
-        """See `Runtime.scores`."""
-        found: NDArray[np.float64] = self._run(self._outputs, {INPUT: rows}, None)[0].astype(np.float64)
-        return found.reshape(-1) if self._regression else found
+    def output(self, rows: NDArray[np.float32] | pl.DataFrame) -> Output:
+        """See `Runtime.output`."""
+        found = self._run(self._outputs, {INPUT: rows}, None)
+        scores: NDArray[np.float64] = found[0].astype(np.float64)
+        if self._classes is None:
+            return Output(scores.reshape(-1))
+        return Output(scores, places_of(found[1], self._classes, "the graph") if self._labelled else None)
 
 
 class EstimatorRuntime:
@@ -72,26 +83,75 @@ class EstimatorRuntime:
 
     Args:
         estimator: A fitted estimator.
-        classes: Its classes in score order; None for regression.
+        classes: The classes in the order in which scores are wanted; None for regression.
+        labelling: How its labels follow from the scores; by default it names them itself.
+
+    Attributes:
+        who: Name of the class whose word its labels are.
     """
 
     name = "skops"
 
-    def __init__(self, estimator: Any, classes: Sequence[Any] | None) -> None:
+    def __init__(self, estimator: Any, classes: Sequence[Any] | None, labelling: Labelling | None = None) -> None:
         self._estimator = estimator
         self._classes = None if classes is None else list(classes)
+        self._own = labelling is None or labelling.by == "model"
+        self._last = decider(estimator)
+        self.who = type(self._last).__name__
+        self._order: tuple[list[Any], list[int]] | None = None
 
-    def scores(self, rows: NDArray[np.float32] | pl.DataFrame) -> NDArray[np.float64]:
-        """See `Runtime.scores`."""
+    def output(self, rows: NDArray[np.float32] | pl.DataFrame) -> Output:
+        """See `Runtime.output`."""
         estimator = self._estimator
         if self._classes is None:
-            return np.asarray(estimator.predict(rows), dtype=np.float64).reshape(-1)
+            values = np.asarray(estimator.predict(rows), dtype=np.float64)
+            if values.size != len(rows):
+                what = f"predict of {self.who} gives an array of shape {values.shape} for {len(rows):,} rows"
+                raise ModelError(what, hint="give one number for each row")
+            return Output(values.reshape(-1))
+        given = self._given(rows)
+        if given is not None and not self._own:
+            return Output(self._ordered(given))
+        places = places_of(estimator.predict(rows), self._known()[0], self.who)
+        places = np.asarray(self._known()[1], dtype=np.intp)[places]
+        return Output(np.eye(len(self._classes))[places] if given is None else self._ordered(given), places)
+
+    def _given(self, rows: Any) -> NDArray[np.float64] | None:
+        """Scores in the estimator's own order of classes; None when it has none."""
+        estimator = self._estimator
         if hasattr(estimator, "predict_proba"):
             return np.asarray(estimator.predict_proba(rows), dtype=np.float64)
-        if hasattr(estimator, "decision_function"):
-            return squashed(np.asarray(estimator.decision_function(rows), dtype=np.float64))
-        given = np.asarray(estimator.predict(rows))
-        return np.stack([(given == value).astype(np.float64) for value in self._classes], axis=1)
+        if not hasattr(estimator, "decision_function"):
+            return None
+        # Votes between pairs of classes are no scores of classes.
+        if getattr(self._last, "decision_function_shape", "ovr") != "ovr":
+            return None
+        return squashed(np.asarray(estimator.decision_function(rows), dtype=np.float64))
+
+    def _known(self) -> tuple[list[Any], list[int]]:
+        """The estimator's classes in its own order, and the place of each among those that are wanted."""
+        if self._order is None:
+            assert self._classes is not None
+            own = np.asarray(getattr(self._estimator, "classes_", self._classes)).tolist()
+            if own == list(range(len(self._classes))) and library_of(self._last) == "xgboost":
+                # It was fitted on the places of the classes.
+                self._order = own, own
+            else:
+                self._order = own, places_of(own, self._classes, self.who).tolist()
+        return self._order
+
+    def _ordered(self, given: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The scores in the order of the wanted classes; 0 for one that the estimator never met."""
+        assert self._classes is not None
+        places = self._known()[1]
+        if given.ndim != 2 or given.shape[1] != len(places):
+            what = f"{self.who} gives scores of shape {given.shape} for {len(places)} classes"
+            raise ModelError(what, hint="give one score for each of classes_")
+        if places == list(range(len(self._classes))):
+            return given
+        scores = np.zeros((len(given), len(self._classes)))
+        scores[:, places] = given
+        return scores
 
 
 def squashed(decision: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from homeostat.core.schema import Column
 from homeostat.core.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from homeostat.core.schema import Schema
 
@@ -107,6 +107,13 @@ class Predictions(msgspec.Struct, frozen=True):
         if self.score is None or self.score.shape[1] != 2:
             raise ValueError("only a two-class model has a positive class")
         return self.score[:, 1]
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """What one or several models say about rows that follow each other; at least one part."""
+    value = np.concatenate([part.value for part in parts])
+    scores = [part.score for part in parts if part.score is not None]
+    return Predictions(value, np.concatenate(scores) if len(scores) == len(parts) else None)
 
 
 def signature_of(schema: Schema, task: Task, classes: tuple[Label, ...] | None) -> Signature:

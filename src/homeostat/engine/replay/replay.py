@@ -14,7 +14,7 @@ from homeostat.core.clock import duration
 from homeostat.core.errors import DataError, LoopError
 from homeostat.core.ledger import Ledger
 from homeostat.core.metrics import row_loss, score
-from homeostat.core.model import Predictions
+from homeostat.core.model.signature import Predictions, joined
 from homeostat.core.stream import StreamReport, stream_report
 from homeostat.engine.feed import Feed
 from homeostat.engine.replay.choose import compare, held_back_from
@@ -126,7 +126,7 @@ class _Player:
         self.trained_at: dict[int, datetime] = {}
         self.seconds = 0.0
         self.begin = history.between(cuts[0], cuts[0])[0]
-        self.scores: list[NDArray[np.float64]] = []
+        self.said: list[Predictions] = []
         self.answered_by = np.zeros(history.rows.height, dtype=np.int64)
         self.fires: list[Told] = []
 
@@ -160,7 +160,7 @@ class _Player:
         last = history.rows.height if end == self.cuts[-1] else last
         answers = history.answers(self.trained_at[version], first, last) if last > first else None
         if answers is not None:
-            self.scores.append(answers.value if answers.score is None else answers.score)
+            self.said.append(answers)
             self.answered_by[first:last] = version
         self._observe(start, end, first, last)
         if answers is None:
@@ -182,7 +182,8 @@ class _Player:
         assert version is not None
         model = history.trained(self.trained_at[version])
         manifest = model.model.manifest
-        scores = np.concatenate(self.scores) if self.scores else np.zeros(0)
+        whole = joined(self.said) if self.said else Predictions(np.zeros(0))
+        scores = whole.value if whole.score is None else whole.score
         maturity = self.config.window.maturity
         mature = history.between(end - maturity.wait - maturity.every, end)[0]
         tail = max(self.begin, mature - WINDOWS * self.config.window.rows)
@@ -190,6 +191,7 @@ class _Player:
         seen = scores[tail - self.begin : last - self.begin]
         said = {int(one): np.where(_column(by == one, seen), seen, np.nan) for one in np.unique(by)}
         asked = {int(one): by == one for one in np.unique(by)}
+        labels = whole.value[tail - self.begin : last - self.begin]
         spec = history.spec
         observed = observe(
             history.loop.name,
@@ -206,11 +208,13 @@ class _Player:
             ),
             rows=history.rows[first:last].drop(*spec.labels) if last > first else None,
             predictions=scores[first - self.begin : last - self.begin] if last > first else None,
+            values=None if whole.score is None else whole.value[first - self.begin : last - self.begin],
             outcomes=Outcomes(
                 times=history.times[tail:last],
                 label_times=history.known[tail:last],
                 labels=history.labels[tail:last],
                 predictions=said,
+                values={} if whole.score is None else dict.fromkeys(said, labels),
                 asked=asked,
             ),
             since=start,
@@ -261,11 +265,11 @@ class _Player:
 
     def _said(self, begin: int) -> Predictions:
         """All answers, padded with nothing for the rows before."""
-        scores = np.concatenate(self.scores)
-        padding = np.zeros((begin, *scores.shape[1:]))
-        padded = np.concatenate([padding, scores])
-        classes = self.history.trained(self.cuts[0]).model.signature.classes
-        return Predictions(padded) if classes is None else Predictions(np.array(classes)[padded.argmax(axis=1)], padded)
+        whole = joined(self.said)
+        value = np.concatenate([np.repeat(whole.value[:1], begin), whole.value])
+        if whole.score is None:
+            return Predictions(value)
+        return Predictions(value, np.concatenate([np.zeros((begin, whole.score.shape[1])), whole.score]))
 
     def _report(self, said: Predictions, since: int) -> StreamReport:
         signature = self.history.trained(self.cuts[0]).model.signature
