@@ -124,6 +124,9 @@ def observe(
     """
     rule, came = config or MonitorConfig(), _came(rows, fresh)
     labels, performance = _measured(champion, outcomes, since, now, rule)
+    inputs = _input_signals(champion, rows, predictions, values, asked, rule)
+    others = [*_age_signals(champion, newest, now, rule), *_service_signals(service, rule)]
+    others += _new_data_signals(rows=came, labels=labels)
     return Observed(
         loop=loop,
         now=now,
@@ -131,13 +134,7 @@ def observe(
         labelled=labels,
         trainable=trainable,
         newest=newest,
-        signals=(
-            *_input_signals(champion, rows, predictions, values, asked, rule),
-            *_performance_signals(champion, performance, rule),
-            *_age_signals(champion, newest, now, rule),
-            *_service_signals(service, rule),
-            *_new_data_signals(rows=came, labels=labels),
-        ),
+        signals=(*inputs, *_performance_signals(champion, performance, rule), *others),
         performance=tuple(performance),
         judgement=judgement,
         source_version=source_version,

@@ -17,7 +17,6 @@ from homeostat.core.model.bundle import (
     Manifest,
     golden_rows,
     spaced,
-    trusted_types,
 )
 from homeostat.core.model.convert import store_estimator
 from homeostat.core.model.encoder import fit_encoder
@@ -28,14 +27,16 @@ from homeostat.core.model.estimator import (
     seeded_clone,
     target_of,
     task_of,
+    trusted_types,
     wants_table,
 )
 from homeostat.core.model.features import apply_features, check_rowwise, features_code
 from homeostat.core.model.signature import signature_of
+from homeostat.core.own_code import lasting
 from homeostat.core.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     import numpy as np
@@ -70,6 +71,7 @@ def train(
     lineage: Lineage | None = None,
     settings: Sequence[Mapping[str, Any]] = (),
     metric: str | None = None,
+    trusted: Collection[str] = (),
 ) -> Bundle:
     """Fit a model and make it storable.
 
@@ -88,6 +90,7 @@ def train(
         settings: Parameters of the estimator to try, besides its own; the best on the newest fifth of the training rows
             are taken, and every trial is kept in the manifest.
         metric: What to choose settings by.
+        trusted: Classes that the fitted model may hold besides those of `model`, as for `Bundle.load`.
 
     Returns:
         A bundle without metrics; the same rows, settings and seed give the same bytes.
@@ -96,10 +99,7 @@ def train(
         DataError: The rows cannot be trained on.
         ModelError: The estimator cannot be used, fitted or stored.
     """
-    if schema.spec.target is None:
-        raise DataError("the table declares no target", hint="name the column to predict with target=")
-    target, task = target_of(rows, schema.spec.target, task_of(model), metric)
-    classes = None if task == "regression" else classes_of(target)
+    target, task, classes = _target(rows, schema, model, metric)
     unfitted = default_estimator(task, seed) if model is None else seeded_clone(model, seed)
     fitted = _fitted(unfitted, rows, target, classes, schema, features, weights, settings, metric)
     stored = _proved(fitted, proof, features, schema, classes)
@@ -115,7 +115,17 @@ def train(
         lineage=spanning(lineage, rows, schema.spec.time),
         trials=fitted.trials,
     )
-    return with_reference(Bundle(manifest, stored.data), rows, proof, features, trusted_types(fitted.estimator))
+    vouched = {*trusted, *trusted_types(fitted.estimator)}
+    return with_reference(Bundle(manifest, stored.data), rows, proof, features, vouched)
+
+
+def _target(
+    rows: pl.DataFrame, schema: Schema, model: Any, metric: str | None
+) -> tuple[NDArray[Any], Task, tuple[Label, ...] | None]:
+    if schema.spec.target is None:
+        raise DataError("the table declares no target", hint="name the column to predict with target=")
+    target, task = target_of(rows, schema.spec.target, task_of(model), metric)
+    return target, task, None if task == "regression" else classes_of(target)
 
 
 class _Fitted(NamedTuple):
@@ -162,7 +172,7 @@ def _signature(schema: Schema, task: Task, classes: tuple[Label, ...] | None, es
 
 
 def with_reference(
-    bundle: Bundle, rows: pl.DataFrame, proof: pl.DataFrame, features: Features | None, trusted: Sequence[str]
+    bundle: Bundle, rows: pl.DataFrame, proof: pl.DataFrame, features: Features | None, trusted: Collection[str]
 ) -> Bundle:
     """Add what drift is measured from, and the golden rows.
 
@@ -204,12 +214,15 @@ def describe(estimator: Any, model: Any, seed: int, *, table: bool) -> Estimator
     front = isinstance(estimator, Pipeline) and "prepare" in estimator.named_steps
     inner = estimator.named_steps["model"] if front and type(model) is not type(estimator) else estimator
     return EstimatorInfo(
-        kind=f"{type(inner).__module__}.{type(inner).__qualname__}",
-        text=" ".join(_ADDRESS.sub("", repr(inner)).split())[:_TEXT],
-        params={
-            name: _ADDRESS.sub("", repr(value))[:200] for name, value in sorted(inner.get_params(deep=True).items())
-        },
+        kind=lasting(f"{type(inner).__module__}.{type(inner).__qualname__}"),
+        text=" ".join(_printed(inner).split())[:_TEXT],
+        params={name: _printed(value)[:200] for name, value in sorted(inner.get_params(deep=True).items())},
         prepared=front and inner is not estimator,
         table=table,
         seed=seed,
     )
+
+
+def _printed(value: Any) -> str:
+    """How a parameter prints, without anything that is so on this machine alone."""
+    return lasting(_ADDRESS.sub("", repr(value)))

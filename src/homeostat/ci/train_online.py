@@ -10,10 +10,10 @@ import numpy as np
 from homeostat.ci.fitting import said_by
 from homeostat.ci.train import describe, spanning, with_reference
 from homeostat.core.errors import ModelError
-from homeostat.core.model.bundle import Blob, Bundle, EstimatorInfo, Lineage, Manifest, trusted_types
+from homeostat.core.model.bundle import Blob, Bundle, EstimatorInfo, Lineage, Manifest
 from homeostat.core.model.convert import Stored
 from homeostat.core.model.encoder import Coder, Encoder, fit_encoder
-from homeostat.core.model.estimator import classes_of, prepared, seeded_clone, target_of, task_of
+from homeostat.core.model.estimator import classes_of, prepared, seeded_clone, target_of, task_of, trusted_types
 from homeostat.core.model.features import Features, apply_features, check_rowwise, features_code
 from homeostat.core.model.labelling import Labelling
 from homeostat.core.model.runtimes import EstimatorRuntime, dump_estimator, load_estimator
@@ -23,6 +23,7 @@ from homeostat.core.rows import known_at
 from homeostat.core.stream import StreamReport, stream_report
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     import polars as pl
@@ -81,6 +82,7 @@ def train_online(
     seed: int = 0,
     lineage: Lineage | None = None,
     metric: str | None = None,
+    trusted: Collection[str] = (),
 ) -> Learned:
     """Predict and then learn from each row, in the order in which labels became known.
 
@@ -97,6 +99,7 @@ def train_online(
         seed: For every random state that the estimator leaves open.
         lineage: Where the rows come from.
         metric: The Loop's metric, which says whether numbers are classes.
+        trusted: Classes that the model may hold besides those of `model`, as for `Bundle.load`.
 
     Raises:
         DataError: The rows cannot be learned from.
@@ -106,10 +109,10 @@ def train_online(
     begun, classes, spec = fresh.begun, fresh.classes, schema.spec
     made = apply_features(features, fresh.rows, labels=spec.labels)
     check_rowwise(features, fresh.rows, made, labels=spec.labels)
-    encoder = fit_encoder(made, exclude=spec.key) if begun is None else begun.manifest.encoder
-    assert encoder is not None
+    encoder = (begun.manifest.encoder if begun is not None else None) or fit_encoder(made, exclude=spec.key)
     teach = _linear if how.learner == "linear" else _estimator
-    taught = teach(begun, encoder, Coder(encoder).frame(made), fresh.labels, classes, how, model, seed)
+    vouched = frozenset({*trusted, *trusted_types(model)})
+    taught = teach(begun, encoder, Coder(encoder).frame(made), fresh.labels, classes, how, model, seed, vouched)
     report = stream_report(fresh.labels, taught.said, times=fresh.times, label_times=fresh.known, classes=classes)
     origin = spanning(lineage, fresh.rows if fresh.rows.height else rows, spec.time)
     manifest = Manifest(
@@ -123,8 +126,7 @@ def train_online(
         blob=Blob.of(taught.stored),
         lineage=msgspec.structs.replace(origin, how=_recorded(fresh, how, lineage, report)),
     )
-    bundle = Bundle(manifest, taught.stored.data)
-    return Learned(with_reference(bundle, rows, proof, features, taught.stored.trusted), report)
+    return Learned(with_reference(Bundle(manifest, taught.stored.data), rows, proof, features, vouched), report)
 
 
 class _News(NamedTuple):
@@ -193,6 +195,7 @@ def _linear(
     how: OnlineSettings,
     _model: Any,
     seed: int,
+    _vouched: frozenset[str],
 ) -> _Taught:
     task = "regression" if classes is None else "classification"
     state: OnlineState = (
@@ -222,6 +225,7 @@ def _estimator(
     how: OnlineSettings,
     model: Any,
     seed: int,
+    vouched: frozenset[str],
 ) -> _Taught:
     if not callable(getattr(model, "partial_fit", None)):
         raise ModelError(
@@ -236,7 +240,7 @@ def _estimator(
         if isinstance(whole, Pipeline) and whole is not inner:
             whole.steps[0][1].fit(codes[:_BIRTH])
     else:
-        whole = load_estimator(begun.data, begun.manifest.blob.trusted, trusted=trusted_types(model))
+        whole = load_estimator(begun.data, begun.manifest.blob.trusted, trusted=vouched)
     front, inner = (whole.steps[0][1], whole.steps[-1][1]) if isinstance(whole, Pipeline) else (None, whole)
     seen = codes if front is None else front.transform(codes)
     runtime = EstimatorRuntime(inner, classes)

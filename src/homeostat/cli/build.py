@@ -79,7 +79,7 @@ def infer(
 
     from homeostat.core.clock import SystemClock
     from homeostat.core.errors import DataError, NotFoundError
-    from homeostat.core.model import Bundle, trusted_types
+    from homeostat.core.model import Bundle
     from homeostat.core.store import Store
     from homeostat.engine.batch import infer_recorded
     from homeostat.engine.feed import Feed
@@ -95,7 +95,7 @@ def infer(
         raise NotFoundError(f"loop {declared.name!r} has no champion yet", hint="`homeostat run` trains the first one")
     number = version if version is not None or champion is None else champion.version
     row = opened.ledger.version(declared.name, int(number or 0))
-    model = Bundle.load(opened.artifacts, row.manifest, declared.features, trusted=trusted_types(declared.model))
+    model = Bundle.load(opened.artifacts, row.manifest, declared.features, trusted=declared.vouched)
     with progress("predict", quiet=as_json) as bar:
         made = infer_recorded(
             *(Feed(opened.ledger, Rules.of(declared)), model, tables, output),

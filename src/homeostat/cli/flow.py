@@ -47,14 +47,12 @@ def stream(
     from homeostat.cd.stream import Champions
     from homeostat.cd.stream import stream as run
     from homeostat.core.clock import SystemClock
-    from homeostat.core.model import trusted_types
     from homeostat.core.store import Store
     from homeostat.loop import load
 
     declared = load(loop_file(loop))
     opened = Store.open(store, create=False)
-    trusted = trusted_types(declared.model)
-    champions = Champions(opened, declared.name, declared.features, trusted=trusted)
+    champions = Champions(opened, declared.name, declared.features, trusted=declared.vouched)
     where, sink = _source(source, declared, champions), _sink(source, output, dead)
     writer = LogWriter(opened.log_folder(declared.name)) if log else None
     stop = threading.Event()

@@ -87,14 +87,13 @@ def import_(
     Golden requests and the comparison with this machine are asked anew; the first version that passes is the champion.
     """
     from homeostat.core.clock import SystemClock
-    from homeostat.core.model import trusted_types
     from homeostat.core.store import Store
     from homeostat.engine.transfer import take_in
     from homeostat.loop import load
 
     declared = load(loop_file(loop)) if loop is not None else None
     features = declared.features if declared is not None else None
-    trusted = trusted_types(declared.model) if declared is not None else ()
+    trusted = declared.vouched if declared is not None else ()
     target = declared.target if declared is not None else None
     opened = Store.open(store)
     event = take_in(opened, folder, features, now=SystemClock().now(), target=target, trusted=trusted)

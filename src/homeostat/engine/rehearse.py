@@ -20,13 +20,12 @@ from homeostat.core import events as ev
 from homeostat.core.clock import SystemClock
 from homeostat.core.errors import HomeostatError
 from homeostat.core.latency import Latency
-from homeostat.core.model import trusted_types
 from homeostat.core.needs import Needs, Target, memory_of, needs_of
 from homeostat.core.store import Store
 from homeostat.engine.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator
 
     from homeostat.core.events import GateResult
     from homeostat.core.model import Bundle, Features
@@ -65,7 +64,7 @@ def rehearse(
         earlier: How the champion answered when it was a candidate, for the case that it cannot be served by this code.
         barred: A gate that nobody can overrule refused it already, so that a load would be in vain.
     """
-    trusted = trusted_types(loop.model)
+    trusted = loop.vouched
     gates = [check_contract(loop.name, candidate, champion, loop.features, trusted=trusted)]
     wanted = next((gate for gate in loop.gates if isinstance(gate, Load)), None)
     memory = None
@@ -85,7 +84,7 @@ def check_contract(
     champion: Bundle | None,
     features: Features | None,
     *,
-    trusted: Sequence[str] = (),
+    trusted: Collection[str] = (),
 ) -> GateResult:
     """The gate `contract`: golden requests through the server's own application, in this process.
 

@@ -27,7 +27,7 @@ from homeostat.engine.rehearse import check_contract
 from homeostat.engine.state import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
     from datetime import datetime
 
     from homeostat.core.model import Features
@@ -125,7 +125,7 @@ def take_in(
     *,
     now: datetime,
     target: Target | None = None,
-    trusted: Sequence[str] = (),
+    trusted: Collection[str] = (),
 ) -> ev.VersionRegistered:
     """Register an exported version in this store; the first one that passes becomes the champion.
 

@@ -10,6 +10,7 @@ from homeostat.cd.deploy import Canary, Plan, Target
 from homeostat.ci import gates as standard_gates
 from homeostat.core.clock import duration
 from homeostat.core.errors import LoopError
+from homeostat.core.own_code import Vouched
 from homeostat.ct.how import Method, Refit
 from homeostat.ct.when import AnyPolicy, Policy, metrics_of, never
 from homeostat.ct.where import Place, Process
@@ -36,6 +37,7 @@ _KINDS: tuple[tuple[str, Any], ...] = (
     ("owner", str | None),
 )
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
 class Loop:
@@ -67,6 +69,8 @@ class Loop:
         observe: How often the monitor looks, as in `"1h"`; every look is followed by a decision.
         retention: How long the prediction log waits for the labels of its rows before it deletes them. The tables
             `predictions` and `labels` keep them.
+        trusted: Classes that a model of this loop may hold besides those of `model`: ones that its `fit` makes. Only
+            scikit-learn's and its like are built without being named; name yours, or write `"package.module.Class"`.
         steps: Functions in place of steps of the standard pipeline (`homeostat.loop.steps`), by name.
 
     Raises:
@@ -100,6 +104,7 @@ class Loop:
         monitor: MonitorConfig | None = None,
         observe: str = "1h",
         retention: str = "30d",
+        trusted: Sequence[type | str] = (),
         steps: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
         self.name = name
@@ -121,6 +126,7 @@ class Loop:
         self.monitor = monitor
         self.observe = observe
         self.retention = retention
+        self.trusted = tuple(trusted) if isinstance(trusted, (tuple, list, set, frozenset)) else (trusted,)
         self.steps = dict(steps or {})
         self.file: Path | None = None
         problems = self._problems()
@@ -150,6 +156,7 @@ class Loop:
                 found.append(f"{part} is a {type(value).__name__}")
         if self.trials and getattr(self.how, "online", False):
             found.append("trials need how.Refit(): a model that learns online keeps its parameters")
+        found.extend(_trusted_problems(self.trusted))
         odd = [type(gate).__name__ for gate in self.gates if not callable(getattr(gate, "check", None))]
         if odd:
             found.append(f"gates has {', '.join(odd)}, which have no check()")
@@ -167,6 +174,17 @@ class Loop:
         from homeostat.core.metrics import default_metric
 
         return self.metric or default_metric(signature.task, len(signature.classes or ()))
+
+    @property
+    def vouched(self) -> Vouched:
+        """The exact classes, as `module.Class`, that a model of this loop may be built of besides the well-known ones.
+
+        Those of the declared model and of its trials, and those that `trusted` names.
+        """
+        from homeostat.core.model import trusted_types
+
+        named = [one if isinstance(one, str) else f"{one.__module__}.{one.__qualname__}" for one in self.trusted]
+        return Vouched({*named, *trusted_types([self.model, *(list(one.values()) for one in self.trials)])})
 
     @property
     def digest(self) -> str:
@@ -210,6 +228,13 @@ def _callable_problems(features: Any) -> list[str]:
         return [f"features is a {type(features).__name__}, not a plain function ({why})"]
     needed = [one for one in inspect.signature(features).parameters.values() if one.default is one.empty]
     return [] if len(needed) == 1 else [f"features takes {len(needed)} arguments, not the one DataFrame"]
+
+
+def _trusted_problems(trusted: tuple[Any, ...]) -> list[str]:
+    odd = [one for one in trusted if not isinstance(one, type) and not (isinstance(one, str) and _CLASS.fullmatch(one))]
+    if not odd:
+        return []
+    return [f"trusted has {odd[0]!r:.60}, which is neither a class nor a name such as 'package.module.Class'"]
 
 
 def _length_problems(part: str, value: Any) -> list[str]:

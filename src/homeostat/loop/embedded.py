@@ -167,8 +167,6 @@ def _strange(bundle: Bundle, trusted: Sequence[str]) -> bool:
 
 def _declared(manifest: Manifest, loop: Any, folder: Path, features: Any, trusted: Sequence[str]) -> tuple[Any, Any]:
     """`features()` and the trusted types of the Loop that trained a model."""
-    from homeostat.core.model import trusted_types
-
     if loop is None:
         places = [folder.resolve().parent / FILE, Path.cwd() / FILE]
         loop = next((place for place in places if place.is_file()), None)
@@ -179,4 +177,4 @@ def _declared(manifest: Manifest, loop: Any, folder: Path, features: Any, truste
     if declared.name != manifest.loop:
         what = f"{declared.file or 'the Loop'} declares {declared.name!r}, and the model is of {manifest.loop!r}"
         raise NotFoundError(what, hint="pass the file of that Loop as loop=, or its features()")
-    return features or declared.features, (*trusted, *trusted_types(declared.model))
+    return features or declared.features, (*trusted, *declared.vouched)

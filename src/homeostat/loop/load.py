@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+import ast
 import sys
 from importlib import util
 from pathlib import Path
 from typing import Any
 
 from homeostat.core.errors import HomeostatError, LoopError, NotFoundError, blamed
+from homeostat.core.own_code import module_here
 from homeostat.loop.declaration import Loop
 
 FILE = "loop.py"
@@ -42,22 +43,48 @@ def load(path: Path | str = FILE) -> Loop:
 
 
 def _run(file: Path) -> Any:
-    """Import the file as a module of its own, with its folder importable as a script's would be."""
-    name = f"_homeostat_loop_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
-    spec = util.spec_from_file_location(name, file)
+    """Import the file as a module of its own, with its folder importable as a script's would be.
+
+    It is a package too, so that `from .helpers import clean` means the file beside it and no other of that name.
+    """
+    name, folder = module_here(file), str(file.resolve().parent)
+    spec = util.spec_from_file_location(name, file, submodule_search_locations=[folder])
     if spec is None or spec.loader is None:
         raise LoopError(f"{file} is not a Python file", hint="its name ends in .py")
     module = util.module_from_spec(spec)
-    folder = str(file.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
+    _forget(name)
     sys.modules[name] = module
     try:
+        _refuse_strangers(file)
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
+        _forget(name)
         raise _told(error, file) from error
     return module
+
+
+def _forget(name: str) -> None:
+    """Take a declaration, and what it imported from beside itself, out of the process."""
+    for known in [known for known in sys.modules if known == name or known.startswith(f"{name}.")]:
+        del sys.modules[known]
+
+
+def _refuse_strangers(file: Path) -> None:
+    """Refuse `import helpers` where the process has imported another `helpers`: it would be taken without a word."""
+    folder = file.resolve().parent
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            named = [alias.name for alias in node.names]
+        else:
+            named = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        for top in (one.partition(".")[0] for one in named):
+            beside = next((one for one in (folder / f"{top}.py", folder / top / "__init__.py") if one.is_file()), None)
+            there = getattr(sys.modules.get(top), "__file__", None)
+            if beside is not None and there is not None and Path(there).resolve() != beside:
+                what = f"{file} imports {top}, and this process has imported another {top}: {there}"
+                raise LoopError(what, hint=f"write `from .{top} import ...`, which always means the one beside it")
 
 
 def _told(error: BaseException, file: Path) -> HomeostatError:

@@ -21,8 +21,6 @@ def pipeline_of(loop: Loop) -> Pipeline:
 
 def settings_of(loop: Loop) -> dict[str, Any]:
     """`step.setting` to value, for the steps that are the standard ones."""
-    from homeostat.core.model import trusted_types
-
     slices = tuple(dict.fromkeys(column for gate in loop.gates for column in getattr(gate, "slices", ())))
     settings = {
         "rows.how": loop.how,
@@ -33,13 +31,14 @@ def settings_of(loop: Loop) -> dict[str, Any]:
         "model.features": loop.features,
         "model.how": loop.how,
         "model.seed": loop.seed,
+        "model.trusted": loop.vouched,
         "model.metric": loop.metric,
         **({} if loop.how.online else {"model.trials": loop.trials}),
         "evaluation.features": loop.features,
         "evaluation.metric": loop.metric,
         "evaluation.slices": slices,
         "evaluation.behaviours": loop.behaviours,
-        "evaluation.trusted": trusted_types(loop.model),
+        "evaluation.trusted": loop.vouched,
         "verdicts.gates": loop.gates,
     }
     return {name: value for name, value in settings.items() if name.partition(".")[0] not in loop.steps}

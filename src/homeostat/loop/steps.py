@@ -71,6 +71,7 @@ def model(
     features: Any = None,
     how: Any = Refit(),  # noqa: B008 - immutable
     seed: int = 0,
+    trusted: frozenset[str] = frozenset(),
     trials: tuple[dict[str, Any], ...] = (),
     metric: str | None = None,
 ) -> Bundle:
@@ -96,6 +97,7 @@ def model(
         lineage=Lineage(how=how.describe()),
         settings=trials,
         metric=metric,
+        trusted=trusted,
     )
 
 
@@ -110,6 +112,7 @@ def online_model(
     how: Any = Refit(),  # noqa: B008 - immutable
     seed: int = 0,
     metric: str | None = None,
+    trusted: frozenset[str] = frozenset(),
 ) -> Bundle:
     """In place of `model` when the Loop learns online: the champion's state, continued with the rows since."""
     from homeostat.ci.train_online import train_online
@@ -126,6 +129,7 @@ def online_model(
         features=features,
         seed=seed,
         metric=metric,
+        trusted=trusted,
     )
     return learned.bundle
 
@@ -140,7 +144,7 @@ def evaluation(
     metric: str | None = None,
     slices: tuple[str, ...] = (),
     behaviours: tuple[Any, ...] = (),
-    trusted: tuple[str, ...] = (),
+    trusted: frozenset[str] = frozenset(),
 ) -> Evaluation:
     """Candidate, champion and baselines on the same new rows."""
     from homeostat.ci.evaluate import evaluate

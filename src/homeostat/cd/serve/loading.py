@@ -8,7 +8,7 @@ from homeostat.cd.serve.served import Served
 from homeostat.core.model import Bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection
 
     from homeostat.core.model import Features
     from homeostat.core.store import Store
@@ -19,7 +19,7 @@ def load_version(
     name: str,
     version: int,
     features: Features | None = None,
-    trusted: Sequence[str] = (),
+    trusted: Collection[str] = (),
     between: Callable[[], None] = lambda: None,
 ) -> Served:
     """A version of a Loop, ready to answer.

@@ -24,7 +24,7 @@ from homeostat.core.clock import pause, stopwatch
 from homeostat.core.errors import IntegrityError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from homeostat.cd.log import LogWriter
     from homeostat.cd.serve.routing import Table
@@ -347,7 +347,7 @@ def processes(command: Sequence[str], folder: Path) -> Callable[[int, Served], S
     return lambda version, _: ProcessScorer(command, folder, version)
 
 
-def command(store_path: Path | str, name: str, trusted: Sequence[str] = ()) -> list[str]:
+def command(store_path: Path | str, name: str, trusted: Collection[str] = ()) -> list[str]:
     """The command line of a process that scores for a Loop without `features()`."""
     types = [word for one in trusted for word in ("--trusted", one)]
     return [sys.executable, "-m", "homeostat.cd.serve.scorer", "--store", str(store_path), "--name", name, *types]

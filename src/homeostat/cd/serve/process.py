@@ -33,7 +33,7 @@ from homeostat.core.store import Store
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from homeostat.core.clock import Clock
@@ -82,7 +82,7 @@ def serve(
     header_clock: bool = False,
     host: str = "127.0.0.1",
     port: int = 0,
-    trusted: Sequence[str] = (),
+    trusted: Collection[str] = (),
     settings: Settings | None = None,
     scorer: Sequence[str] | None = None,
     knobs: Knobs | None = None,
@@ -142,7 +142,7 @@ def application(
     features: Features | None,
     clock: Clock,
     *,
-    trusted: Sequence[str] = (),
+    trusted: Collection[str] = (),
     scorer: Sequence[str] | None = None,
     more: Sequence[Hosting] = (),
     around: Around = Around(),  # noqa: B008 - frozen

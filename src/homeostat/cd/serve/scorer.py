@@ -19,7 +19,7 @@ from homeostat.cd.serve.others import follow
 from homeostat.core.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
     from homeostat.core.model import Features
 
@@ -33,7 +33,7 @@ def score_beside(
     version: int,
     features: Features | None = None,
     *,
-    trusted: Sequence[str] = (),
+    trusted: Collection[str] = (),
     ended: str | None = None,
 ) -> None:
     """Score the rows of a Loop's log that await a version, until standard input ends.

@@ -10,7 +10,7 @@ from homeostat.core.errors import HomeostatError, ModelError, NotFoundError
 from homeostat.core.model import Bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection
 
     import polars as pl
 
@@ -49,7 +49,7 @@ class Champions:
         loop: str,
         features: Callable[..., pl.DataFrame] | None = None,
         *,
-        trusted: Sequence[str] = (),
+        trusted: Collection[str] = (),
     ) -> None:
         self._store, self._loop, self._features, self._trusted = store, loop, features, tuple(trusted)
         self.version = 0

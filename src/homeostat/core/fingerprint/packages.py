@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from homeostat.core.own_code import lasting
+
 _HERE = Path(__file__).parents[2]
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -35,11 +37,11 @@ def package_of(module: str, filename: str | None = None) -> tuple[str, str] | No
 
 
 def module_name(module: str) -> str:
-    """A module's name that does not depend on whether its file was run or imported."""
+    """A module's name that depends neither on where its file lies nor on whether it was run or imported."""
     if module == "__main__":
         file = getattr(sys.modules.get("__main__"), "__file__", None)
         return Path(file).stem if file else module
-    return module
+    return lasting(module)
 
 
 @functools.cache

@@ -10,10 +10,10 @@ from homeostat.core.model.bundle import (
     Model,
     Trial,
     check_features,
-    trusted_types,
 )
 from homeostat.core.model.convert import Proof
 from homeostat.core.model.encoder import Code, Coder, Encoder, fit_encoder
+from homeostat.core.model.estimator import trusted_types
 from homeostat.core.model.features import Features, FeaturesCode, apply_features
 from homeostat.core.model.labelling import Labelling, Output
 from homeostat.core.model.signature import Predictions, Signature, signature_of

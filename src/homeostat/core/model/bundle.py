@@ -25,7 +25,7 @@ from homeostat.core.profile import Profile
 from homeostat.core.schema import Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import polars as pl
     from numpy.typing import NDArray
@@ -216,7 +216,7 @@ class Model:
         manifest: Manifest,
         runtime: Runtime,
         features: Callable[..., pl.DataFrame] | None = None,
-        trusted: Sequence[str] = (),
+        trusted: Collection[str] = (),
     ) -> None:
         self.manifest = manifest
         self.trusted = tuple(trusted)
@@ -371,7 +371,7 @@ class Bundle:
         key: str,
         features: Callable[..., pl.DataFrame] | None = None,
         *,
-        trusted: Sequence[str] = (),
+        trusted: Collection[str] = (),
         threads: int = 1,
     ) -> Model:
         """A running model from its name.
@@ -390,7 +390,7 @@ class Bundle:
         return Bundle.read(blobs, key).model(features, trusted=trusted, threads=threads)
 
     def model(
-        self, features: Callable[..., pl.DataFrame] | None = None, *, trusted: Sequence[str] = (), threads: int = 1
+        self, features: Callable[..., pl.DataFrame] | None = None, *, trusted: Collection[str] = (), threads: int = 1
     ) -> Model:
         """A running model; see `load`."""
         check_features(self.manifest, features)
@@ -449,20 +449,6 @@ def check_features(manifest: Manifest, features: Callable[..., pl.DataFrame] | N
         + (f": {', '.join(differing[:10])} differ" if differing else ""),
         hint="serve with the code that trained it, or train a new version with this code",
     )
-
-
-def trusted_types(estimator: Any) -> tuple[str, ...]:
-    """The classes of an estimator and of everything in its parameters, to vouch for them when a bundle is loaded."""
-    found: set[str] = set()
-    pending = [estimator]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, (list, tuple)):
-            pending.extend(value)
-        elif hasattr(value, "get_params") and not isinstance(value, type):
-            found.add(f"{type(value).__module__}.{type(value).__qualname__}")
-            pending.extend(value.get_params(deep=False).values())
-    return tuple(sorted(found))
 
 
 def golden_rows(model: Model, rows: pl.DataFrame) -> Golden:

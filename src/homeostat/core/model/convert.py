@@ -14,6 +14,7 @@ from homeostat.core.errors import HomeostatError, ModelError
 from homeostat.core.model.boosters import BoosterRuntime, dump_booster, library_of
 from homeostat.core.model.labelling import TIE, Labelling, Output, takes_highest, without_threshold
 from homeostat.core.model.runtimes import INPUT, EstimatorRuntime, OnnxRuntime, dump_estimator
+from homeostat.core.own_code import lasting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +109,8 @@ def store_estimator(estimator: Any, rows: NDArray[np.float32] | pl.DataFrame, cl
                 return Stored(runtime="onnx", data=data, proof=proof, labels=labels)
             reason = f"the conversion does not say the same on {proof.rows:,} rows ({proof.misfit})"
         except Exception as error:  # noqa: BLE001 - converters raise anything at all, and skops still works
-            reason = f"it cannot be converted: {type(error).__name__}: {' '.join(str(error).split())}"[:300]
+            words = lasting(" ".join(str(error).split()))
+            reason = f"it cannot be converted: {type(error).__name__}: {words}"[:300]
     if _network(bare)[1] is not None:
         raise ModelError(
             f"the network cannot be stored: {reason}", hint="use operators that ONNX has, and none that draw"

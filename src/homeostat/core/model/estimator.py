@@ -131,6 +131,20 @@ def check_estimator(estimator: Any) -> None:
         )
 
 
+def trusted_types(estimator: Any) -> tuple[str, ...]:
+    """The classes of an estimator, or of several, and of all in its parameters, to vouch for in loading a bundle."""
+    found: set[str] = set()
+    pending = [estimator]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, (list, tuple)):
+            pending.extend(value)
+        elif hasattr(value, "get_params") and not isinstance(value, type):
+            found.add(f"{type(value).__module__}.{type(value).__qualname__}")
+            pending.extend(value.get_params(deep=False).values())
+    return tuple(sorted(found))
+
+
 def seeded_clone(estimator: Any, seed: int) -> Any:
     """An unfitted copy whose every `random_state` that was None is `seed`; the original stays as it is."""
     from sklearn.base import clone

@@ -12,9 +12,10 @@ import numpy as np
 from homeostat.core.errors import ModelError
 from homeostat.core.model.boosters import library_of
 from homeostat.core.model.labelling import Labelling, Output, decider, places_of
+from homeostat.core.own_code import found_at_home, lasting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import polars as pl
     from numpy.typing import NDArray
@@ -213,11 +214,11 @@ def _renumbered(data: bytes) -> bytes:
             members[name] = f"{names[key]}{dot}{ending}" if key in names else name
         for name, renamed in sorted(members.items(), key=lambda pair: (len(pair[1]), pair[1])):
             new.writestr(zipfile.ZipInfo(renamed, _EPOCH), old.read(name))
-        new.writestr(zipfile.ZipInfo("schema.json", _EPOCH), json.dumps(schema))
+        new.writestr(zipfile.ZipInfo("schema.json", _EPOCH), lasting(json.dumps(schema)))
     return out.getvalue()
 
 
-def load_estimator(data: bytes, listed: Sequence[str], *, trusted: Sequence[str] = ()) -> Any:
+def load_estimator(data: bytes, listed: Sequence[str], *, trusted: Collection[str] = ()) -> Any:
     """The estimator back from its bytes.
 
     Args:
@@ -230,13 +231,14 @@ def load_estimator(data: bytes, listed: Sequence[str], *, trusted: Sequence[str]
     """
     import skops.io
 
-    strange = [name for name in listed if name.partition(".")[0] not in TRUSTED_PACKAGES and name not in trusted]
-    if strange:
-        raise ModelError(
-            f"the bundle holds types that nobody vouched for: {', '.join(strange[:20])}",
-            hint="if they are yours, pass them as trusted=",
-        )
-    try:
-        return skops.io.loads(data, trusted=list(listed))
-    except Exception as error:  # skops raises whatever the bytes make it raise
-        raise ModelError(f"the stored estimator cannot be read: {error}") from error
+    with found_at_home(trusted) as own:
+        strange = [name for name in listed if name.partition(".")[0] not in TRUSTED_PACKAGES and name not in own]
+        if strange:
+            raise ModelError(
+                f"the bundle holds types that nobody vouched for: {', '.join(strange[:20])}",
+                hint="if they are yours, name them in the Loop, as in Loop(trusted=(MyEstimator,))",
+            )
+        try:
+            return skops.io.loads(data, trusted=list(listed))
+        except Exception as error:  # skops raises whatever the bytes make it raise
+            raise ModelError(f"the stored estimator cannot be read: {error}") from error

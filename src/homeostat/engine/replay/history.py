@@ -15,7 +15,6 @@ from homeostat.ci.train import train
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import DataError
 from homeostat.core.metrics import score
-from homeostat.core.model import trusted_types
 from homeostat.core.rows import known_at
 from homeostat.core.schema import infer_schema
 
@@ -97,10 +96,16 @@ class History:
         begin = stopwatch()
         heard = self.rows.filter(pl.Series(self.known <= microsecond(now)))
         parts = split(loop.how.select(heard, self.spec.time, now), self.spec, test=loop.test)
-        settings: dict[str, Any] = {"schema": self.schema, "now": now, "loop": loop.name, "seed": loop.seed}
+        settings: dict[str, Any] = {
+            "schema": self.schema,
+            "now": now,
+            "loop": loop.name,
+            "seed": loop.seed,
+            "trusted": loop.vouched,
+        }
         weights = loop.how.weights(parts.train, self.spec.time, now)
         bundle = train(parts.train, parts.test, model=loop.model, features=loop.features, weights=weights, **settings)
-        model = bundle.model(loop.features, trusted=trusted_types(loop.model))
+        model = bundle.model(loop.features, trusted=loop.vouched)
         metric = loop.metric_for(model.signature)
         target = parts.test[self.target].to_numpy()
         return Trained(
