@@ -46,6 +46,9 @@ format: $(READY) ## rewrite the sources in the one format, and mend what can be 
 	$(VENV)/bin/ruff check --fix --exit-zero --quiet .
 	$(VENV)/bin/ruff format .
 
+estimators: $(READY) ## write the table of docs/models.md by training every estimator of scikit-learn (a minute)
+	$(PY) -W ignore tools/estimators.py
+
 capabilities: $(READY) ## write docs/capabilities.md from the table and the acceptance tests
 	$(PY) tools/capabilities.py
 
@@ -127,5 +130,5 @@ $(CLIENTS)/.ready: tests/clients/requirements.txt
 	@$(CLIENTS)/bin/python $(PIP) install -r tests/clients/requirements.txt
 	@touch $@
 
-.PHONY: help demo test test-fast test-long test-torch check format capabilities bench bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
+.PHONY: help demo test test-fast test-long test-torch check format estimators capabilities bench bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
 	install constraints hooks clean

@@ -85,7 +85,12 @@ CASES = {
     "threshold on a margin": (FixedThresholdClassifier(LinearSVC(), threshold=0.3), "truths", "skops", "model"),
     "own rule": (Rule(), "truths", "skops", "model"),
     "unsorted classes": (Backwards(), "texts", "skops", "model"),
-    "unsorted behind a threshold": (FixedThresholdClassifier(Backwards(), threshold=0.3), "texts", "skops", "model"),
+    "unsorted behind a threshold": (
+        FixedThresholdClassifier(Backwards(), threshold=0.3),
+        "texts",
+        "skops",
+        "threshold",
+    ),
     "no scores": (Votes(), "three", "skops", "model"),
     "SVC": (SVC(probability=True, class_weight="balanced"), "truths", "onnx", "model"),
     "NuSVC": (NuSVC(nu=0.2), "three", "skops", "model"),

@@ -72,6 +72,8 @@ def fit(estimator: Any, inputs: NDArray[np.float32] | pl.DataFrame, target: NDAr
         if booster == "xgboost" and is_classifier(last):
             # It takes classes as their places only; the scores' columns are in that order for every classifier.
             target = np.unique(target, return_inverse=True)[1]
+    elif target.dtype.kind == "U" and type(last).__name__ == "SelfTrainingClassifier":
+        target = target.astype(object)  # it takes texts in no other form
     settings = {} if weights is None else {f"{path}sample_weight": weights}
     try:
         with limited_threads():

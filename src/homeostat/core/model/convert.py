@@ -116,7 +116,7 @@ def store_estimator(estimator: Any, rows: NDArray[np.float32] | pl.DataFrame, cl
             f"the network cannot be stored: {reason}", hint="use operators that ONNX has, and none that draw"
         )
     data, trusted = dump_estimator(estimator)
-    labels = _native(estimator, said, classes)
+    labels = Labelling() if classes is None else _native(estimator, said, threshold)
     return Stored(runtime="skops", data=data, proof=proof, reason=reason, trusted=trusted, labels=labels)
 
 
@@ -165,13 +165,13 @@ def _said(reference: EstimatorRuntime, rows: NDArray[np.float32] | pl.DataFrame)
         raise ModelError(what, hint="check the estimator's parameters against its features") from error
 
 
-def _native(estimator: Any, said: Output | None, classes: Sequence[Any] | None) -> Labelling:
-    """How the labels of an estimator come about that is served as it is: mostly its `predict` is asked for them."""
-    if classes is None or said is None or said.places is None:
-        return Labelling() if classes is None else Labelling(by="model")
-    highest = Labelling()
-    agrees = takes_highest(estimator) and np.array_equal(highest.places(said.scores), said.places)
-    return highest if agrees else Labelling(by="model")
+def _native(estimator: Any, said: Output | None, threshold: Labelling | None) -> Labelling:
+    """How the labels of an estimator come about that is served as it is: it names them where no rule is known."""
+    if said is None or said.places is None:
+        return Labelling(by="model")
+    rule = Labelling() if threshold is None and takes_highest(estimator) else threshold
+    agrees = rule is not None and np.array_equal(rule.places(said.scores), said.places)
+    return rule if rule is not None and agrees else Labelling(by="model")
 
 
 def _own_format(
