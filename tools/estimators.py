@@ -160,12 +160,12 @@ def dressed(estimator: Any, way: str, *, classifies: bool) -> tuple[Any, str]:
 
 def tried(name: str, make: Callable[[], Any], way: str, *, classifies: bool) -> Tried:
     """Train an estimator in one way, and fit it by hand."""
-    model, target = dressed(make(), way, classifies=classifies)
-    rows = table(target)
-    schema = infer_schema(rows, SPEC)
     bundle = refusal = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        model, target = dressed(make(), way, classifies=classifies)
+        rows = table(target)
+        schema = infer_schema(rows, SPEC)
         try:
             bundle = train(rows[:LEARNED], rows[LEARNED:], schema=schema, now=START, loop="every", model=model)
         except HomeostatError as error:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import FixedThresholdClassifier
 
+from homeostat.cd.golden import ask_golden, expected
+from homeostat.ci.rehearsed import contract
 from homeostat.core.model import Bundle
 from homeostat.engine.rehearse import check_contract
 from tests.cd.serving import LOOP, Client, bundle, flights, promote, raw, register, serving
@@ -75,6 +78,21 @@ def test_the_gate_refuses_a_model_that_answers_otherwise_than_recorded():
     assert not verdict.passed
     assert verdict.binding
     assert "does not answer its golden rows" in verdict.reason
+
+
+@pytest.mark.parametrize("model", [FixedThresholdClassifier(LogisticRegression(), threshold=0.2), None])
+def test_every_protocol_is_asked_for_labels_too(store, model):
+    made = bundle(model=model)
+    signature, golden = made.manifest.signature, made.manifest.golden
+    promote(store, register(store, made))
+    with serving(store) as app:
+        answers = ask_golden(app, LOOP, golden, signature)
+    assert answers.keys() >= {"records", "v2", "binary"}
+    assert contract(expected(golden, signature), answers).passed
+    forged = msgspec.structs.replace(golden, labels=tuple(not label for label in golden.labels))
+    assert [line.split(":")[0] for line in contract(expected(forged, signature), answers).reason.split("; ")] == [
+        *answers
+    ]
 
 
 def test_the_gate_refuses_a_model_with_changed_inputs_and_names_them():

@@ -203,3 +203,22 @@ def test_rows_of_earlier_looks_are_compared_and_not_counted_again():
     seen = observe("demo", NOW, CHAMPION, rows=frame, predictions=scores, fresh=100)
     assert (seen.rows, signal(seen, "value_drift", "x").n) == (100, 300)
     assert signal(seen, "new_data", "rows").value == 100.0
+
+
+def test_drift_of_more_classes_is_that_of_the_answered_labels_not_of_the_likeliest():
+    """A rule of the model's own answers "c" wherever it may: its labels moved, and the scores did not."""
+    names = ("a", "b", "c")
+    frame = pl.DataFrame({"x": np.zeros(2_000)})
+    scores = np.tile(np.eye(3)[:2] * 0.4 + 0.2, (1_000, 1))
+    reference = Profile.of(frame, prediction=pl.Series(["a", "b"] * 1_000))
+    champion = msgspec.structs.replace(CHAMPION, classes=names, profile=reference)
+
+    def seen(values):
+        found = observe("demo", NOW, champion, rows=frame, predictions=scores, values=values)
+        return next(signal for signal in found.signals if signal.kind == "prediction_drift").alarmed
+
+    answered = np.array(["a", "b"] * 1_000, dtype=object)
+    assert not seen(None)
+    assert not seen(answered)
+    answered[::2] = "c"
+    assert seen(answered)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeostat.cd.cohorts import microsecond
-from homeostat.cd.log import LogWriter
+from homeostat.cd.log import LogWriter, PredictionRecord, RowRecord
 from homeostat.cd.performance import Champion, Window, measure
 from homeostat.cd.traffic import Traffic
 from tests.cd.log_records import LATER, NOON, asked, beside, told
@@ -264,3 +264,22 @@ def test_performance_is_measured_although_many_rows_wait_for_labels_that_never_c
     assert measure(champion, newest, now, rule) == []
     enough = traffic.outcomes(last=4 * rule.rows, before=now - rule.maturity.wait - rule.maturity.every)
     assert [one.n for one in measure(champion, enough, now, rule)] == [500]
+
+
+def test_answered_labels_stay_beside_their_scores_when_rows_are_forgotten(tmp_path):
+    traffic = Traffic(tmp_path / "none", keep=600)
+
+    def row(number):
+        score = number % 7 / 7
+        said = {1: ["yes" if number % 3 else "no", 1 - score, score]}
+        return PredictionRecord(f"r{number}", NOON, [RowRecord(str(number), 1, 1.0, {"wind": 1.0}, said)])
+
+    traffic.fold([row(number) for number in range(2_500)])
+    traffic.fold([beside("2499", request="r2499")])
+    outcomes = traffic.outcomes()
+    first = 2_500 - len(outcomes.times)
+    assert first > 0
+    assert outcomes.values[1].tolist() == ["yes" if number % 3 else "no" for number in range(first, 2_500)]
+    assert outcomes.predictions[1][:, 1].tolist() == [number % 7 / 7 for number in range(first, 2_500)]
+    assert outcomes.values[2].tolist() == [None] * (2_499 - first) + [False]
+    assert traffic.values(1, [0, 2_499]).tolist() == [None, "yes" if 2_499 % 3 else "no"]

@@ -161,3 +161,14 @@ def test_a_model_that_gives_nan_raises():
 
     with pytest.raises(ModelError, match="NaN or infinity for row 1"):
         Model(trained(TABLE).manifest, Broken()).predict(TABLE.head(3))
+
+
+@pytest.mark.parametrize("target", ["binary", "three"])
+def test_golden_rows_notice_another_label_although_the_scores_are_right(target: str):
+    bundle = trained(rows(600, target=target))
+    golden = bundle.manifest.golden
+    assert golden.labels == tuple(bundle.model().predict_records(golden.rows).value.tolist())
+    other = next(name for name in bundle.manifest.signature.classes if name != golden.labels[2])
+    forged = msgspec.structs.replace(golden, labels=(*golden.labels[:2], other, *golden.labels[3:]))
+    with pytest.raises(ModelError, match=r"does not answer its golden rows as it did .*other labels"):
+        bundle.with_facts(golden=forged).model().check_golden()

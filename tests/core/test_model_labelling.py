@@ -103,7 +103,7 @@ CASES = {
         None,
         "model",
     ),
-    "forest with ties": (RandomForestClassifier(4, random_state=0), "truths", "onnx", "highest"),
+    "forest with ties": (RandomForestClassifier(20, random_state=0), "truths", "onnx", "highest"),
     "boosted": (HistGradientBoostingClassifier(max_iter=10), "three", "onnx", "highest"),
 }
 
@@ -198,3 +198,11 @@ def test_few_rows_and_many_rows_get_the_same_labels(rule: Labelling, rows: list[
 def test_a_rule_that_no_model_of_these_classes_has_is_refused(rule: Labelling, classes: object):
     with pytest.raises(ModelError, match="cannot follow from"):
         rule.check(classes)
+
+
+def test_a_conversion_that_sends_rows_with_something_missing_another_way_is_not_used():
+    fitted = RandomForestClassifier(5, random_state=0).fit(CODES, SIGNAL > 0)
+    assert store_estimator(fitted, CODES, (False, True)).runtime == "onnx"
+    assert store_estimator(fitted, CODES, (False, True), holes=(1, 3)).runtime == "skops"
+    boosted = HistGradientBoostingClassifier(max_iter=5).fit(CODES, SIGNAL > 0)
+    assert store_estimator(boosted, CODES, (False, True), holes=(1, 3)).runtime == "onnx"

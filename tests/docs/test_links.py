@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs.pages import PAGES, ROOT, links, name
 
-PROMISES = 12
+PROMISES = 17
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

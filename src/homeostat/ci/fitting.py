@@ -72,12 +72,10 @@ def fit(estimator: Any, inputs: NDArray[np.float32] | pl.DataFrame, target: NDAr
         if booster == "xgboost" and is_classifier(last):
             # It takes classes as their places only; the scores' columns are in that order for every classifier.
             target = np.unique(target, return_inverse=True)[1]
-    elif target.dtype.kind == "U" and type(last).__name__ == "SelfTrainingClassifier":
-        target = target.astype(object)  # it takes texts in no other form
     settings = {} if weights is None else {f"{path}sample_weight": weights}
     try:
         with limited_threads():
-            estimator.fit(inputs, target, **settings)
+            _fit(estimator, inputs, target, settings)
     except (HomeostatError, MemoryError):
         raise
     except Exception as error:  # other libraries' estimators have errors of their own
@@ -88,6 +86,15 @@ def fit(estimator: Any, inputs: NDArray[np.float32] | pl.DataFrame, target: NDAr
     if not callable(getattr(estimator, "predict", None)):
         what = f"the model, a {type(last).__name__}, has no predict after it was fitted"
         raise ModelError(what, hint="pass a scikit-learn estimator, or None for a sensible default")
+
+
+def _fit(estimator: Any, inputs: Any, target: NDArray[Any], settings: Mapping[str, Any]) -> None:
+    try:
+        estimator.fit(inputs, target, **settings)
+    except ValueError as error:
+        if target.dtype.kind != "U" or "dtype object" not in str(error):
+            raise
+        estimator.fit(inputs, target.astype(object), **settings)  # some take texts in this form alone
 
 
 def said_by(output: Output, classes: Sequence[Any] | None) -> Predictions:

@@ -161,7 +161,15 @@ def _proved(
 ) -> Stored:
     made = apply_features(features, proof[spaced(proof.height, PROOF_ROWS)], labels=schema.spec.labels)
     with limited_threads():
-        return store_estimator(fitted.estimator, inputs_of(made, fitted.encoder, schema), classes)
+        inputs = inputs_of(made, fitted.encoder, schema)
+        return store_estimator(fitted.estimator, inputs, classes, _holes(fitted.encoder, features, schema))
+
+
+def _holes(encoder: Encoder | None, features: Features | None, schema: Schema) -> tuple[int, ...]:
+    """Codes that may be missing in serving: of categories, which may be new, and whatever is not always there."""
+    never = set() if features is not None else {column.name for column in schema.columns if not column.nullable}
+    codes = () if encoder is None else encoder.codes
+    return tuple(place for place, code in enumerate(codes) if code.kind == "category" or code.name not in never)
 
 
 def _signature(schema: Schema, task: Task, classes: tuple[Label, ...] | None, estimator: Any) -> Signature:

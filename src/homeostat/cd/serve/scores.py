@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -65,6 +65,8 @@ class Labels:
 
     def __init__(self, classes: Sequence[Any], rule: Labelling) -> None:
         self._classes, self._rule = list(classes), rule
+        self.of_lists = _of_lists(self._classes, rule)
+        """The labels of few rows, from the plain numbers of their scores; the same as `of`, and faster."""
 
     def of(self, output: Output) -> list[Any]:
         """The labels of many rows."""
@@ -72,17 +74,17 @@ class Labels:
         places = self._rule.places(output.scores) if output.places is None else output.places
         return [classes[place] for place in places.tolist()]
 
-    def of_lists(self, lists: Sequence[Sequence[float]]) -> list[Any]:
-        """The labels of few rows, from the plain numbers of their scores; the same as `of`, and faster."""
-        classes, rule = self._classes, self._rule
-        if rule.by == "threshold":
-            place, at, reached, other = rule.place, rule.at, classes[rule.place], classes[1 - rule.place]
-            return [reached if row[place] >= at else other for row in lists]
-        tie = rule.tie
-        if len(classes) == 2:
-            first, second = classes
-            return [second if row[1] - row[0] > tie else first for row in lists]
-        return [classes[_first(row, max(row) - tie)] for row in lists]
+
+def _of_lists(classes: Sequence[Any], rule: Labelling) -> Callable[[Sequence[Sequence[float]]], list[Any]]:
+    """The rule as a function of plain numbers, with everything looked up that does not change."""
+    tie = rule.tie
+    if rule.by == "threshold":
+        place, at, reached, other = rule.place, rule.at, classes[rule.place], classes[1 - rule.place]
+        return lambda lists: [reached if row[place] >= at else other for row in lists]
+    if len(classes) == 2:
+        first, second = classes
+        return lambda lists: [second if row[1] - row[0] > tie else first for row in lists]
+    return lambda lists: [classes[_first(row, max(row) - tie)] for row in lists]
 
 
 def _first(row: Sequence[float], least: float) -> int:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-5
 """Largest difference of a probability, or of a value relative to the spread of the values, that counts as the same."""
 
+_HOLES = 2_000
+"""So many rows with something missing are asked, or a few for each column."""
+
 _OPSET = {"": 21, "ai.onnx.ml": 3}
 
 
@@ -73,7 +76,12 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     labels: Labelling = Labelling()
 
 
-def store_estimator(estimator: Any, rows: NDArray[np.float32] | pl.DataFrame, classes: Sequence[Any] | None) -> Stored:
+def store_estimator(
+    estimator: Any,
+    rows: NDArray[np.float32] | pl.DataFrame,
+    classes: Sequence[Any] | None,
+    holes: Sequence[int] = (),
+) -> Stored:
     """Make a fitted estimator storable.
 
     Args:
@@ -81,6 +89,8 @@ def store_estimator(estimator: Any, rows: NDArray[np.float32] | pl.DataFrame, cl
         rows: Rows that the conversion is proved on: a matrix of codes of shape (n, k), or, for an estimator that was
             fitted on a table, a table, which is never converted.
         classes: Its classes in score order; None for regression.
+        holes: Columns that may be missing in serving. Some conversions send such rows another way, so that some of the
+            rows are also asked with each of these missing, and with all.
 
     Returns:
         ONNX bytes when the conversion is proved; the own format of XGBoost and LightGBM, proved likewise; else skops
@@ -90,6 +100,8 @@ def store_estimator(estimator: Any, rows: NDArray[np.float32] | pl.DataFrame, cl
         ModelError: Neither is possible.
     """
     reference = EstimatorRuntime(estimator, classes)
+    if isinstance(rows, np.ndarray) and len(rows) and holes:
+        rows = _with_holes(reference, rows, holes)
     said = _said(reference, rows) if len(rows) else None
     bare, threshold = without_threshold(estimator, classes)
     if library_of(bare) is not None and isinstance(rows, np.ndarray):
@@ -152,6 +164,21 @@ def _moved(threshold: Labelling, said: Output, scores: NDArray[np.float64]) -> l
     if not highest < at <= lowest or abs(at - threshold.at) > TOLERANCE:
         return []
     return [msgspec.structs.replace(threshold, at=at)]
+
+
+def _with_holes(reference: EstimatorRuntime, rows: NDArray[np.float32], holes: Sequence[int]) -> NDArray[np.float32]:
+    """The rows, and some of them again with each column that may be missing, and with all of those."""
+    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), max(8, _HOLES // len(holes)))).astype(int)]
+    made = [some.copy() for _ in range(len(holes) + 1)]
+    for place, rows_without in zip(holes, made, strict=False):
+        rows_without[:, place] = np.nan
+    made[-1][:, list(holes)] = np.nan
+    holed = np.concatenate(made)
+    try:
+        reference.output(holed)
+    except Exception:  # noqa: BLE001 - an estimator that takes no missing values has nothing to be compared with
+        return rows
+    return np.concatenate([rows, holed])
 
 
 def _said(reference: EstimatorRuntime, rows: NDArray[np.float32] | pl.DataFrame) -> Output:

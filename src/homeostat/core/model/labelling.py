@@ -8,7 +8,7 @@ estimator's own code makes them so, and where every row of the proof agrees; oth
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -100,7 +100,7 @@ class Labelling(msgspec.Struct, frozen=True, kw_only=True):
             raise ModelError(f"the model's labels cannot follow from {self}", hint="train the version again")
 
 
-class Output(NamedTuple):
+class Output(msgspec.Struct, frozen=True, gc=False):
     """What a runtime makes of rows.
 
     Attributes:
