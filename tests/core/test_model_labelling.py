@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     RandomForestClassifier,
@@ -198,6 +199,20 @@ def test_few_rows_and_many_rows_get_the_same_labels(rule: Labelling, rows: list[
 def test_a_rule_that_no_model_of_these_classes_has_is_refused(rule: Labelling, classes: object):
     with pytest.raises(ModelError, match="cannot follow from"):
         rule.check(classes)
+
+
+class TopTenth(Rule):
+    """Its labels depend on who else is asked."""
+
+    def predict(self, X):
+        ranked = self.predict_proba(X)[:, 1]
+        return self.classes_[(ranked >= np.quantile(ranked, 0.9)).astype(int)]
+
+
+@pytest.mark.parametrize("model", [TopTenth(), DummyClassifier(strategy="uniform", random_state=0)])
+def test_an_estimator_whose_answer_depends_on_the_other_rows_is_refused(model: object):
+    with pytest.raises(ModelError, match=r"(TopTenth|DummyClassifier) answers row .* otherwise when it is asked alone"):
+        store_estimator(model.fit(CODES, SIGNAL > 0), CODES, (False, True))
 
 
 def test_a_conversion_that_sends_rows_with_something_missing_another_way_is_not_used():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import numpy as np
 import polars as pl
 import pytest
@@ -19,7 +22,8 @@ from homeostat.core.errors import LoopError, ModelError
 from homeostat.core.model import Bundle
 from homeostat.core.schema import infer_schema
 from homeostat.loop import Loop
-from tests.cli.conftest import in_a_process, typed
+from tests.cd.ways import records
+from tests.cli.conftest import typed
 
 MINE = """
     import numpy as np
@@ -99,10 +103,20 @@ def test_a_class_of_loop_py_answers_in_a_copy_of_the_folder(tmp_path, monkeypatc
     monkeypatch.chdir(second)
     shutil.rmtree(first)
     assert homeostat.load("own").predict(rows()).value.tolist() == expected
-    assert typed(capsys, "status").code == 0
-    done = in_a_process("infer", "rows.csv", "--output", "out.parquet", cwd=second)
-    assert done.code == 0, done.err
+    assert typed(capsys, "infer", "rows.csv", "--output", "out.parquet").code == 0
     assert pl.read_parquet("out.parquet")["prediction"].to_list() == expected
+    command = [sys.executable, "-m", "homeostat", "serve", "--port", "0", "--json"]
+    server = subprocess.Popen(command, cwd=second, stderr=subprocess.PIPE, text=True)
+    try:
+        told = (json.loads(line) for line in server.stderr)
+        url = next(line["url"] for line in told if line["message"] == "serving")
+        sent = records(rows().drop("y"))
+        answer = httpx.post(f"{url}/predict", json={"records": sent}, timeout=60).json()
+        assert [one["value"] for one in answer["predictions"]] == expected
+    finally:
+        server.terminate()
+        assert server.wait(60) == 0
+        server.stderr.close()
 
 
 def test_two_projects_of_one_process_keep_their_own_classes_of_one_name(tmp_path):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from homeostat.cli.common import STORE, StoreOption, loop_file, open_ledger
-from homeostat.core.errors import NotFoundError
+from homeostat.core.errors import HomeostatError, NotFoundError
 
 if TYPE_CHECKING:
     from homeostat.core.ledger import Ledger
@@ -33,7 +33,13 @@ def serve(
     ] = None,
     loop: Annotated[
         list[Path] | None,
-        typer.Option("--loop", "-l", metavar="PATH", help="A loop's file, for a model with features(); repeatable."),
+        typer.Option(
+            "--loop",
+            "-l",
+            metavar="PATH",
+            help="A loop's file, for a model with features() or an estimator of yours; by default the loop.py beside "
+            "the store, else the one here; repeatable.",
+        ),
     ] = None,
     store: StoreOption = STORE,
     as_json: Annotated[bool, typer.Option("--json", help="Say it in lines of JSON, in a terminal too.")] = False,
@@ -53,10 +59,26 @@ def serve(
     files = [loop_file(str(file)) for file in loop or []]
     with closing(open_ledger(store)) as ledger:
         chosen = _chosen(ledger, names or [])
+    files = files or _needed(store, chosen)
     told = ["--store", str(store), "--host", host, "--port", str(port), "--workers", str(workers)]
     told += [word for name in chosen for word in ("--name", name)]
     told += [word for file in files for word in ("--loop-file", str(file))]
     run_server(told)
+
+
+def _needed(store: Path, names: list[str]) -> list[Path]:
+    """The declaration that one of these models cannot be loaded without, where it is to be found.
+
+    What is wrong with a model is the server's to say.
+    """
+    from homeostat.core.store import Store
+    from homeostat.loop import load
+    from homeostat.loop.embedded import file_of
+
+    with closing(Store.open(store, create=False)) as opened, suppress(HomeostatError):
+        found = file_of(opened, names)
+        return [found] if found is not None and load(found).name in names else []
+    return []
 
 
 def _chosen(ledger: Ledger, names: list[str]) -> list[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from homeostat.core.model import Bundle, Manifest, Model, Predictions
+    from homeostat.core.store import Store
     from homeostat.loop.declaration import Loop
 
 STORE = "HOMEOSTAT_STORE"
@@ -130,6 +131,29 @@ def load(
     return LoadedModel(wanted["loop"], number, bundle.model(features, trusted=trusted, threads=threads))
 
 
+def file_of(store: Store, names: Sequence[str]) -> Path | None:
+    """The `loop.py` beside a store, or in this folder, where a champion of these loops needs what it declares.
+
+    Args:
+        store: Where the versions are.
+        names: Of loops.
+    """
+    from homeostat.core.model import Bundle
+
+    for name in names:
+        champion = store.ledger.champion(name)
+        if champion is not None:
+            bundle = Bundle.read(store.artifacts, store.ledger.version(name, champion.version).manifest)
+            if bundle.manifest.features is not None or _strange(bundle, ()):
+                return _beside(store.path)
+    return None
+
+
+def _beside(folder: Path) -> Path | None:
+    places = (folder.resolve().parent / FILE, Path.cwd() / FILE)
+    return next((place for place in places if place.is_file()), None)
+
+
 def _folder(store: Path | str | None) -> Path:
     from homeostat.core.store import DEFAULT
 
@@ -167,9 +191,7 @@ def _strange(bundle: Bundle, trusted: Sequence[str]) -> bool:
 
 def _declared(manifest: Manifest, loop: Any, folder: Path, features: Any, trusted: Sequence[str]) -> tuple[Any, Any]:
     """`features()` and the trusted types of the Loop that trained a model."""
-    if loop is None:
-        places = [folder.resolve().parent / FILE, Path.cwd() / FILE]
-        loop = next((place for place in places if place.is_file()), None)
+    loop = _beside(folder) if loop is None else loop
     if loop is None:
         what = f"the model needs the features() or the estimator of loop {manifest.loop!r}, and its file is not found"
         raise NotFoundError(what, hint="pass features=, or the Loop's file as loop=")

@@ -182,14 +182,31 @@ def _with_holes(reference: EstimatorRuntime, rows: NDArray[np.float32], holes: S
 
 
 def _said(reference: EstimatorRuntime, rows: NDArray[np.float32] | pl.DataFrame) -> Output:
-    """What the estimator itself makes of the rows of the proof."""
+    """What the estimator itself makes of the rows of the proof, each of which it answers alone as among the others.
+
+    A server asks rows in any company, so that an estimator that ranks them or draws by their places is none for it.
+    """
+    places = sorted({0, len(rows) // 3, len(rows) // 2, len(rows) - 1})
     try:
-        return reference.output(rows)
+        said = reference.output(rows)
+        alone = [reference.output(rows[place : place + 1]) for place in places]
     except HomeostatError:
         raise
     except Exception as error:  # other libraries' estimators have errors of their own
         what = f"{reference.who} was fitted, and cannot predict {len(rows):,} rows: {' '.join(str(error).split())}"
         raise ModelError(what, hint="check the estimator's parameters against its features") from error
+    for place, one in zip(places, alone, strict=True):
+        if not _alike(one, said, place):
+            what = f"{reference.who} answers row {place + 1:,} of {len(rows):,} otherwise when it is asked alone"
+            raise ModelError(what, hint="let its predict look at each row by itself, and draw nothing")
+    return said
+
+
+def _alike(alone: Output, said: Output, place: int) -> bool:
+    right, found = said.scores[place], alone.scores[0]
+    near = np.abs(found - right) <= TOLERANCE * (np.maximum(1.0, np.abs(right)) if said.scores.ndim == 1 else 1.0)
+    same = said.places is None or alone.places is None or said.places[place] == alone.places[0]
+    return bool((same and near.all()) or not np.isfinite(right).all())
 
 
 def _native(estimator: Any, said: Output | None, threshold: Labelling | None) -> Labelling:
