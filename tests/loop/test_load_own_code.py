@@ -87,11 +87,11 @@ def project(folder: Path, *parts: str, **files: str) -> Path:
 def trained(loop: Loop) -> Bundle:
     table = rows()
     schema = infer_schema(table, loop.source.spec)
-    return train(table, table, schema=schema, now=table["at"][-1], model=loop.model, trusted=loop.vouched)
+    return train(table, table, schema=schema, now=table["at"][-1], model=loop.model, trusted=loop.trusted_types)
 
 
 def said(bundle: Bundle, loop: Loop) -> list[str]:
-    return bundle.model(trusted=loop.vouched).predict(rows()).value.tolist()
+    return bundle.model(trusted=loop.trusted_types).predict(rows()).value.tolist()
 
 
 def test_a_class_of_loop_py_answers_in_a_copy_of_the_folder(tmp_path, monkeypatch, capsys):
@@ -179,7 +179,7 @@ def test_a_class_that_fit_makes_is_refused_with_the_way_out_where_the_loop_does_
     loop = homeostat.load_loop(project(tmp_path / "a", MINE, INNER, OUTER))
     with pytest.raises(ModelError, match=r"__loop__\.Mine") as refusal:
         trained(loop)
-    assert "Loop(trusted=" in refusal.value.hint
+    assert "trusted=" in refusal.value.hint
 
 
 def test_a_bundle_vouches_for_nothing_itself(tmp_path):

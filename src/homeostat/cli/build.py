@@ -95,7 +95,7 @@ def infer(
         raise NotFoundError(f"loop {declared.name!r} has no champion yet", hint="`homeostat run` trains the first one")
     number = version if version is not None or champion is None else champion.version
     row = opened.ledger.version(declared.name, int(number or 0))
-    model = Bundle.load(opened.artifacts, row.manifest, declared.features, trusted=declared.vouched)
+    model = Bundle.load(opened.artifacts, row.manifest, declared.features, trusted=declared.trusted_types)
     with progress("predict", quiet=as_json) as bar:
         made = infer_recorded(
             *(Feed(opened.ledger, Rules.of(declared)), model, tables, output),

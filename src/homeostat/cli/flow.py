@@ -52,7 +52,7 @@ def stream(
 
     declared = load(loop_file(loop))
     opened = Store.open(store, create=False)
-    champions = Champions(opened, declared.name, declared.features, trusted=declared.vouched)
+    champions = Champions(opened, declared.name, declared.features, trusted=declared.trusted_types)
     where, sink = _source(source, declared, champions), _sink(source, output, dead)
     writer = LogWriter(opened.log_folder(declared.name)) if log else None
     stop = threading.Event()

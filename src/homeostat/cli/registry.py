@@ -93,7 +93,7 @@ def import_(
 
     declared = load(loop_file(loop)) if loop is not None else None
     features = declared.features if declared is not None else None
-    trusted = declared.vouched if declared is not None else ()
+    trusted = declared.trusted_types if declared is not None else ()
     target = declared.target if declared is not None else None
     opened = Store.open(store)
     event = take_in(opened, folder, features, now=SystemClock().now(), target=target, trusted=trusted)

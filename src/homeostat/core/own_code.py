@@ -39,7 +39,7 @@ def lasting(text: str) -> str:
     return _ANY.sub(STORED, text)
 
 
-class Vouched(frozenset[str]):
+class TrustedTypes(frozenset[str]):
     """Classes that a declaration vouches for, by their names in this process; a fingerprint sees the lasting ones."""
 
     def __fingerprint__(self) -> tuple[str, ...]:

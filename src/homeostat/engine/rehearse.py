@@ -64,7 +64,7 @@ def rehearse(
         earlier: How the champion answered when it was a candidate, for the case that it cannot be served by this code.
         barred: A gate that nobody can overrule refused it already, so that a load would be in vain.
     """
-    trusted = loop.vouched
+    trusted = loop.trusted_types
     gates = [check_contract(loop.name, candidate, champion, loop.features, trusted=trusted)]
     wanted = next((gate for gate in loop.gates if isinstance(gate, Load)), None)
     memory = None

@@ -85,7 +85,7 @@ def _wanted(options: argparse.Namespace) -> list[Hosting]:
     for file in options.loop_file:
         loop = load(file)
         beside = (sys.executable, "-m", __spec__.name, "--store", options.store, "--loop-file", file, "--beside")
-        declared[loop.name] = Hosting(loop.name, loop.features, tuple(loop.vouched), beside)
+        declared[loop.name] = Hosting(loop.name, loop.features, tuple(loop.trusted_types), beside)
     plain = [name for name in options.name if name not in declared]
     declared |= {name: Hosting(name, scorer=tuple(command(options.store, name))) for name in plain}
     return [declared[name] for name in options.name or declared]
@@ -94,7 +94,7 @@ def _wanted(options: argparse.Namespace) -> list[Hosting]:
 def _score(options: argparse.Namespace) -> None:
     loop = load(options.loop_file[0])
     version, ended = int(options.beside[0]), " ".join(options.beside[1:]) or None
-    score_beside(options.store, loop.name, version, loop.features, trusted=loop.vouched, ended=ended)
+    score_beside(options.store, loop.name, version, loop.features, trusted=loop.trusted_types, ended=ended)
 
 
 def _parent(options: argparse.Namespace, names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from homeostat.cd.deploy import Canary, Plan, Target
 from homeostat.ci import gates as standard_gates
 from homeostat.core.clock import duration
 from homeostat.core.errors import LoopError
-from homeostat.core.own_code import Vouched
+from homeostat.core.own_code import TrustedTypes
 from homeostat.ct.how import Method, Refit
 from homeostat.ct.when import AnyPolicy, Policy, metrics_of, never
 from homeostat.ct.where import Place, Process
@@ -176,7 +176,7 @@ class Loop:
         return self.metric or default_metric(signature.task, len(signature.classes or ()))
 
     @property
-    def vouched(self) -> Vouched:
+    def trusted_types(self) -> TrustedTypes:
         """The exact classes, as `module.Class`, that a model of this loop may be built of besides the well-known ones.
 
         Those of the declared model and of its trials, and those that `trusted` names.
@@ -184,7 +184,7 @@ class Loop:
         from homeostat.core.model import trusted_types
 
         named = [one if isinstance(one, str) else f"{one.__module__}.{one.__qualname__}" for one in self.trusted]
-        return Vouched({*named, *trusted_types([self.model, *(list(one.values()) for one in self.trials)])})
+        return TrustedTypes({*named, *trusted_types([self.model, *(list(one.values()) for one in self.trials)])})
 
     @property
     def digest(self) -> str:

@@ -199,4 +199,4 @@ def _declared(manifest: Manifest, loop: Any, folder: Path, features: Any, truste
     if declared.name != manifest.loop:
         what = f"{declared.file or 'the Loop'} declares {declared.name!r}, and the model is of {manifest.loop!r}"
         raise NotFoundError(what, hint="pass the file of that Loop as loop=, or its features()")
-    return features or declared.features, (*trusted, *declared.vouched)
+    return features or declared.features, (*trusted, *declared.trusted_types)

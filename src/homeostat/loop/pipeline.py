@@ -31,14 +31,14 @@ def settings_of(loop: Loop) -> dict[str, Any]:
         "model.features": loop.features,
         "model.how": loop.how,
         "model.seed": loop.seed,
-        "model.trusted": loop.vouched,
+        "model.trusted": loop.trusted_types,
         "model.metric": loop.metric,
         **({} if loop.how.online else {"model.trials": loop.trials}),
         "evaluation.features": loop.features,
         "evaluation.metric": loop.metric,
         "evaluation.slices": slices,
         "evaluation.behaviours": loop.behaviours,
-        "evaluation.trusted": loop.vouched,
+        "evaluation.trusted": loop.trusted_types,
         "verdicts.gates": loop.gates,
     }
     return {name: value for name, value in settings.items() if name.partition(".")[0] not in loop.steps}

@@ -14,6 +14,7 @@ from homeostat.core.errors import DataError
 from homeostat.ct.how import Refit
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     import polars as pl
@@ -71,7 +72,7 @@ def model(
     features: Any = None,
     how: Any = Refit(),  # noqa: B008 - immutable
     seed: int = 0,
-    trusted: frozenset[str] = frozenset(),
+    trusted: Collection[str] = (),
     trials: tuple[dict[str, Any], ...] = (),
     metric: str | None = None,
 ) -> Bundle:
@@ -112,7 +113,7 @@ def online_model(
     how: Any = Refit(),  # noqa: B008 - immutable
     seed: int = 0,
     metric: str | None = None,
-    trusted: frozenset[str] = frozenset(),
+    trusted: Collection[str] = (),
 ) -> Bundle:
     """In place of `model` when the Loop learns online: the champion's state, continued with the rows since."""
     from homeostat.ci.train_online import train_online
@@ -144,7 +145,7 @@ def evaluation(
     metric: str | None = None,
     slices: tuple[str, ...] = (),
     behaviours: tuple[Any, ...] = (),
-    trusted: frozenset[str] = frozenset(),
+    trusted: Collection[str] = (),
 ) -> Evaluation:
     """Candidate, champion and baselines on the same new rows."""
     from homeostat.ci.evaluate import evaluate

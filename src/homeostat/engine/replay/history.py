@@ -101,11 +101,11 @@ class History:
             "now": now,
             "loop": loop.name,
             "seed": loop.seed,
-            "trusted": loop.vouched,
+            "trusted": loop.trusted_types,
         }
         weights = loop.how.weights(parts.train, self.spec.time, now)
         bundle = train(parts.train, parts.test, model=loop.model, features=loop.features, weights=weights, **settings)
-        model = bundle.model(loop.features, trusted=loop.vouched)
+        model = bundle.model(loop.features, trusted=loop.trusted_types)
         metric = loop.metric_for(model.signature)
         target = parts.test[self.target].to_numpy()
         return Trained(
