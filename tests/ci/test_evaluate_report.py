@@ -14,7 +14,7 @@ from homeostat.ci.evaluate import Evaluation, directional, evaluate, invariant
 from homeostat.ci.preprocess import split
 from homeostat.ci.train import train
 from homeostat.core.errors import DataError, LoopError, ModelError
-from homeostat.core.model import Model
+from homeostat.core.model import Model, Output
 from homeostat.core.rows import prepare
 from homeostat.core.schema import infer_schema
 from homeostat.core.spec import TableSpec
@@ -110,8 +110,8 @@ def test_a_candidate_that_gives_nan_has_a_problem_and_no_metrics():
     class Broken:
         name = "broken"
 
-        def scores(self, rows):
-            return np.full((len(rows), 2), np.nan)
+        def output(self, rows):
+            return Output(np.full((len(rows), 2), np.nan))
 
     found = evaluate(Model(CANDIDATE.manifest, Broken()), TRAIN, TEST)
     assert "NaN" in found.problems[0]

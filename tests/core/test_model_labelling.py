@@ -77,6 +77,18 @@ CASES = {
         "onnx",
         "threshold",
     ),
+    "searched in a pipeline": (
+        GridSearchCV(make_pipeline(StandardScaler(), FixedThresholdClassifier(LINEAR, threshold=0.1)), {}, cv=2),
+        "texts",
+        "onnx",
+        "threshold",
+    ),
+    "one on another": (
+        FixedThresholdClassifier(FixedThresholdClassifier(LINEAR, threshold=0.9), threshold=0.1),
+        "truths",
+        "onnx",
+        "threshold",
+    ),
     "threshold on decisions": (
         FixedThresholdClassifier(LINEAR, threshold=0.3, response_method="decision_function"),
         "truths",

@@ -179,25 +179,31 @@ def without_threshold(estimator: Any, classes: Sequence[Any] | None) -> tuple[An
     """
     from sklearn.pipeline import Pipeline
 
-    *front, last = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
-    if _maker(last) == "sklearn" and hasattr(last, "best_estimator_"):
-        last = last.best_estimator_
-    named = type(last).__name__ in THRESHOLDS and _maker(last) == "sklearn"
-    if classes is None or not named or last.response_method == "decision_function":
+    if isinstance(estimator, Pipeline):
+        *front, (name, last) = estimator.steps
+        inner, rule = without_threshold(last, classes)
+        return (estimator, None) if rule is None else (Pipeline([*front, (name, inner)]), rule)
+    if _maker(estimator) == "sklearn" and hasattr(estimator, "best_estimator_"):
+        inner, rule = without_threshold(estimator.best_estimator_, classes)
+        return (estimator, None) if rule is None else (inner, rule)
+    named = type(estimator).__name__ in THRESHOLDS and _maker(estimator) == "sklearn"
+    if classes is None or not named or estimator.response_method == "decision_function":
         return estimator, None
-    inner = getattr(last, "estimator_", last.estimator)
+    inner = getattr(estimator, "estimator_", estimator.estimator)
     if not hasattr(inner, "predict_proba"):
         return estimator, None
-    tuned = hasattr(last, "best_threshold_")
+    # A threshold below this one leaves the probabilities as they are.
+    return without_threshold(inner, classes)[0], _threshold_of(estimator, classes)
+
+
+def _threshold_of(estimator: Any, classes: Sequence[Any]) -> Labelling:
+    tuned = hasattr(estimator, "best_threshold_")
     # scikit-learn itself asks its scorer for the class in the same way.
-    positive = last._curve_scorer._get_pos_label() if tuned else last.pos_label  # noqa: SLF001
-    at = last.best_threshold_ if tuned else 0.5 if last.threshold == "auto" else last.threshold
-    positive = last.classes_[-1] if positive is None else positive
-    place = int(places_of([positive], classes, type(last).__name__)[0])
-    rule = Labelling(by="threshold", place=place, at=float(at))
-    if not front:
-        return inner, rule
-    return Pipeline([*estimator.steps[:-1], (estimator.steps[-1][0], inner)]), rule
+    positive = estimator._curve_scorer._get_pos_label() if tuned else estimator.pos_label  # noqa: SLF001
+    at = estimator.best_threshold_ if tuned else estimator.threshold
+    positive = estimator.classes_[-1] if positive is None else positive
+    place = int(places_of([positive], classes, type(estimator).__name__)[0])
+    return Labelling(by="threshold", place=place, at=0.5 if at == "auto" else float(at))
 
 
 def _maker(estimator: Any) -> str:
