@@ -10,12 +10,10 @@ from datetime import timedelta
 from functools import cache
 
 import pytest
-from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, recall_score
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
-from sklearn.naive_bayes import GaussianNB
-from sklearn.svm import SVC, NuSVC
+from sklearn.svm import SVC
 
 from homeostat.cd.log import LabelItem, LabelRecord
 from homeostat.cd.performance import Champion, measure
@@ -40,9 +38,7 @@ ESTIMATORS = {
     "own rule": Rule(),
     "unsorted classes": Backwards(),
     "no scores": Votes(),
-    "votes": VotingClassifier([("linear", LINEAR), ("bayes", GaussianNB()), ("rule", Rule())]),
     "SVC with probabilities": SVC(probability=True, class_weight="balanced", kernel="poly"),
-    "NuSVC": NuSVC(nu=0.3),
 }
 
 
