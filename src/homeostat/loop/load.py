@@ -74,7 +74,7 @@ def _forget(name: str) -> None:
 def _refuse_strangers(file: Path) -> None:
     """Refuse `import helpers` where the process has imported another `helpers`: it would be taken without a word."""
     folder = file.resolve().parent
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
         if isinstance(node, ast.Import):
             named = [alias.name for alias in node.names]
         else:
