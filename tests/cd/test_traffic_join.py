@@ -66,13 +66,23 @@ def test_a_label_may_come_before_its_row_is_read(traffic):
     assert (traffic.counts.unknown_labels, traffic.counts.joined) == (0, 1)
 
 
-def test_a_label_that_was_received_before_its_row_was_answered_is_that_of_an_older_row(traffic):
-    traffic.fold([told("a", received=NOON), asked("a", time=LATER)])
-    assert labels(traffic) == [None]
+def test_a_label_that_was_received_before_its_row_was_answered_joins_it(traffic):
+    traffic.fold([told("a", received=NOON)])
     assert traffic.counts.unknown_labels == 1
-    traffic.fold([told("a", label=False)])
-    assert labels(traffic) == [False]
-    assert (traffic.counts.joined, traffic.counts.conflicting_labels) == (1, 0)
+    assert len(traffic.fold([asked("a", time=LATER)]).labelled) == 1
+    assert labels(traffic) == [True]
+    traffic.fold([told("a", label=False), told("a")])
+    counts = traffic.counts
+    assert (counts.joined, counts.conflicting_labels, counts.repeated_labels, counts.unknown_labels) == (1, 1, 1, 0)
+
+
+def test_a_label_of_a_row_that_was_forgotten_is_not_that_of_a_newer_row_of_its_name(tmp_path):
+    traffic = Traffic(tmp_path, keep=10)
+    traffic.fold([asked(str(number)) for number in range(25)])
+    traffic.fold([told("3"), asked("3", "again", LATER)])
+    assert labels(traffic)[-1] is None
+    traffic.fold([told("3", label=False)])
+    assert labels(traffic)[-1] is False
 
 
 def test_of_conflicting_labels_that_came_before_their_row_the_first_counts(traffic):

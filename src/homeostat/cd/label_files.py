@@ -253,7 +253,9 @@ def _archived(archive: Archive, known: dict[str, set[Any]], answered: set[str]) 
     if archive.labels.rows:
         told = archive.labels.read(columns=["id", "label"]).filter(pl.col("id").is_in(ids.implode()))
         for one, label in told.iter_rows():
-            known[one].add(label)
+            # Of a row that is in the log its labels are there too: what is told by the table alone never joined it.
+            if one not in answered:
+                known[one].add(label)
     if not archive.predictions.rows or answered.issuperset(known):
         return set()
     there = archive.predictions.read(columns=["id"])["id"]

@@ -119,6 +119,15 @@ class _Score(NamedTuple):
     segment: str
 
 
+class _Waiting(NamedTuple):
+    """A label whose row is not there: it did not come yet, or it was forgotten, and then the label is `of_old`."""
+
+    item: LabelItem
+    received: datetime
+    segment: str
+    of_old: bool
+
+
 def write_counts(folder: Path, counts: Counts) -> None:
     """Leave the counts beside the log, for the verbs and the server that tell them to people."""
     temporary = folder / f".{_COUNTS}"
@@ -170,7 +179,8 @@ class Traffic:
         self._scores: dict[int, NDArray[np.float64]] = {}
         self._values: dict[int, NDArray[Any]] = {}
         self._asked: dict[int, NDArray[np.bool_]] = {}
-        self._unknown: OrderedDict[str, tuple[LabelItem, datetime, str]] = OrderedDict()
+        self._unknown: OrderedDict[str, _Waiting] = OrderedDict()
+        self._gone: OrderedDict[str, None] = OrderedDict()
         self._early: OrderedDict[tuple[str, str], list[_Score]] = OrderedDict()
         self._needed = Needed()
         self.counts = Counts()
@@ -337,7 +347,7 @@ class Traffic:
                 if score.time >= record.time:  # else it is about an older row of that name
                     self._take_score(number, score)
             if row.id in self._unknown:
-                self._take_early(row.id, record.time, arrived)
+                self._take_early(row.id, arrived)
 
     def _take_shadow(self, record: ShadowRecord, segment: str) -> None:
         for row, (request, one) in enumerate(zip(record.requests, record.ids, strict=True)):
@@ -388,9 +398,9 @@ class Traffic:
 
     def _take_unknown(self, item: LabelItem, received: datetime, segment: str) -> None:
         if item.id in self._unknown:
-            self._count_again(self._unknown[item.id][0].label, item.label)
+            self._count_again(self._unknown[item.id].item.label, item.label)
             return
-        self._unknown[item.id] = (item, received, segment)
+        self._unknown[item.id] = _Waiting(item, received, segment, item.id in self._gone)
         self._needed.label(segment)
         self.counts.unknown_labels += 1
         if len(self._unknown) > self._wait:
@@ -398,15 +408,15 @@ class Traffic:
             self.counts.unknown_labels -= 1
             self.counts.forgotten_labels += 1
 
-    def _take_early(self, one: str, answered: datetime, arrived: Arrived) -> None:
-        """Join a label that was read before its row, unless it was received before: then it is an older row's."""
-        item, received, segment = self._unknown[one]
-        if received < answered:
+    def _take_early(self, one: str, arrived: Arrived) -> None:
+        """Join a label that came before its row, unless it is of a row of that name that was forgotten."""
+        waiting = self._unknown[one]
+        if waiting.of_old:
             return
         del self._unknown[one]
         self.counts.unknown_labels -= 1
-        self._needed.found(segment)
-        self._take_label(item, received, segment, arrived)
+        self._needed.found(waiting.segment)
+        self._take_label(waiting.item, waiting.received, waiting.segment, arrived)
 
     def _count_again(self, first: Label, label: Label) -> None:
         if first == label:
@@ -459,6 +469,9 @@ class Traffic:
         self._forgotten_until = newest if self._forgotten_until is None else max(newest, self._forgotten_until)
         for one in self._ids[:cut]:
             del self._numbers[one]
+            self._gone[one] = None
+        while len(self._gone) > self._wait:
+            self._gone.popitem(last=False)
         for column in (self._ids, self._requests, self._holders, self._labels, self._features):
             del column[:cut]
         self._first += cut
