@@ -78,7 +78,7 @@ def test_a_delta_table_and_a_parquet_file_are_tables_too(tmp_path):
     [
         ("flight,lateness\na,true\n", r"no column 'label' \(--label\)"),
         ("flights,late\na,true\n", r"no column 'id' \(--id\)"),
-        ("id,label\na,perhaps\n", r"row 1, column 'label': should be one of False, True; found 'perhaps'"),
+        ("id,label\na,perhaps\n", r"row 1, column 'label': should be one of False, True; found the text 'perhaps'"),
         ("id,label\na,true\n,true\n", r"row 2: the id '' is empty"),
         ("id,label,time\na,true,2013-03-01\nb,true,soon\n", r"row 2 has 'soon', which is no date or time"),
     ],

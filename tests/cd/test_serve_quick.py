@@ -29,7 +29,7 @@ SERVED = {name: Served(1, model) for name, model in MODELS.items()}
 
 ROW = st.fixed_dictionaries(
     {
-        "flight_id": st.text(min_size=1, max_size=5),
+        "flight_id": st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=5),
         "scheduled": st.integers(0, 2**31).map(lambda second: datetime.fromtimestamp(second, UTC)),
         "carrier": st.sampled_from(["UA", "AA", "B6", "ZZ", ""]),
         "distance": st.integers(-(2**63), 2**63 - 1),

@@ -53,7 +53,7 @@ MISSHAPEN = {
     "wrong number of ids": ({"records": [ROW], "ids": ["a", "b"]}, 400, ["2 ids for 1"]),
     "ids that are no texts": ({"records": [ROW], "ids": [1]}, 400, ["ids"]),
     "a request id that is no text": ({"records": [ROW], "id": 1}, 400, ["id"]),
-    "an endless id": ({"records": [ROW], "ids": ["x" * 1_000]}, 400, ["1000 characters"]),
+    "an endless id": ({"records": [ROW], "ids": ["x" * 1_000]}, 400, ["row 0", "1,000 characters"]),
     "an unknown field beside records": ({"records": [ROW], "model": "x"}, 400, ["'model'"]),
 }
 

@@ -47,7 +47,7 @@ def test_a_new_column_is_refused_and_can_be_left_out_or_collected_by_a_loop_of_a
     old.write_csv(tmp_path / "old.csv")
     assert collected("first") == 2
     new.write_csv(tmp_path / "new.csv")
-    with pytest.raises(SchemaError, match="another name for the loop"):
+    with pytest.raises(SchemaError, match="homeostat accept-schema"):
         collected("first")
     assert collected("first", ignore="consequence") == 4
     (tmp_path / "old.csv").unlink()

@@ -38,7 +38,7 @@ def test_a_table_that_does_not_fit_records_nothing(homeostat, served):
     (served.path.parent / "wrong.csv").write_text("flight_id,late\nf9-0,true\nf9-1,maybe\n")
     typed = homeostat("labels", "wrong.csv", "--store", "store")
     assert typed.code == 2
-    assert "row 2, column 'late': should be one of False, True; found 'maybe'" in typed.err
+    assert "row 2, column 'late': should be one of False, True; found the text 'maybe'" in typed.err
     assert not any(hasattr(record, "labels") for record in log_of(served))
 
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.log import LabelItem, LabelRecord, LogReader, LogWriter, Position, PredictionRecord
-from homeostat.cd.serve.decode import id_part
-from homeostat.cd.serve.labels import LONGEST_ID, typed_label
+from homeostat.cd.serve.labels import typed_label
 from homeostat.core.chunks import Chunks
 from homeostat.core.errors import DataError, shown
 from homeostat.core.form import Form
+from homeostat.core.ids import id_problem, row_id
 from homeostat.core.rows import bulleted, stored_form
 from homeostat.core.spec import TableSpec, did_you_mean
+from homeostat.core.times import outside
+from homeostat.core.values import taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from homeostat.cd.drain import Archive
     from homeostat.cd.log import Label
     from homeostat.core.model import Signature
+    from homeostat.core.schema import Column
 
 _CHUNK_ROWS = 50_000
 _READ_ROWS = 200_000
@@ -200,6 +203,8 @@ def _items(
     times = {name: inputs[name].form for name in ids if name in inputs and inputs[name].kind == "time"}
     times |= {time: None} if time else {}
     rows, mistyped = stored_form(rows.select(list(dict.fromkeys([*ids, label, *times]))), times)
+    if time and not mistyped and (told := outside(rows[time], event=True)) is not None:
+        mistyped = [f"column {time!r}: {told}"]
     problems += mistyped
     if mistyped:
         return [], 0
@@ -211,14 +216,29 @@ def _items(
             empty += 1
             continue
         typed, message = typed_label(value, signature)
-        one = "" if None in parts else "/".join(map(id_part, parts))
+        one, strange = _id(parts, ids, inputs)
         if message is not None:
             problems.append(f"row {place}, column {label!r}: {message}")
-        elif not one or len(one) > LONGEST_ID:
-            problems.append(f"row {place}: the id {shown(one)} is empty or longer than {LONGEST_ID} characters")
+        elif strange is not None:
+            problems.append(f"row {place}: {strange}")
         else:
             items.append(LabelItem(one, typed, moment or now))
     return items, empty
+
+
+def _id(parts: Sequence[Any], names: Sequence[str], inputs: dict[str, Column]) -> tuple[str, str | None]:
+    """The id of a row, by the rule and in the types of the answers that it had; or why it has none."""
+    values = []
+    for name, part in zip(names, parts, strict=True):
+        # As it is, where the model has no such column; times are times already.
+        known = name in inputs and part is not None and inputs[name].kind != "time"
+        value, message = taken(part, inputs[name].kind) if known else (part, None)
+        if message is not None:
+            return "", f"column {name!r} {message}"
+        values.append(value)
+    one = row_id(values) or ""
+    problem = id_problem(one)
+    return one, None if problem is None else f"the id {shown(one)} {problem}"
 
 
 def _said(

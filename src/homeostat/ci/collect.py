@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from homeostat.ci.admit import Growth, grow, growth, refuse_skew
 from homeostat.ci.sources import FileSource, FrameSource, Part, Source
 from homeostat.core.errors import DataError
 from homeostat.core.events import RowsAppended
+from homeostat.core.spec import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,11 +21,21 @@ if TYPE_CHECKING:
 
     from homeostat.core.clock import Clock
     from homeostat.core.ledger import Ledger
+    from homeostat.core.schema import Schema
     from homeostat.core.tables import Table
 
-__all__ = ["Collected", "FileSource", "FrameSource", "Part", "Source", "collect", "collected_before", "record"]
+__all__ = [
+    "Collected",
+    "FileSource",
+    "FrameSource",
+    "Part",
+    "Source",
+    "collect",
+    "collected_before",
+    "new_parts",
+    "record",
+]
 
-_MARK = " sha256:"
 _MOST_NOTES = 20
 _MOSTLY = 0.9
 """A column of which this share are numbers is a number column with something else in it."""
@@ -64,6 +76,8 @@ def collect(
     loop: str,
     clock: Clock,
     progress: Callable[[int, int, str], None] | None = None,
+    *,
+    accepted: Schema | None = None,
 ) -> Collected:
     """Bring everything of a source that is new into the table, and record each part in the ledger.
 
@@ -77,6 +91,8 @@ def collect(
         loop: The Loop that they are for.
         clock: Gives the time of the records.
         progress: Called with (parts done, parts in all, name) before each part and at the end.
+        accepted: What rows are held against beside the table, as `homeostat.ci.admit.schema_of` gives it: what a later
+            run would refuse does not get in.
 
     Returns:
         What was new, and what was not.
@@ -87,24 +103,24 @@ def collect(
         SchemaError: A file's columns are not those of the table.
     """
     tell = progress or (lambda _done, _all, _name: None)
-    there = _parts(source)
-    seen, held = collected_before(ledger, loop), {part.digest: part for part in reversed(there)}
-    parts = [part for part in there if part.digest not in seen and held[part.digest] is part]
+    there, parts = new_parts(source, ledger, loop)
     notes: dict[str, None] = {}
-    read = list(zip(parts, _read_all(parts, table, tell, notes), strict=True))
+    found, grown = _read_all(parts, table, tell, notes, accepted)
+    grow(table, grown, ledger, loop, clock)
+    read = list(zip(parts, found, strict=True))
     # Oldest first, so that only what comes late counts as late.
     read.sort(key=lambda one: one[1][source.spec.time].sort()[0])
     done: list[RowsAppended] = []
     for part, rows in read:
         tell(len(parts) + len(done), 2 * len(parts), part.name)
-        source_name = f"{part.name}{_MARK}{part.digest}"
+        source_name = f"{part.name}{MARK}{part.digest}"
         told = () if done else tuple(notes)[:_MOST_NOTES]
         done.append(record(rows, table, ledger, loop, clock, source=source_name, notes=told))
     tell(2 * len(parts), 2 * len(parts), "")
     return Collected(
         parts=len(parts),
         skipped=len(there) - len(parts),
-        source_version=hashlib.sha256("".join(sorted(held)).encode()).hexdigest()[:12],
+        source_version=hashlib.sha256("".join(sorted({part.digest for part in there})).encode()).hexdigest()[:12],
         rows=sum(one.rows for one in done),
         labelled=sum(one.labelled for one in done),
         duplicates=sum(one.duplicates for one in done),
@@ -157,20 +173,24 @@ def record(
     return event
 
 
+def new_parts(source: Source, ledger: Ledger, loop: str) -> tuple[list[Part], list[Part]]:
+    """All parts of a source, and those of them that were not collected yet, each content once."""
+    there = _parts(source)
+    seen, held = collected_before(ledger, loop), {part.digest: part for part in reversed(there)}
+    return there, [part for part in there if part.digest not in seen and held[part.digest] is part]
+
+
 def collected_before(ledger: Ledger, loop: str) -> frozenset[str]:
     """Digests of the parts that the ledger says were collected for a Loop."""
     events = (one.event for one in ledger.events(loop=loop, kinds=(RowsAppended,)))
     sources = (event.source for event in events if isinstance(event, RowsAppended))
-    return frozenset(source.rpartition(_MARK)[2] for source in sources if _MARK in source)
+    return frozenset(source.rpartition(MARK)[2] for source in sources if MARK in source)
 
 
-def _read_all(
+def read_parts(
     parts: Sequence[Part], table: Table, tell: Callable[[int, int, str], None], notes: dict[str, None]
-) -> list[pl.DataFrame]:
-    """The rows of every part, checked against their declaration, the table and each other."""
-    from homeostat.core.reading import same_types
-    from homeostat.core.rows import bulleted
-
+) -> tuple[list[tuple[str, pl.DataFrame]], list[DataError]]:
+    """Names and rows of parts as their readers give them, and what is wrong with those that cannot be read."""
     frames: list[tuple[str, pl.DataFrame]] = []
     errors: list[DataError] = []
     for number, part in enumerate(parts):
@@ -179,18 +199,35 @@ def _read_all(
             frames.append((part.name, _read(part, (), notes)))
         except DataError as error:
             errors.append(error)
-    if not errors:
-        frames = _with_text(frames, parts, table, notes)
+    return (frames, errors) if errors else (_with_text(frames, parts, table, notes), errors)
+
+
+def _read_all(
+    parts: Sequence[Part],
+    table: Table,
+    tell: Callable[[int, int, str], None],
+    notes: dict[str, None],
+    accepted: Schema | None,
+) -> tuple[list[pl.DataFrame], Growth]:
+    """The rows of every part, checked against all that could refuse them later, and how the table grows for them."""
+    from homeostat.core.reading import same_types
+    from homeostat.core.rows import bulleted
+    from homeostat.core.schema.accepted import changed
+
+    frames, errors = read_parts(parts, table, tell, notes)
     if not errors:
         rows = []
-        for part, found in zip(parts, same_types(frames, table.columns, table.spec), strict=True):
+        grown = growth(table, [found for _, found in frames])
+        accepted = None if accepted is None else changed(accepted, grown.changes)
+        for part, found in zip(parts, same_types(frames, table.columns | grown.types, table.spec), strict=True):
             try:
-                rows.append(table.conform(found))
+                rows.append(table.conform(found, grown.types))
+                refuse_skew(rows[-1], accepted)
             except DataError as error:
                 errors.append(type(error)(f"{part.name}: {error.what}", hint=error.hint))
         if not errors:
             _refuse_beginning(rows, frames, table)
-            return rows
+            return rows, grown
     if len(errors) == 1:
         raise errors[0]
     lines = [f"{error.what}; {error.hint}" if error.hint else error.what for error in errors]

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from homeostat.core.errors import DataError
 from homeostat.core.form import UNNAMED, Form, form_of
@@ -210,7 +210,7 @@ class FrameSource:
     """Rows that are in memory already.
 
     Args:
-        frame: A polars DataFrame, or anything that `polars.DataFrame` takes.
+        frame: A table as `core.frames.frame_of` takes it: Polars, Arrow, pandas, a list of dictionaries, columns.
         time: Event time column.
         key: Column or columns that identify a row; without one the whole row does.
         target: The column to predict.
@@ -230,7 +230,7 @@ class FrameSource:
 
     def __init__(
         self,
-        frame: pl.DataFrame,
+        frame: Any,
         *,
         time: str,
         key: str | Sequence[str] = (),
@@ -256,12 +256,11 @@ class FrameSource:
 
     def parts(self) -> Iterator[Part]:
         """The one frame."""
-        import polars as pl
-
         from homeostat.core.fingerprint import fingerprint
+        from homeostat.core.frames import frame_of
         from homeostat.core.reading import as_declared
 
-        frame = self.frame if isinstance(self.frame, pl.DataFrame) else pl.DataFrame(self.frame)
+        frame = frame_of(self.frame)
         if not frame.height:
             raise DataError(f"the frame {self.name!r} has no rows", hint="collect it when it has some")
         frame = _without(as_declared(frame.clone(), self.form), self.ignore, f"the frame {self.name!r}")

@@ -117,6 +117,7 @@ def replay(
 
 def _history(declared: Loop, store: Path, *, quiet: bool) -> pl.DataFrame:
     """Every row that the loop's table holds, after what is new at the source was taken in."""
+    from homeostat.ci.admit import schema_of
     from homeostat.ci.collect import collect
     from homeostat.core.clock import SystemClock
     from homeostat.core.store import Store
@@ -124,7 +125,8 @@ def _history(declared: Loop, store: Path, *, quiet: bool) -> pl.DataFrame:
     opened = Store.open(store)
     table = opened.table(declared.name, "rows", declared.source.spec)
     with progress("collect", quiet=quiet) as bar:
-        collect(declared.source, table, opened.ledger, declared.name, SystemClock(), progress=bar)
+        accepted = schema_of(opened, declared.name)
+        collect(declared.source, table, opened.ledger, declared.name, SystemClock(), progress=bar, accepted=accepted)
     return table.read()
 
 

@@ -139,5 +139,11 @@ def _libraries() -> tuple[Path, ...]:
     return (Path(__file__).parent.parent, *installed)
 
 
+def printable(text: str) -> str:
+    """A text that can be encoded whatever was put into it: halves of surrogate pairs are written out."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
 def _bounded(text: str) -> str:
+    text = printable(text)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

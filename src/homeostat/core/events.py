@@ -10,21 +10,17 @@ from typing import Any, Literal
 
 import msgspec
 
-SignalKind = Literal[
-    "new_data",
-    "schema_skew",
-    "value_drift",
-    "prediction_drift",
-    "concept_drift",
-    "performance_drop",
-    "staleness",
-    "service_fault",
-]
+from homeostat.core.measured import ArmOutcome as ArmOutcome  # noqa: PLC0414 - part of this module's face
+from homeostat.core.measured import Judgement as Judgement  # noqa: PLC0414
+from homeostat.core.measured import Performance as Performance  # noqa: PLC0414
+from homeostat.core.measured import Signal as Signal  # noqa: PLC0414
+from homeostat.core.measured import SignalKind as SignalKind  # noqa: PLC0414
+from homeostat.core.measured import Verdict as Verdict  # noqa: PLC0414
+
 Action = Literal["keep", "notify", "stop", "retrain", "reuse", "roll_back", "experiment", "deploy", "promote"]
 Role = Literal["champion", "canary", "shadow", "split", "bandit"]
 Outcome = Literal["ran", "hit", "failed"]
 RunStatus = Literal["running", "succeeded", "failed", "stopped", "interrupted"]
-Verdict = Literal["promote", "roll_back", "continue", "inconclusive"]
 TrialOutcome = Literal["promoted", "rolled_back", "inconclusive", "cancelled"]
 
 
@@ -81,96 +77,6 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     numbers: dict[str, Any]
     binding: bool = False
-
-
-class Signal(msgspec.Struct, frozen=True, kw_only=True):
-    """A typed observation.
-
-    Attributes:
-        kind: What sort of observation.
-        subject: The column, metric or service that it is about.
-        value: The measured distance, score, age in seconds, or count.
-        noise: What the value would be by chance alone at this sample size.
-        q_value: False-discovery-adjusted probability (0..1) of such a value by chance, across the columns of the block.
-        n: Rows behind the value.
-        alarmed: Whether the monitor's own threshold was passed.
-        detail: One sentence for people.
-    """
-
-    kind: SignalKind
-    subject: str
-    value: float | None
-    n: int
-    noise: float | None = None
-    q_value: float | None = None
-    threshold: float | None = None
-    alarmed: bool = False
-    detail: str = ""
-
-
-class Performance(msgspec.Struct, frozen=True, kw_only=True):
-    """A version's score on matured labels, with its interval and what the baselines made of the same rows.
-
-    Attributes:
-        kappa_per: (score - persistence) / (perfect - persistence); below zero, repeating the last label is better.
-        reference: The same metric when the version was accepted.
-    """
-
-    version: int
-    metric: str
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    reference: float | None = None
-    persistence: float | None = None
-    majority: float | None = None
-    kappa_per: float | None = None
-    greater_is_better: bool = True
-
-
-class ArmOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of the rows that an arm answered itself, each weighted by one over the probability of that arm.
-
-    Attributes:
-        rows: Matured rows with a label.
-        loss: Weighted mean loss (0..1), free of when the arm got how much traffic; None without a row.
-        weight: How many rows of equal weight would say as much.
-    """
-
-    version: int
-    rows: int
-    loss: float | None
-    weight: float
-
-
-class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """What the judge makes of all matured pairs of a trial so far.
-
-    Attributes:
-        pairs: Rows on which both versions were scored and whose label has matured, as far as the judge looks at them.
-        matured: All such rows, also those beyond the judge's horizon.
-        e_harm: Evidence (an e-value, 1 = none) that the challenger is worse by more than the tolerated margin.
-        e_benefit: Evidence that the challenger is not worse by more than the margin.
-        difference: Mean per-row loss of the challenger minus the champion's; negative is better.
-        low, high: Anytime-valid interval of the difference.
-        guardrails: Checks that can only stop a trial.
-        arms: Of a trial with randomised arms: what came of each arm's own rows, the champion first.
-    """
-
-    champion: int
-    challenger: int
-    pairs: int
-    verdict: Verdict
-    reason: str
-    e_harm: float
-    e_benefit: float
-    difference: float | None
-    low: float | None
-    high: float | None
-    guardrails: tuple[Signal, ...] = ()
-    matured: int = 0
-    arms: tuple[ArmOutcome, ...] = ()
 
 
 class RunStarted(Event, tag="run_started", frozen=True, kw_only=True):
@@ -242,11 +148,46 @@ class RowsAppended(Event, tag="rows_appended", frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class SchemaAccepted(Event, tag="schema_accepted", frozen=True, kw_only=True):
-    """A schema was inferred and became the one that later rows are held against."""
+class RowsRemoved(Event, tag="rows_removed", frozen=True, kw_only=True):
+    """Rows were taken out of a table. The version before still has them, for what was trained on it.
 
-    digest: str
-    columns: dict[str, str]
+    Attributes:
+        selection: Which rows were meant, in words.
+        before, after: Versions of the table.
+        total: Rows in the table afterwards.
+    """
+
+    table: str
+    user: str
+    reason: str
+    selection: str
+    rows: int
+    before: int
+    after: int
+    total: int
+
+
+class ColumnChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What a column is from now on; a kind of None means that it is gone."""
+
+    column: str
+    kind: str | None
+    nullable: bool = False
+
+
+class SchemaAccepted(Event, tag="schema_accepted", frozen=True, kw_only=True):
+    """A change of the schema was accepted: from now on, rows are held against the changed one.
+
+    Attributes:
+        user: Who accepted it: a person, or the loop where nothing that was known before is lost.
+        changes: What each column is that changed.
+        described: The same in sentences.
+    """
+
+    user: str
+    reason: str
+    changes: tuple[ColumnChange, ...]
+    described: tuple[str, ...]
 
 
 class VersionRegistered(Event, tag="version_registered", frozen=True, kw_only=True):
@@ -476,6 +417,7 @@ AnyEvent = (
     | StepFinished
     | RunFinished
     | RowsAppended
+    | RowsRemoved
     | SchemaAccepted
     | VersionRegistered
     | TrainingEnded

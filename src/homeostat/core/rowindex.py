@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from homeostat.core.spec import TableSpec
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = 253_402_300_799_999_999
+"""Microseconds until the end of the year 9999."""
 
 
 @dataclass
@@ -48,8 +50,8 @@ class RowIndex:
 
     @property
     def newest(self) -> datetime | None:
-        """Newest event time."""
-        return None if self.latest is None else _EPOCH + timedelta(microseconds=self.latest)
+        """Newest event time; that of a row which an earlier Homeostat took from beyond the calendar is its end."""
+        return None if self.latest is None else _EPOCH + timedelta(microseconds=min(self.latest, _LAST))
 
     @property
     def digest(self) -> str:

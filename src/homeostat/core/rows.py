@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from homeostat.core.errors import DataError
+from homeostat.core.errors import DataError, shown
+from homeostat.core.ids import LONGEST_ID
+from homeostat.core.names import refuse_names
 from homeostat.core.spec import did_you_mean
 from homeostat.core.times import UTC_TIME, outside, read_times
+from homeostat.core.values import inexact_whole, unfit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +29,7 @@ NEVER = np.int64(2**63 - 1)
 _SHOWN = 20
 
 
-def prepare(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
+def prepare(rows: pl.DataFrame, spec: TableSpec, times: Sequence[str] = ()) -> pl.DataFrame:
     """Bring rows to the types that a table stores and refuse those that break their declaration.
 
     Integers become Int64, floats Float64, categories String, date-times `Datetime("us", "UTC")` (a naive one is taken
@@ -36,6 +38,7 @@ def prepare(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
     Args:
         rows: Any number of rows.
         spec: What the columns mean.
+        times: Columns that are known to be times beside the declared ones.
 
     Returns:
         The same rows in stored types.
@@ -54,7 +57,11 @@ def prepare(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
         for name in dict.fromkeys((*spec.declared, *spec.times))
         if name not in rows.columns
     ]
-    rows, mistyped = stored_form(rows, spec.times)
+    try:
+        refuse_names(rows.columns)
+    except DataError as error:
+        problems.append(f"{error.what}; {error.hint}")
+    rows, mistyped = stored_form(rows, dict.fromkeys(times) | dict(spec.times))
     problems += mistyped
     if not problems:
         problems = _broken_rows(rows, spec)
@@ -135,10 +142,12 @@ def _as_stored(series: pl.Series) -> pl.Series:
     if dtype in (pl.Int64, pl.Float64, pl.Boolean, pl.String, pl.Date, UTC_TIME):
         return series
     if dtype.is_integer():
-        if dtype in (pl.UInt64, pl.Int128) and series.len() and (series.max() or 0) > int(NEVER):  # type: ignore[operator]
-            raise DataError(f"column {series.name!r} holds {series.max()!r}, beyond 64-bit integers")
-        return series.cast(pl.Int64)
-    if dtype.is_float() or dtype.is_decimal():
+        return _exactly(series, pl.Int64(), series.is_not_null(), "beyond 64-bit integers")
+    if dtype.is_decimal():
+        inexact = inexact_whole(series)
+        doubtful = pl.repeat(value=False, n=series.len(), eager=True) if inexact is None else inexact
+        return _exactly(series, pl.Float64(), doubtful, "which a fraction of 64 bits cannot hold exactly")
+    if dtype.is_float():
         return series.cast(pl.Float64)
     if dtype in (pl.Categorical, pl.Enum, pl.Null):
         return series.cast(pl.String)
@@ -148,6 +157,20 @@ def _as_stored(series: pl.Series) -> pl.Series:
         f"column {series.name!r} has the type {dtype}, which a table does not store",
         hint="keep one number, text, truth value or time per cell: unnest, explode or drop the column first",
     )
+
+
+def _exactly(series: pl.Series, dtype: pl.DataType, doubtful: pl.Series, why: str) -> pl.Series:
+    """The column in another type, in which those values that are doubtful have to be there still."""
+    cast = series.cast(dtype, strict=False)
+    lost = doubtful & (cast.is_null() if dtype.is_integer() else True)
+    if lost.any():
+        row = lost.arg_true()[0]
+        raise DataError(
+            f"column {series.name!r} holds {series[row]} in row {row + 1}, {why} ({lost.sum():,} of {series.len():,} "
+            "rows)",
+            hint="give the column as text",
+        )
+    return cast
 
 
 def _broken_rows(rows: pl.DataFrame, spec: TableSpec) -> list[str]:
@@ -164,16 +187,14 @@ def _broken_rows(rows: pl.DataFrame, spec: TableSpec) -> list[str]:
         if told is not None:
             problems.append(f"column {name!r}: {told}")
     for series in rows:
-        # A sum is finite only if every value is, and costs a third of asking each one.
-        if not series.dtype.is_float() or math.isfinite(series.sum()):
-            continue
-        wild = ~series.is_finite().fill_null(value=True)
-        if wild.any():
-            row = wild.arg_true()[0]
+        if (found := unfit(series)) is not None:
+            wrong, what = found
+            row = wrong.arg_true()[0]
             problems.append(
-                f"column {series.name!r} holds {series[row]} in row {row + 1} ({wild.sum():,} of {rows.height:,} rows "
-                "are NaN or infinite); write null for what is unknown"
+                f"column {series.name!r} holds {shown(series[row])} in row {row + 1} ({wrong.sum():,} of "
+                f"{rows.height:,} rows); {what}"
             )
+    problems += key_problems(rows, spec)
     if spec.label_time is not None:
         early = (rows[spec.label_time] < rows[spec.time]).fill_null(value=False)
         if early.any():
@@ -185,6 +206,31 @@ def _broken_rows(rows: pl.DataFrame, spec: TableSpec) -> list[str]:
                 "those rows, or declare the columns the other way round"
             )
     return problems
+
+
+def key_problems(rows: pl.DataFrame, spec: TableSpec) -> list[str]:
+    """A sentence for keys of which no id can be made, so that nobody could ask for or label the row later."""
+    if not spec.key or not set(spec.key) <= set(rows.columns):
+        return []
+    single = len(spec.key) == 1
+    length = pl.sum_horizontal(_length(rows, name, single=single) for name in spec.key) + len(spec.key) - 1
+    lengths = rows.select(length.alias("length"))["length"]
+    wrong = ((lengths > LONGEST_ID) | (lengths < 1)).fill_null(value=False)
+    if not wrong.any():
+        return []
+    row = wrong.arg_true()[0]
+    what = "empty" if lengths[row] < 1 else f"longer than {LONGEST_ID} characters"
+    names = " and ".join(map(repr, spec.key))
+    return [f"the key of {names} is {what} in {wrong.sum():,} of {rows.height:,} rows, first in row {row + 1}"]
+
+
+def _length(rows: pl.DataFrame, name: str, *, single: bool) -> pl.Expr:
+    """Characters of a key's values in an id; of numbers and times, which are never many, about so many."""
+    if rows.schema[name] != pl.String:
+        return pl.lit(1)
+    value = pl.col(name)
+    # `core.ids` writes these two as two characters each, where there are several columns.
+    return value.str.len_chars() + (0 if single else value.str.count_matches("[~/]"))
 
 
 def _moment(moment: datetime) -> str:

@@ -14,6 +14,9 @@ from homeostat.core.timeforms import refuse_unknown_form
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+MARK = " sha256:"
+"""Between the name of a file and the digest of its content, in what an append says of its source."""
+
 _MOST_NAMES, _LONGEST_NAME = 1_000, 100
 """What is compared to guess a name: comparing takes time by the square of what a caller sends."""
 

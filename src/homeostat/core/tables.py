@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
@@ -30,10 +31,15 @@ from homeostat.core.delta import (
 )
 from homeostat.core.errors import ConflictError, IntegrityError, NotFoundError, SchemaError, StoreError, shown
 from homeostat.core.rowindex import RowIndex
-from homeostat.core.spec import Snapshot, TableSpec, describe, did_you_mean, table_spec, without_dates
+from homeostat.core.rows import row_hashes
+from homeostat.core.spec import MARK, Snapshot, TableSpec, describe, did_you_mean, table_spec, without_dates
+from homeostat.core.times import UTC_TIME
+from homeostat.core.values import unfit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
 __all__ = ["Appended", "Snapshot", "Table", "TableSpec", "read", "table_spec"]
 
@@ -97,6 +103,7 @@ class Table:
         self._index = RowIndex(spec)
         self._delta: DeltaTable | None = None
         self._types: dict[str, pl.DataType] = {}
+        self._typed = -1
         if self._refresh() is not None:
             self._meta()
 
@@ -147,7 +154,7 @@ class Table:
             for _ in range(_ATTEMPTS):
                 self._catch_up()
                 # No refresh from here on: the commit must be on top of the version whose rows the index knows.
-                fresh = self._index.sort_out(self._fitted(rows, self._delta))
+                fresh = self._index.sort_out(self._fitted(rows, self._stored_types(self._delta)))
                 late, version = self._index.late(fresh.rows), self._index.version
                 if fresh.rows.height and not self._commit(fresh.rows, fresh.after, source):
                     continue
@@ -160,20 +167,22 @@ class Table:
                     total=fresh.after.count,
                     newest=fresh.after.newest,
                 )
-        raise ConflictError(
-            f"other writers of the table {self.folder.name!r} won {_ATTEMPTS} times in a row",
-            hint="append again, with fewer writers or larger batches",
-        )
+        raise self._outrun()
 
-    def conform(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def conform(self, rows: pl.DataFrame, instead: Mapping[str, pl.DataType] | None = None) -> pl.DataFrame:
         """The rows as they would be stored; refuses what `append` would refuse, and stores nothing.
+
+        Args:
+            rows: Any number of rows.
+            instead: Types that columns are to have by then, in place of those they have.
 
         Raises:
             DataError: The rows break their declaration.
             SchemaError: Their columns are not those of the table.
         """
         with self._lock:
-            return self._fitted(rows, self._refresh())
+            types = self._stored_types(self._refresh())
+            return self._fitted(rows, {**types, **(instead or {})})
 
     def snapshot(self, version: int | None = None) -> Snapshot:
         """Name a version of the table, the newest by default.
@@ -244,11 +253,61 @@ class Table:
                 self._catch_up()
                 if self._delta is None or len(data_files(self._delta)) <= over:
                     return False
-                if self._overwrite():
+                if self._overwrite(lambda rows: rows, "compaction"):
                     return True
-        raise ConflictError(
+        raise self._outrun()
+
+    def rewrite(self, change: Callable[[pl.DataFrame], pl.DataFrame], *, source: str) -> tuple[int, int]:
+        """Replace all rows by what becomes of them, in one commit; the version before stays as it was.
+
+        Args:
+            change: Makes the new rows, of whatever columns and types, of those that are there; it may be asked again
+                when another writer was faster.
+            source: Why, for the table's own history.
+
+        Returns:
+            The versions before and after.
+
+        Raises:
+            NotFoundError: The table has no rows yet.
+            ConflictError: Other writers kept winning; nothing was written.
+        """
+        with self._lock:
+            for _ in range(_ATTEMPTS):
+                self._catch_up()
+                if self._delta is None:
+                    raise NotFoundError(f"the table {self.folder.name!r} has no rows yet", hint="collect some first")
+                before = self._index.version
+                if self._overwrite(change, source):
+                    return before, before + 1
+        raise self._outrun()
+
+    def removed(self, before: int, after: int) -> NDArray[np.uint64]:
+        """Hashes of the rows that are in one version and not in a later one."""
+        there, left = (row_hashes(read(self.snapshot(version))) for version in (before, after))
+        return np.setdiff1d(there, left)
+
+    def added_by(self, source: str) -> pl.DataFrame:
+        """The rows that the appends of a source brought, as they were then.
+
+        Args:
+            source: What they were told with; the name of a file stands for it in every state that it had.
+        """
+        delta = self._refresh()
+        if delta is None:
+            return pl.DataFrame()
+        versions = [entry["version"] for entry in delta.history() if META in entry and _is_of(entry[META], source)]
+        parts = []
+        for version in versions:
+            now = open_table(self.folder, version)
+            old = set(open_table(self.folder, version - 1).file_uris()) if version else set()
+            parts.append(physical_rows(now, sorted(set(now.file_uris()) - old)))
+        return pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
+
+    def _outrun(self) -> ConflictError:
+        return ConflictError(
             f"other writers of the table {self.folder.name!r} won {_ATTEMPTS} times in a row",
-            hint="compact again when the table is quieter",
+            hint="do it again when the table is quieter",
         )
 
     def _refresh(self) -> DeltaTable | None:
@@ -285,16 +344,15 @@ class Table:
         return meta
 
     def _stored_types(self, delta: DeltaTable | None) -> dict[str, pl.DataType]:
-        """The first append decides them for ever."""
-        if not self._types and delta is not None:
-            self._types = stored_types(delta)
+        """The first append decides them, and `rewrite` may change them."""
+        if delta is not None and self._typed != delta.version():
+            self._types, self._typed = stored_types(delta), delta.version()
         return self._types
 
-    def _fitted(self, rows: pl.DataFrame, delta: DeltaTable | None) -> pl.DataFrame:
-        types = self._stored_types(delta)
+    def _fitted(self, rows: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
         lacking = [name for name in self.spec.labels if name in types and name not in rows.columns]
         rows = rows.with_columns(pl.lit(None, dtype=types[name]).alias(name) for name in lacking)
-        rows = _rows.prepare(rows, self.spec)
+        rows = _rows.prepare(rows, self.spec, [name for name, dtype in types.items() if dtype == UTC_TIME])
         return _conform(rows, types) if types else rows
 
     def _commit(self, rows: pl.DataFrame, after: RowIndex, source: str) -> bool:
@@ -310,11 +368,13 @@ class Table:
             self._index = after
         return True
 
-    def _overwrite(self) -> bool:
+    def _overwrite(self, change: Callable[[pl.DataFrame], pl.DataFrame], source: str) -> bool:
+        """Commit what becomes of all rows on top of the version that is known; False when somebody was faster."""
         assert self._delta is not None
-        checked, meta = self._index.version, self._meta()
-        rows = logical_rows(self._delta, self.spec, meta.rows)
-        if not self._write(rows, msgspec.structs.replace(meta, source="compaction"), "overwrite"):
+        checked = self._index.version
+        rows = change(logical_rows(self._delta, self.spec, self._meta().rows))
+        meta = Meta(format=FORMAT, rows=rows.height, digest=RowIndex.digest_of(rows), spec=self.spec, source=source)
+        if not self._write(rows, meta, "overwrite"):
             return False
         self._index = RowIndex(self.spec)
         if self._delta.version() == checked + 1:
@@ -334,7 +394,8 @@ class Table:
                 )
                 self._delta = open_table(self.folder)
             else:
-                write_deltalake(self._delta, rows, mode=mode, commit_properties=commit)
+                whole: Any = "overwrite" if mode == "overwrite" else None
+                write_deltalake(self._delta, rows, mode=mode, schema_mode=whole, commit_properties=commit)
         except (DeltaError, OSError) as error:
             self._delta = None
             now = self._refresh()
@@ -400,26 +461,34 @@ def _conform(rows: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
         if series.dtype == dtype:
             columns.append(series)
             continue
-        cast = series.cast(dtype, strict=False)
         if not series.count():
-            columns.append(cast)
+            columns.append(pl.Series(name, [None] * series.len(), dtype=dtype))
             continue
-        same_kind = series.dtype.is_numeric() and dtype.is_numeric()
-        changed = series.is_not_null() & ~(cast == series).fill_null(value=False) if same_kind else series.is_not_null()
+        changed = series.is_not_null()
+        if series.dtype.is_numeric() and dtype.is_numeric():
+            cast = series.cast(dtype, strict=False)
+            inexact = unfit(series, "integer" if dtype.is_integer() else "number")
+            changed &= cast.is_null() | (cast != series) | (False if inexact is None else inexact[0])
+            series = series if changed.any() else cast
         if changed.any():
             row = changed.arg_true()[0]
             problems.append(
                 f"column {name!r} holds {dtype} in the table and {series.dtype} in these rows, for example "
                 f"{shown(series[row])} in row {row + 1}"
             )
-        columns.append(cast)
+        columns.append(series)
     if problems:
         raise SchemaError(
             _rows.bulleted("the rows do not fit the table", problems),
-            hint="rename or convert the columns, leave a new one out with ignore= in the source, or begin a new table: "
-            "another name for the loop",
+            hint="rename or convert the columns, leave a new one out with ignore= in the source, or, if the change is "
+            "meant, take it with `homeostat accept-schema`",
         )
     return pl.DataFrame(columns)
+
+
+def _is_of(meta: str, source: str) -> bool:
+    told = msgspec.json.decode(meta, type=Meta).source
+    return told == source or told.partition(MARK)[0] == source
 
 
 def _micros(moment: datetime) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from homeostat.ci.admit import schema_of
 from homeostat.ci.collect import Collected, collect
 from homeostat.core import events as ev
 from homeostat.core.clock import Clock, SystemClock, duration, pause, stopwatch
@@ -211,7 +212,8 @@ class Live:
     def collect(self) -> Collected:
         """Take in what is new at the source."""
         table = self.watch.table
-        collected = collect(self.loop.source, table, self.store.ledger, self.loop.name, self.clock)
+        accepted = schema_of(self.store, self.loop.name)
+        collected = collect(self.loop.source, table, self.store.ledger, self.loop.name, self.clock, accepted=accepted)
         self._source_version = collected.source_version
         return collected
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from homeostat.ci.admit import schema_of
 from homeostat.ci.collect import collect
 from homeostat.ci.pipeline import Run, current_environment, mark_interrupted
 from homeostat.core import codecs
@@ -69,7 +70,7 @@ def carry_out(
     mark_interrupted(store, clock, loop=loop.name)
     try:
         table = store.table(loop.name, "rows", loop.source.spec)
-        collect(loop.source, table, store.ledger, loop.name, clock)
+        collect(loop.source, table, store.ledger, loop.name, clock, accepted=schema_of(store, loop.name))
         table.compact(over=_MOST_FILES)
         entry = run_pipeline(store, loop, command, clock, progress, resume)
     except HomeostatError as error:
@@ -113,7 +114,7 @@ def run_pipeline(
     inputs = {
         "snapshot": snapshot,
         "known_by": known_by,
-        "accepted": champion.manifest.schema if champion else None,
+        "accepted": schema_of(store, loop.name),
         "previous": previous_report(store, loop, before=before),
         "champion": champion,
         "champion_version": row.version if row else None,
@@ -175,7 +176,9 @@ def registration(
     bundle = bundle.with_facts(created=command.now, **facts)
     verdicts = tuple(run["verdicts"])
     barred = any(gate.binding and not gate.passed for gate in verdicts)
-    rehearsal = rehearse(loop, bundle, champion, earlier=_load_of(store, loop, parent), barred=barred)
+    accepted = schema_of(store, loop.name)
+    earlier = _load_of(store, loop, parent)
+    rehearsal = rehearse(loop, bundle, champion, earlier=earlier, barred=barred, accepted=accepted)
     bundle = bundle.with_facts(needs=rehearsal.needs, owner=loop.owner)
     return ev.VersionRegistered(
         loop=loop.name,

@@ -13,6 +13,7 @@ from homeostat.cd.serve.decode import Rows
 from homeostat.cd.serve.scores import Scores
 from homeostat.core.clock import new_id, stopwatch
 from homeostat.core.errors import DataError, HomeostatError, ModelError, NotFoundError, RetryableError
+from homeostat.core.ids import id_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from homeostat.cd.serve.served import Served
     from homeostat.core.model.signature import Signature
 
-LONGEST_ID = 200
 _Choice = tuple[int, float]
 """A version, and the probability with which it was chosen."""
 
@@ -303,20 +303,17 @@ def _parts(asked: Asked) -> Sequence[Part]:
 
 
 def _ids(rows: Rows, keys: Sequence[str | None], request: str) -> list[str]:
-    if len(request) > LONGEST_ID:
-        raise DataError(f"the request's id has {len(request)} characters", hint=f"at most {LONGEST_ID}")
-    ids: Any = rows.ids
-    if ids is None:
-        if all(keys):
-            ids = list(keys)
-        elif rows.count == 1:
-            ids = [request]
-        else:
-            ids = [key or f"{request}/{place}" for place, key in enumerate(keys)]
-    longest = max(map(len, ids), default=0)
-    if longest > LONGEST_ID:
-        raise DataError(f"a row's id has {longest} characters", hint=f"at most {LONGEST_ID}")
-    return ids  # type: ignore[no-any-return]
+    if (problem := id_problem(request)) is not None:
+        raise DataError(f"the request's id {problem}")
+    if rows.ids is not None:
+        return rows.ids
+    if None not in keys:
+        return list(keys)  # type: ignore[arg-type]
+    if rows.count == 1:
+        return [request]
+    if (problem := id_problem(f"{request}/{rows.count - 1}")) is not None:
+        raise DataError(f"the id of the request's last row {problem}", hint="send a shorter id of the request")
+    return [f"{request}/{place}" if key is None else key for place, key in enumerate(keys)]
 
 
 def _choose(table: Table, keys: Sequence[str | None], request: str, version: int | None) -> _Choice | list[_Choice]:

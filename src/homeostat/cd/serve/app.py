@@ -10,7 +10,7 @@ import msgspec
 
 from homeostat.cd.log import LabelRecord, WhenFull
 from homeostat.cd.serve import compression, openinference, verdict
-from homeostat.cd.serve.decode import TooLargeError
+from homeostat.cd.serve.bodies import TooLargeError
 from homeostat.cd.serve.door import Door
 from homeostat.cd.serve.hosted import Hosted, InferLane, Lane
 from homeostat.cd.serve.knobs import Knobs

@@ -7,8 +7,7 @@ Key columns may be left out: a row without its key is called by its request's id
 
 from __future__ import annotations
 
-import json
-import math
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import islice
@@ -17,12 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from homeostat.core.clock import utc
-from homeostat.core.errors import DataError
+from homeostat.cd.serve.bodies import count_quotes, nulls_among, parse, refuse_twice
+from homeostat.core.errors import DataError, printable
+from homeostat.core.ids import LONGEST_ID, id_problem, row_id
 from homeostat.core.spec import did_you_mean
+from homeostat.core.values import EXACT, FIRST_YEAR, LAST_YEAR, LONGEST_TEXT, found, taken, text_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
 
     import polars as pl
 
@@ -37,29 +38,19 @@ FEW = 8
 _TABLE_ROWS = 64
 """Up to so many rows, Polars builds a table faster from rows than from columns."""
 
-_MOST_NESTED = 1_000_000
 
-_WHOLE = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_TEXTS = ("category", "text", "time")
+"""Kinds whose values are texts in JSON."""
+
+# What these take, `core.values.taken` takes too, and as the same; what they refuse, it looks at once more.
 _TYPES: dict[str, Any] = {
-    "number": float,
-    "integer": _WHOLE,
+    "number": Annotated[float, msgspec.Meta(gt=-float(EXACT), lt=float(EXACT))],
+    "integer": Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
     "boolean": bool,
     "category": str,
     "text": str,
     "time": datetime,
 }
-_NAMES = {
-    "number": "a number",
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "category": "a text",
-    "text": "a text",
-    "time": "a time such as 2013-03-01T12:00:00Z",
-}
-
-
-class TooLargeError(DataError):
-    """A request is larger than the server takes."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -74,7 +65,10 @@ class RowsError(DataError):
     """Rows of a request are not what the model's signature says; nothing was predicted."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems[:MOST_PROBLEMS])
+        self.problems = tuple(
+            Problem(one.row, one.column and printable(one.column), printable(one.message))
+            for one in problems[:MOST_PROBLEMS]
+        )
         lines = [
             f"row {p.row}: {p.message}" if p.column is None else f"row {p.row}, column {p.column!r}: {p.message}"
             for p in self.problems
@@ -111,6 +105,7 @@ class RowDecoder:
     Args:
         columns: The model's raw input columns.
         key: Those of them that identify a row.
+        time: The one of them that is the event time.
 
     Example:
         >>> from homeostat.core.schema import Column
@@ -119,7 +114,7 @@ class RowDecoder:
         1400
     """
 
-    def __init__(self, columns: Sequence[Column], key: Sequence[str] = ()) -> None:
+    def __init__(self, columns: Sequence[Column], key: Sequence[str] = (), time: str | None = None) -> None:
         self.columns = tuple(columns)
         self.names = tuple(column.name for column in columns)
         self.by_name = {column.name: column for column in columns}
@@ -140,12 +135,20 @@ class RowDecoder:
         self._one = msgspec.json.Decoder(self.row_type)
         self._many = msgspec.json.Decoder(list[self.row_type])  # type: ignore[name-defined]
         self.times = tuple(column.name for column in columns if column.kind == "time")
-        self._times = [self.fields[name] for name in self.times]
+        # A declared form of times is not for the decoder: it knows year first alone.
+        self.declared = any(column.form is not None for column in columns)
+        self._event = time if time in self.times else None
+        self._times = [(name, self.fields[name], name == self._event) for name in self.times]
+        self._texts = tuple(column.name for column in columns if column.kind in ("category", "text"))
         self._keys = [name for name in key if name in self._fields]
-        timely = any(name in self.times for name in self._keys)
         self._key_values = [attrgetter(self.fields[name]) for name in self._keys]
         self._key_is_text = all(self.by_name[name].kind in ("category", "text") for name in self._keys)
-        self._id_part: Callable[[Any], str] = id_part if timely else str
+        self._quotes = 2 * len(self.columns) + 2 * sum(column.kind in _TEXTS for column in columns)
+        self._absent = [
+            (column.name, attrgetter(field), 2 * (column.name in self.optional) + 2 * (column.kind in _TEXTS))
+            for field, column in ordered
+            if column.name in self.optional or (column.nullable and column.kind in _TEXTS)
+        ]
 
     def body(self, data: bytes) -> Rows:
         """The rows of a JSON body: one object, a list of objects, or `{"records": [...], "id": ..., "ids": [...]}`.
@@ -154,11 +157,24 @@ class RowDecoder:
             RowsError: Rows do not fit; lists every problem up to a bound.
             DataError: The body is no JSON, or none of the three shapes.
         """
+        if self.declared:
+            return self._slow_body(data)
         try:
             rows = self._many.decode(data) if data.lstrip()[:1] == b"[" else [self._one.decode(data)]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self._slow_body(data)
-        return self.gathered(self.finish(rows))
+        if suspicious(data):
+            self._refuse_texts(rows)
+        if len(rows) <= FEW:
+            found = Rows(len(rows), self.finish(rows))
+        else:
+            found = self.gathered(rows)
+            assert found.columns is not None
+            for name in self.times:
+                found.columns[name] = self.moments(name, found.columns[name])
+        if not self._told_once(data, found):
+            refuse_twice(data)
+        return found
 
     def gathered(self, rows: list[Any], request: str | None = None, ids: list[str] | None = None) -> Rows:
         """Rows of the decoder's type as a request's rows."""
@@ -177,12 +193,14 @@ class RowDecoder:
         Raises:
             RowsError: Lists every problem up to a bound.
         """
-        if not finite:
+        if not finite or self.declared:
             return self.finish(self._slow_rows(records))
         try:
             rows: list[Any] = msgspec.convert(records, list[self.row_type])  # type: ignore[name-defined]
         except (msgspec.MsgspecError, RecursionError):
             rows = self._slow_rows(records)
+        else:
+            self._refuse_texts(rows)
         return self.finish(rows)
 
     def frame(self, rows: Sequence[Any]) -> pl.DataFrame:
@@ -219,19 +237,37 @@ class RowDecoder:
         return Rows(len(places), None, columns)
 
     def keys(self, rows: Rows) -> Sequence[str | None]:
-        """Each row's own id: its key's values joined by `/`, or None when it has no key."""
+        """Each row's own id, by `core.ids.row_id`, or None when it has no key.
+
+        Raises:
+            RowsError: An id is empty, or longer than any door takes.
+        """
         if not self._keys:
             return [None] * rows.count
+        simple = self._key_is_text and len(self._keys) == 1
+        if simple and rows.count == 1 and rows.rows is not None:
+            key = self._key_values[0](rows.rows[0])
+            if key is None or 0 < len(key) <= LONGEST_ID:
+                return [key]
         if rows.columns is not None:
             parts = [_plain(rows.columns[name]) for name in self._keys]
         else:
             parts = [list(map(value, rows.rows or ())) for value in self._key_values]
-        if len(parts) > 1:
-            found = zip(*parts, strict=True)
-            return [None if None in values else "/".join(map(self._id_part, values)) for values in found]
-        if self._key_is_text:
-            return parts[0]  # type: ignore[no-any-return]
-        return [None if value is None else self._id_part(value) for value in parts[0]]
+        keys = parts[0] if simple else list(map(row_id, zip(*parts, strict=True)))
+        try:
+            fits = max(map(len, keys), default=1) <= LONGEST_ID and "" not in keys
+        except TypeError:
+            fits = False
+        if not fits:
+            self._refuse_keys(keys)
+        return keys
+
+    def _refuse_keys(self, keys: Sequence[str | None]) -> None:
+        _refuse(
+            Problem(row, self._keys[0] if len(self._keys) == 1 else None, f"its id {problem}")
+            for row, key in enumerate(keys)
+            if key is not None and (problem := id_problem(key)) is not None
+        )
 
     @cached_property
     def _stored(self) -> dict[str, Any]:
@@ -243,13 +279,52 @@ class RowDecoder:
         return field, column_type(column)
 
     def finish(self, rows: list[Any]) -> list[Any]:
-        """The rows, with every time in UTC."""
-        for field in self._times:
-            for row in rows:
+        """The rows, with every time in UTC.
+
+        Raises:
+            RowsError: A time is outside of the calendar.
+        """
+        for name, field, event in self._times:
+            for place, row in enumerate(rows):
                 moment = getattr(row, field)
-                if moment is not None and moment.tzinfo is not UTC:
-                    setattr(row, field, utc(moment))
+                if moment is None:
+                    continue
+                if moment.tzinfo is not UTC or (event and not FIRST_YEAR <= moment.year <= LAST_YEAR):
+                    setattr(row, field, self._in_utc(name, place, moment))
         return rows
+
+    def moments(self, name: str, moments: Sequence[datetime | None]) -> Sequence[datetime | None]:
+        """The times of a column in UTC; see `finish`."""
+        event = name == self._event
+        with suppress(AttributeError):  # None has no zone: it takes the long way
+            elsewhere = [moment for moment in moments if moment.tzinfo is not UTC]  # type: ignore[union-attr]
+            if not elsewhere and (not event or not moments or _between(min(moments), max(moments))):  # type: ignore[type-var]
+                return moments
+        return [None if moment is None else self._in_utc(name, row, moment) for row, moment in enumerate(moments)]
+
+    def _in_utc(self, name: str, row: int, moment: datetime) -> datetime:
+        value, message = taken(moment, "time", event=name == self._event)
+        if message is not None:
+            raise RowsError([Problem(row, name, message)])
+        return value  # type: ignore[no-any-return]
+
+    def _told_once(self, data: bytes, rows: Rows) -> bool:
+        """Whether a body is known to say no column twice: it has no more quotes than its columns and texts need."""
+        quotes = rows.count * self._quotes
+        for name, value, fewer in self._absent:
+            if rows.columns is not None:
+                quotes -= fewer * nulls_among(rows.columns[name])
+            else:
+                for row in rows.rows or ():
+                    if value(row) is None:
+                        quotes -= fewer
+        return count_quotes(data) == quotes
+
+    def _refuse_texts(self, rows: list[Any]) -> None:
+        """Refuse texts that JSON can say and that cannot be stored."""
+        for name in self._texts:
+            values = map(attrgetter(self.fields[name]), rows)
+            refuse_texts(name, values)
 
     def _slow_body(self, data: bytes) -> Rows:
         content, finite = parse(data)
@@ -263,7 +338,7 @@ class RowDecoder:
             content = [content]
         if not isinstance(content, list):
             raise DataError(
-                f"the body is {_found(content)}, not rows",
+                f"the body is {found(content)}, not rows",
                 hint='send one object, a list of objects, or {"records": [...]}',
             )
         return self.gathered(self.rows(content, finite=finite), request, ids)
@@ -283,79 +358,71 @@ class RowDecoder:
 
     def _values(self, place: int, record: Any, problems: list[Problem]) -> dict[str, Any] | None:
         if not isinstance(record, dict):
-            problems.append(Problem(place, None, f"is {_found(record)}, not an object of columns"))
+            problems.append(Problem(place, None, f"is {found(record)}, not an object of columns"))
             return None
         before = len(problems)
         missing = [name for name in self.names if name not in record and name not in self.optional]
         # A row can have a million columns too many, and names of megabytes.
-        spare = [str(name)[:100] for name in islice((n for n in record if n not in self._fields), MOST_PROBLEMS + 1)]
+        unknown = (name for name in record if name not in self._fields)
+        spare = [str(name)[:100] for name in islice(unknown, MOST_PROBLEMS + 1)]
         problems += [Problem(place, name, f"is missing{_hint(name, spare)}") for name in missing]
         problems += [Problem(place, name, f"is unexpected{_hint(name, missing or self.names)}") for name in spare]
         values = {}
         for name, (field, column) in self._fields.items():
             if name in record:
-                values[field], message = _value(record[name], column, optional=name in self.optional)
+                values[field], message = self._value(record[name], column)
                 if message is not None:
                     problems.append(Problem(place, name, message))
         return values if len(problems) == before else None
 
+    def _value(self, value: Any, column: Column) -> tuple[Any, str | None]:
+        if value is None:
+            null = column.nullable or column.name in self.optional
+            return None, None if null else "is null, and never was in training"
+        return taken(value, column.kind, event=column.name == self._event, form=column.form)
 
-def refuse_crowd(data: bytes) -> None:
-    """Refuse a body of so many lists and objects that holding them would take gigabytes: each costs 30 times its text.
+
+def _between(first: Any, last: Any) -> bool:
+    return bool(first.year >= FIRST_YEAR and last.year <= LAST_YEAR)
+
+
+def suspicious(data: bytes) -> bool:
+    """Whether a body may hold a text that JSON can say and that cannot be stored."""
+    return len(data) > LONGEST_TEXT or (b"\\" in data and b"\\u0000" in data)
+
+
+def refuse_texts(name: str, texts: Iterable[str | None]) -> None:
+    """Refuse the texts of a column that cannot be stored.
 
     Raises:
-        TooLargeError: There are more than any table needs.
+        RowsError: Names them.
     """
-    if len(data) > _MOST_NESTED and (count := data.count(b"{") + data.count(b"[")) > _MOST_NESTED:
-        what = f"the body has {count:,} lists and objects"
-        raise TooLargeError(what, hint=f"at most {_MOST_NESTED:,}; send columns or tensors, or several requests")
+    texts = list(texts)
+    with suppress(TypeError):  # None is no text: it takes the long way
+        joined = "".join(texts)  # type: ignore[arg-type]
+        if "\0" not in joined and len(joined) * 4 <= LONGEST_TEXT:
+            return
+    _refuse(
+        Problem(row, name, problem)
+        for row, text in enumerate(texts)
+        # All else that is wrong with a text has made it unreadable already.
+        if text is not None
+        and ("\0" in text or len(text) * 4 > LONGEST_TEXT)
+        and (problem := text_problem(text)) is not None
+    )
 
 
-def parse(data: bytes) -> tuple[Any, bool]:
-    """The content of a JSON body, and whether it is strict JSON.
-
-    NaN and infinity come through, marked as not strict, so that the row and column that hold them can be named.
-
-    Raises:
-        TooLargeError: It holds too many lists and objects.
-        DataError: The body is no JSON.
-    """
-    refuse_crowd(data)
-    try:
-        return msgspec.json.decode(data), True
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass
-    try:
-        return json.loads(data), False
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"the body is no JSON: {error}") from error
-
-
-def _value(value: Any, column: Column, *, optional: bool) -> tuple[Any, str | None]:
-    if value is None:
-        return None, None if column.nullable or optional else "is null, and never was in training"
-    if isinstance(value, float) and not math.isfinite(value):
-        return None, f"holds {value}; write null for what is unknown"
-    if column.kind == "integer" and isinstance(value, float) and value.is_integer():
-        value = int(value)
-    kind = _TYPES[column.kind]
-    try:
-        return msgspec.convert(value, kind), None
-    except (msgspec.MsgspecError, OverflowError, RecursionError):
-        return None, f"should be {_NAMES[column.kind]}; found {_found(value)}"
+def _refuse(problems: Iterable[Problem]) -> None:
+    """Refuse rows with problems; of a great many, only as many are looked for as are told."""
+    few = list(islice(problems, MOST_PROBLEMS + 1))
+    if few:
+        raise RowsError(few)
 
 
 def column_type(column: Column) -> Any:
     """The type of a column's values in a request."""
     kind = _TYPES[column.kind]
     return kind | None if column.nullable else kind
-
-
-def utc_column(moments: Sequence[datetime | None]) -> Sequence[datetime | None]:
-    """Times of a column in UTC."""
-    if all(moment is None or moment.tzinfo is UTC for moment in moments):
-        return moments
-    return [None if moment is None else utc(moment) for moment in moments]
 
 
 def _plain(column: Any) -> Any:
@@ -365,11 +432,6 @@ def _plain(column: Any) -> Any:
 
 def _taken(column: Any, places: list[int]) -> Any:
     return column[places] if hasattr(column, "tolist") else [column[place] for place in places]
-
-
-def id_part(value: Any) -> str:
-    """A key's value in a row's id; a time as it is written in JSON."""
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 
 def _stored(kind: str) -> Any:
@@ -387,24 +449,19 @@ def _named(content: dict[str, Any]) -> tuple[str | None, list[str] | None]:
         )
     request, ids = content.get("id"), content.get("ids")
     if request is not None and not isinstance(request, str):
-        raise DataError(f"the request's id is {_found(request)}, not a text")
+        raise DataError(f"the request's id is {found(request)}, not a text")
+    if request and (problem := id_problem(request)) is not None:
+        raise DataError(f"the request's id {problem}")
     if ids is not None and not (isinstance(ids, list) and all(isinstance(item, str) and item for item in ids)):
         raise DataError("the field ids is not a list of texts", hint='send "ids": ["a", "b"], one per record')
+    _refuse(
+        Problem(row, None, f"its id {problem}")
+        for row, one in enumerate(ids or ())
+        if (problem := id_problem(one)) is not None
+    )
     return request, ids
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
     hint = did_you_mean(name, known)
     return f"; {hint}" if hint else ""
-
-
-def _found(value: Any) -> str:
-    kinds: list[tuple[type, Callable[[Any], str]]] = [
-        (bool, lambda v: "true" if v else "false"),
-        (int, lambda v: f"the number {v}" if abs(v) < 10**20 else "a number beyond 64 bits"),
-        (float, lambda v: f"the number {v!r}"),
-        (str, lambda v: f"the text {v[:40]!r}" + ("…" if len(v) > 40 else "")),
-        (list, lambda _: "a list"),
-        (dict, lambda _: "an object"),
-    ]
-    return next((say(value) for kind, say in kinds if isinstance(value, kind)), "null")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hmac
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from homeostat.cd.serve.visitors import Visitors
-from homeostat.core.clock import utc
 from homeostat.core.errors import DataError, HomeostatError
+from homeostat.core.values import taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
 _MINDED = frozenset(
     {
@@ -84,10 +84,10 @@ def moment(minded: dict[bytes, bytes]) -> datetime | None:
     value = minded.get(b"homeostat-time")
     if value is None:
         return None
-    try:
-        return utc(datetime.fromisoformat(value.decode("ascii")))
-    except ValueError:
-        raise DataError(f"the header homeostat-time is no time: {value[:40]!r}") from None
+    said, problem = taken(value.decode("latin-1"), "time", event=True)
+    if problem is not None:
+        raise DataError(f"the header homeostat-time is no time: it {problem}")
+    return said  # type: ignore[no-any-return]
 
 
 def patience(minded: dict[bytes, bytes]) -> float | None:

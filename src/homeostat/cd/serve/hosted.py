@@ -9,7 +9,7 @@ import msgspec
 
 from homeostat.cd.serve import binary, door, openinference
 from homeostat.cd.serve.answer import Answer, Asked, Desk, NotReadyError
-from homeostat.cd.serve.decode import TooLargeError
+from homeostat.cd.serve.bodies import TooLargeError
 from homeostat.cd.serve.replies import Reply, encode, failure
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import DataError

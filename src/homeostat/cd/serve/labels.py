@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from homeostat.cd.log import LabelItem
-from homeostat.cd.serve.decode import MOST_PROBLEMS, Problem, RowsError, parse
-from homeostat.core.clock import utc
-from homeostat.core.errors import DataError
+from homeostat.cd.serve.bodies import parse
+from homeostat.cd.serve.decode import MOST_PROBLEMS, Problem, RowsError
+from homeostat.core.ids import id_problem
+from homeostat.core.values import found, taken
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from homeostat.core.model import Signature
 
 
@@ -22,12 +23,10 @@ class SentLabel(msgspec.Struct, forbid_unknown_fields=True):
 
     id: str
     label: bool | int | float | str
-    time: datetime | None = None
+    time: str | None = None
 
 
-LONGEST_ID = 200
 _FORM = '{"id": "...", "label": ..., "time": "..."}, where the time may be left out'
-_decoder = msgspec.json.Decoder(list[SentLabel])
 
 
 def decode_labels(data: bytes, signature: Signature, now: datetime) -> list[LabelItem]:
@@ -35,22 +34,19 @@ def decode_labels(data: bytes, signature: Signature, now: datetime) -> list[Labe
 
     Raises:
         RowsError: Names each label that cannot be one of this model.
-        DataError: The body is no JSON.
+        DataError: The body is no JSON, or an object says something twice.
     """
-    try:
-        sent = _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        sent = _slow(parse(data)[0])
     problems: list[Problem] = []
     items = []
-    for place, one in enumerate(sent):
+    for place, one in enumerate(_sent(parse(data)[0])):
         label, message = typed_label(one.label, signature)
-        if message is not None:
-            problems.append(Problem(place, "label", message))
-        elif len(one.id) > LONGEST_ID or not one.id:
-            problems.append(Problem(place, "id", f"is empty or longer than {LONGEST_ID} characters"))
-        else:
-            items.append(LabelItem(one.id, label, utc(one.time) if one.time else now))
+        moment, late = taken(one.time, "time", event=True) if one.time is not None else (now, None)
+        for column, problem in (("label", message), ("id", id_problem(one.id)), ("time", late)):
+            if problem is not None:
+                problems.append(Problem(place, column, problem))
+        items.append(LabelItem(one.id, label, moment))
+        if len(problems) > MOST_PROBLEMS:
+            break
     if problems:
         raise RowsError(problems)
     return items
@@ -59,28 +55,23 @@ def decode_labels(data: bytes, signature: Signature, now: datetime) -> list[Labe
 def typed_label(value: Any, signature: Signature) -> tuple[Any, str | None]:
     """The label in the model's own type, or why it is none: 1 and 0 stand for true and false, and 1.0 for 1."""
     if signature.classes is None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            return None, f"should be a finite number; found {str(value)[:40]!r}"
-        return float(value), None
+        return taken(value, "number")
     for known in signature.classes:
         if value == known and isinstance(value, str) == isinstance(known, str):
             return known, None
     classes = ", ".join(map(repr, signature.classes[:8])) + (", …" if len(signature.classes) > 8 else "")
-    return None, f"should be one of {classes}; found {str(value)[:40]!r}"
+    return None, f"should be one of {classes}; found {found(value)}"
 
 
-def _slow(content: Any) -> list[SentLabel]:
-    found = content if isinstance(content, list) else [content]
+def _sent(content: Any) -> list[SentLabel]:
     sent, problems = [], []
-    for place, one in enumerate(found):
+    for place, one in enumerate(content if isinstance(content, list) else [content]):
         try:
             sent.append(msgspec.convert(one, SentLabel))
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
             problems.append(Problem(place, None, f"{str(error)[:200]}; a label is {_FORM}"))
             if len(problems) > MOST_PROBLEMS:
                 break
     if problems:
         raise RowsError(problems)
-    if not isinstance(content, (list, dict)):
-        raise DataError("the body holds no labels", hint=f"send [{_FORM}]")
     return sent

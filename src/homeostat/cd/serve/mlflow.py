@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.cd.serve.decode import MOST_PROBLEMS, Problem, RowsError, parse
+from homeostat.cd.serve.bodies import parse
+from homeostat.cd.serve.decode import MOST_PROBLEMS, Problem, RowsError
 from homeostat.cd.serve.hosted import Lane
 from homeostat.cd.serve.replies import Reply, json_reply
 from homeostat.core.errors import DataError
 from homeostat.core.spec import did_you_mean
+from homeostat.core.values import LONGEST_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
 
 FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 
-_TRUTHS = {"true": True, "false": False, "1": True, "0": False}
+_TRUTHS = {"true": True, "false": False}
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_MOST_DIGITS = 4_000
+csv.field_size_limit(LONGEST_TEXT)
 
 
 class InvocationsLane(Lane):
@@ -166,12 +172,15 @@ def _read(reader: Callable[[str], Any], text: str) -> Any:
         return text
 
 
-def _whole(text: str) -> int | float:
-    return float(text) if "." in text or "e" in text.lower() else int(text)
+def _number(text: str) -> int | float:
+    """A number as JSON and every spreadsheet write it; Python itself reads `1_000` and digits of other scripts too."""
+    if _NUMBER.fullmatch(text) is None:
+        raise ValueError(text)
+    return int(text) if text.lstrip("+-").isdigit() and len(text) < _MOST_DIGITS else float(text)
 
 
 _READERS: dict[str, Callable[[str], Any]] = {
-    "number": float,
-    "integer": _whole,
+    "number": _number,
+    "integer": _number,
     "boolean": lambda text: _TRUTHS[text.lower()],
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.serve.tensors import DATATYPES
+from homeostat.core.ids import LONGEST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +29,7 @@ _KINDS: dict[str, Schema] = {
     "text": {"type": "string"},
     "time": {"type": "string", "format": "date-time"},
 }
-_LONGEST_ID = 200
-_ID: Schema = {"type": "string", "minLength": 1, "maxLength": _LONGEST_ID}
+_ID: Schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
 _WORDS: Schema = {"type": "array", "items": {"type": "string"}}
 _NUMBERS: Schema = {"type": "array", "items": {"type": "integer"}}
 _ERRORS = {
@@ -138,7 +138,7 @@ def _model_schemas(signature: Signature, most_rows: int) -> dict[str, Schema]:
         "required": ["records"],
         "properties": {
             "records": rows,
-            "id": {"type": ["string", "null"], "maxLength": _LONGEST_ID},
+            "id": {"type": ["string", "null"], "maxLength": LONGEST_ID},
             "ids": {**ids, "description": "As many as records.", "type": ["array", "null"]},
         },
         "additionalProperties": False,
@@ -221,7 +221,7 @@ def _protocol() -> dict[str, Schema]:
     wanted["properties"]["parameters"] = parameters
     request = _object(inputs={"type": "array", "items": tensor, "minItems": 1})
     request["properties"] |= {
-        "id": {"type": ["string", "null"], "maxLength": _LONGEST_ID},
+        "id": {"type": ["string", "null"], "maxLength": LONGEST_ID},
         "parameters": parameters,
         "outputs": {"type": "array", "items": wanted},
     }

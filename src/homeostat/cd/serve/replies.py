@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from homeostat.cd.serve.batcher import BusyError, LateError
+from homeostat.cd.serve.bodies import TooLargeError
 from homeostat.cd.serve.compression import EncodingError, InflatedError
-from homeostat.cd.serve.decode import RowsError, TooLargeError
+from homeostat.cd.serve.decode import RowsError
 from homeostat.cd.serve.door import DoorError
 from homeostat.core.errors import (
     DataError,

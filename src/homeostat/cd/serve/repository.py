@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from homeostat.cd.serve.decode import parse
+from homeostat.cd.serve.bodies import parse
 from homeostat.cd.serve.openapi import Described, document
 from homeostat.cd.serve.replies import MethodError, Reply, json_reply
 from homeostat.cd.serve.tensors import DATATYPES

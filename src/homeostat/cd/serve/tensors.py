@@ -8,6 +8,7 @@ where the schema saw nulls.
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Literal, Union
 
@@ -15,22 +16,24 @@ import msgspec
 import numpy as np
 
 from homeostat.cd.serve import binary
+from homeostat.cd.serve.bodies import count_quotes, nulls_among, parse, quotes_of, refuse_crowd, refuse_twice
 from homeostat.cd.serve.decode import (
     FEW,
+    MOST_PROBLEMS,
     Problem,
     RowDecoder,
     Rows,
     RowsError,
     column_type,
-    parse,
-    refuse_crowd,
-    utc_column,
+    refuse_texts,
+    suspicious,
 )
 from homeostat.core.errors import DataError
 from homeostat.core.spec import did_you_mean
+from homeostat.core.values import EXACT, taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,6 +58,9 @@ ACCEPTED = {
     "time": ("BYTES",),
 }
 _MOST_LAYOUTS = 64
+_SIZE_ALONE = {"binary_data_size"}
+_OF_REQUEST, _OF_TENSOR = 2, 12
+"""Quotes of `"inputs"`, and of a tensor's name, shape, datatype and data."""
 _HINT = 'send {"inputs": [{"name": ..., "shape": [n], "datatype": ..., "data": [...]}, ...]}'
 
 
@@ -111,6 +117,8 @@ class TensorDecoder:
         self._layouts: dict[tuple[type[Any], ...], Callable[[list[Any]], Any]] = {}
         by_name = {column.name: kind for kind, column in zip(kinds, rows.columns, strict=True)}
         self._order = [by_name[name] for name in rows.order]
+        # Whether a text may be null, of those that are texts.
+        self._texts = {by_name[one.name]: one.nullable for one in rows.columns if DATATYPES[one.kind] == "BYTES"}
         self._optional = {by_name[name] for name in rows.optional if name in by_name}
         request = msgspec.defstruct(
             "Request",
@@ -136,7 +144,7 @@ class TensorDecoder:
             request = self._typed.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self._slow(data)
-        rows = self._quick(request)
+        rows = self._quick(request, data)
         return (rows, self._wanted(request)) if rows is not None else self._slow(data)
 
     def binary(self, body: bytes, length: int) -> tuple[Rows, Wanted]:
@@ -178,10 +186,10 @@ class TensorDecoder:
         outputs = tuple((name, True) for name in self._signature.outputs)
         return self._gathered(columns | {column.name: values}), Wanted(outputs)
 
-    def _quick(self, request: Any) -> Rows | None:
+    def _quick(self, request: Any, data: bytes) -> Rows | None:
         """Rows of a request whose values have the right types; None leaves it to the slow way to say what is wrong."""
         tensors = request.inputs
-        if not tensors:
+        if not tensors or self._rows.declared or suspicious(data):
             return None
         # Written for speed: everything here is a loop in C.
         lists, shapes, total = list(map(_data, tensors)), list(map(_shape, tensors)), len(tensors)
@@ -192,6 +200,14 @@ class TensorDecoder:
         arrange = self._layouts.get(layout) or self._learned(layout)
         if arrange is None:
             return None
+        quotes = _OF_REQUEST + total * _OF_TENSOR + 4 * (request.id is not None)
+        if request.parameters is not None or request.outputs is not None:
+            quotes += quotes_of(request.parameters) + quotes_of(request.outputs)
+        for place, kind in enumerate(layout):
+            if (nullable := self._texts.get(kind)) is not None:
+                quotes += 2 * (count - nulls_among(lists[place]) if nullable else count)
+        if count_quotes(data) != quotes:
+            refuse_twice(data)
         lists.append([None] * count)
         lists = arrange(lists)
         decoder = self._rows
@@ -224,7 +240,7 @@ class TensorDecoder:
         """Rows of checked columns."""
         decoder = self._rows
         for name in decoder.times:
-            columns[name] = utc_column(columns[name])
+            columns[name] = decoder.moments(name, columns[name])
         count = len(columns[decoder.order[0]])
         rows = Rows(count, None, columns)
         return Rows(count, decoder.structs(rows)) if count <= FEW else rows
@@ -322,13 +338,25 @@ def _read(data: bytes) -> tuple[InferRequest, bool]:
     """The request, and whether its body was strict JSON."""
     refuse_crowd(data)
     try:
-        return _decoder.decode(data), True
+        request = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         content, finite = parse(data)
+    else:
+        rest = [one for one in (request.id, request.parameters, request.outputs) if one]
+        quotes = _OF_REQUEST + sum(2 + quotes_of(one) for one in rest) + sum(map(_quotes, request.inputs))
+        if count_quotes(data) != quotes:
+            refuse_twice(data)
+        return request, True
     try:
         return msgspec.convert(content, InferRequest), finite
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise DataError(f"the body is no inference request: {error}", hint=_HINT) from error
+
+
+def _quotes(tensor: Tensor) -> int:
+    """Quotes that the JSON of a tensor needs; mostly it is no more than its size in bytes."""
+    plain = tensor.data is None and tensor.parameters.keys() == _SIZE_ALONE
+    return _OF_TENSOR + 2 if plain else quotes_of(tensor)
 
 
 def _check_shape(tensor: Tensor) -> None:
@@ -362,27 +390,42 @@ def _converted(column: Column, values: NDArray[Any] | list[str]) -> Any:
     Raises:
         RowsError: Names the rows that do not fit.
     """
-    if column.kind == "integer" and isinstance(values, np.ndarray):
-        return _whole(column.name, values)
-    if column.kind == "time" and not isinstance(values, np.ndarray):
+    if isinstance(values, np.ndarray):
+        return _whole(column.name, values) if column.kind == "integer" else _exact(column.name, values)
+    if column.kind == "time":
         try:
-            return _times(values)
+            return _times(values) if column.form is None else [_time(column, *one) for one in enumerate(values)]
         except msgspec.MsgspecError:
-            return [_time(column.name, row, text) for row, text in enumerate(values)]
+            return [_time(column, row, text) for row, text in enumerate(values)]
+    refuse_texts(column.name, values)
+    return values
+
+
+def _exact(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Numbers for a column of fractions, which do not hold every whole number."""
+    if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
+        large = np.flatnonzero((values > EXACT) | (values < -EXACT if values.dtype.kind == "i" else False))
+        _refuse_numbers(name, values, large, "number")
     return values
 
 
 def _whole(name: str, values: NDArray[Any]) -> NDArray[np.int64]:
     if values.dtype.kind == "f":
-        wrong = (values != np.floor(values)) | (np.abs(values) >= 2.0**63)
+        wrong = (values != np.floor(values)) | (np.abs(values) > EXACT)
     elif values.dtype == np.uint64:
         wrong = values > np.uint64(2**63 - 1)
     else:
         return values
-    if wrong.any():
-        places: Iterable[int] = np.flatnonzero(wrong)[:21].tolist()
-        raise RowsError([Problem(row, name, f"should be a whole number; found {values[row]}") for row in places])
+    _refuse_numbers(name, values, np.flatnonzero(wrong), "integer")
     return values.astype(np.int64)
+
+
+def _refuse_numbers(name: str, values: NDArray[Any], places: NDArray[np.intp], kind: str) -> None:
+    """Refuse those of some numbers that a column does not take."""
+    told = ((row, taken(values[row].item(), kind)[1]) for row in places.tolist())
+    problems = list(islice((Problem(row, name, message) for row, message in told if message), MOST_PROBLEMS + 1))
+    if problems:
+        raise RowsError(problems)
 
 
 def _times(texts: list[str]) -> list[datetime]:
@@ -390,9 +433,8 @@ def _times(texts: list[str]) -> list[datetime]:
     return _moments.decode(_encode(texts))
 
 
-def _time(name: str, row: int, text: str) -> datetime:
-    try:
-        return msgspec.convert(text, datetime)
-    except msgspec.MsgspecError:
-        what = f"should be a time such as 2013-03-01T12:00:00Z; found the text {text[:40]!r}"
-        raise RowsError([Problem(row, name, what)]) from None
+def _time(column: Column, row: int, text: str) -> datetime:
+    moment, message = taken(text, "time", form=column.form)
+    if message is not None:
+        raise RowsError([Problem(row, column.name, message)])
+    return moment  # type: ignore[no-any-return]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 
 from homeostat.cd.judge import JudgeConfig
+from homeostat.cd.serve.bodies import parse
 from homeostat.core import events as ev
 from homeostat.core.errors import DataError, NotFoundError
 from homeostat.core.events import Verdict
@@ -359,12 +360,13 @@ def passing(names: Any) -> tuple[str, ...]:
 
 
 def _decoded(body: bytes, kind: Any) -> Any:
+    content, strict = parse(body)
+    if not strict:
+        raise DataError("the body is no JSON: it holds NaN, infinity or half of a surrogate pair")
     try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
+        return msgspec.convert(content, kind, str_keys=True)
+    except (msgspec.ValidationError, RecursionError) as error:
         raise DataError(f"the body is no question for the judge: {error}", hint="see docs/arms.md") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"the body is no JSON: {error}") from error
 
 
 def _after(recorded: Recorded | None, begun: Recorded) -> ev.Event | None:

@@ -78,4 +78,4 @@ class Champions:
         if self.version and (problems := contract_problems(self.model.signature, model.signature)):
             raise ModelError(f"it has another contract than version {self.version}: {'; '.join(problems[:20])}")
         self.version, self.model, self.refused = version, model, None
-        self.decoder = RowDecoder(model.signature.inputs, model.signature.key)
+        self.decoder = RowDecoder(model.signature.inputs, model.signature.key, model.signature.time)

@@ -13,10 +13,11 @@ from homeostat.core.clock import new_id, pause
 from homeostat.core.errors import DataError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from homeostat.cd.log import LogWriter, Scored
+    from homeostat.cd.serve.decode import RowDecoder
     from homeostat.cd.stream.champion import Champions
     from homeostat.cd.stream.sinks import StreamSink
     from homeostat.cd.stream.sources import StreamSource, Taken
@@ -141,18 +142,26 @@ def _fitting(champions: Champions, taken: Taken, unlearned: set[str], dead: list
         for row in taken.rows
     ]
     try:
-        rows = decoder.rows(records, finite=taken.finite)
+        found: list[tuple[Any, str | None] | None] = list(_decoded(decoder, records, finite=taken.finite))
     except DataError:
-        rows = []
+        found = []
         for name, record in zip(taken.names, records, strict=True):
             try:
-                rows += decoder.rows([record], finite=taken.finite)
+                found += _decoded(decoder, [record], finite=taken.finite)
             except DataError as error:
-                rows.append(None)
-                dead.append(Dead(name, error.what.replace("row 0, ", ""), _plain(record)))
-    fitting = [(name, row) for name, row in zip(taken.names, rows, strict=True) if row is not None]
-    keys = decoder.keys(Rows(len(fitting), [row for _, row in fitting]))
-    return [_Good(name, key or name, row) for (name, row), key in zip(fitting, keys, strict=True)]
+                found.append(None)
+                dead.append(Dead(name, error.what.replace("row 0, ", "").replace("row 0: ", ""), _plain(record)))
+    return [
+        _Good(name, name if one[1] is None else one[1], one[0])
+        for name, one in zip(taken.names, found, strict=True)
+        if one is not None
+    ]
+
+
+def _decoded(decoder: RowDecoder, records: list[Any], *, finite: bool) -> Iterator[tuple[Any, str | None]]:
+    """Rows of the decoder's type, and their keys."""
+    rows = decoder.rows(records, finite=finite)
+    return zip(rows, decoder.keys(Rows(len(rows), rows)), strict=True)
 
 
 def _predicted(champions: Champions, good: list[_Good], dead: list[Dead]) -> list[tuple[_Good, Scored]]:

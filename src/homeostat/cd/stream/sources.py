@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from homeostat.cd.serve.bodies import quotes_of, refuse_twice
 from homeostat.core.chunks import Chunks, Place
 from homeostat.core.errors import DataError, NotFoundError
 from homeostat.core.form import Form
@@ -28,6 +29,8 @@ LONGEST_LINE = 16 << 20
 """Bytes. What is longer is cut, so that no line can take all memory; its pieces are no rows and become dead letters."""
 
 _HEAD_BYTES = 256
+_SHOWN_BYTES = 100_000
+"""Of a line that is no row: as much is kept."""
 
 
 class Unread(msgspec.Struct, frozen=True):
@@ -64,11 +67,20 @@ class Taken(msgspec.Struct):
         if not line.strip():
             return
         try:
-            self.rows.append(msgspec.json.decode(line))
+            row = msgspec.json.decode(line)
+            if line.count(b'"') != quotes_of(row):
+                refuse_twice(line)
+        except DataError as error:
+            self._leave(name, line, error.what)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            self.unread.append(Unread(name, line.decode(errors="replace").rstrip("\n"), f"is no JSON: {error}"))
+            self._leave(name, line, f"is no JSON: {error}")
         else:
+            self.rows.append(row)
             self.names.append(name)
+
+    def _leave(self, name: str, line: bytes, reason: str) -> None:
+        text = line[:_SHOWN_BYTES].decode(errors="replace").rstrip("\n")
+        self.unread.append(Unread(name, text + "…" * (len(line) > _SHOWN_BYTES), reason))
 
 
 class StreamSource(Protocol):

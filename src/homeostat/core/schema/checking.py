@@ -10,6 +10,7 @@ from homeostat.core.errors import SchemaError
 from homeostat.core.events import Signal
 from homeostat.core.schema.columns import stored_type
 from homeostat.core.spec import did_you_mean
+from homeostat.core.values import unfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
             raise SchemaError(
                 bulleted(_TITLE, self.problems),
                 hint="mend the rows, or leave a new column out with ignore= in the source; if the change is meant, "
-                "declare the loop under a new name, which begins a new table and schema",
+                "take it with `homeostat accept-schema`",
             )
 
 
@@ -79,7 +80,9 @@ def check(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> Findi
     signals: list[Signal] = []
     for column in wanted:
         if column.name in present:
-            found = _check_column(rows[column.name], column)
+            found = _check_column(
+                rows[column.name], column, event=column.name in (schema.spec.time, schema.spec.label_time)
+            )
             problems += found.problems
             signals += found.signals
     return Findings(problems=tuple(problems), signals=tuple(signals))
@@ -109,7 +112,7 @@ def fit(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> tuple[p
     """
     import polars as pl
 
-    from homeostat.core.rows import stored_form
+    from homeostat.core.rows import key_problems, stored_form
 
     if not target_required:
         rows = rows.drop(name for name in schema.spec.labels if name in rows.columns)
@@ -117,6 +120,8 @@ def fit(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> tuple[p
     findings = check(rows, schema, target_required=target_required)
     told = {problem.split("'")[1] for problem in broken}
     others = [problem for problem in findings.problems if problem.split("'")[1] not in told]
+    if not broken and not others:
+        others = key_problems(rows, schema.spec)
     if not target_required and not broken and not others:
         # As a server's rows have them, so that features() and the model see the same in every mode.
         rows = rows.select(pl.col(column.name).cast(stored_type(column.kind)) for column in schema.inputs)
@@ -127,10 +132,11 @@ def _spare(present: list[str], schema: Schema) -> list[str]:
     return [name for name in present if name not in schema]
 
 
-def _check_column(series: pl.Series, column: Column) -> Findings:
+def _check_column(series: pl.Series, column: Column, *, event: bool) -> Findings:
     import polars as pl
 
     from homeostat.core.errors import shown
+    from homeostat.core.times import UTC_TIME, outside
 
     n = series.len()
 
@@ -152,12 +158,11 @@ def _check_column(series: pl.Series, column: Column) -> Findings:
     if mistyped.any():
         kind = "a whole number" if column.kind == "integer" else f"a {column.kind}"
         return Findings(problems=(*problems, problem(mistyped, lambda value: f"should be {kind}; found {value}")))
-    if series.dtype.is_float():
-        wild = ~series.is_finite().fill_null(value=True)
-        if wild.any():
-            return Findings(
-                problems=(*problems, problem(wild, lambda value: f"holds {value}; write null for what is unknown"))
-            )
+    if event and series.dtype == UTC_TIME and (told := outside(series, event=True)) is not None:
+        return Findings(problems=(*problems, f"column {column.name!r}: {told}"))
+    if (found := unfit(series, column.kind)) is not None:
+        wrong, what = found
+        return Findings(problems=(*problems, problem(wrong, lambda value: f"holds {value}; {what}")))
     return Findings(problems=tuple(problems), signals=tuple(_value_skew(series, column)))
 
 
