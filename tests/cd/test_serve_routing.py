@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import weakref
 
+import polars as pl
 import pytest
 
+from homeostat.core.events import ColumnChange, SchemaAccepted
 from homeostat.core.store import Store
-from tests.cd.serving import LOOP, Client, bundle, divide, flights, promote, raw, register, serving
+from tests.cd.serving import LOOP, NOON, Client, bundle, divide, flights, promote, raw, register, serving
 
 ROW = raw(flights(1, seed=9))[0]
 
@@ -208,3 +210,42 @@ def test_a_server_of_another_store_sees_nothing(store, tmp_path):
     promote(store, register(store, bundle()))
     with serving(Store.open(tmp_path / "other")) as app:
         assert Client(app).get("/routing").json()["seq"] is None
+
+
+def wider():
+    """A version that takes one column more."""
+    return bundle(flights(gust=pl.col("wind").fill_null(0.0) * 2))
+
+
+def accepted(store):
+    change = ColumnChange(column="gust", kind="number", nullable=True)
+    event = SchemaAccepted(loop=LOOP, user="ann", reason="gusts", changes=(change,), described=("'gust' is new",))
+    store.ledger.append(event, time=NOON)
+
+
+def test_a_version_of_other_columns_answers_once_the_change_was_accepted(store):
+    promote(store, register(store, bundle()))
+    second = register(store, wider())
+    with serving(store) as app:
+        client = Client(app)
+        promote(store, second)
+        app.hosted.router.poll()
+        assert "another contract" in client.get("/routing").json()["error"]
+        assert version_of(client) == 1
+    accepted(store)
+    third = register(store, wider())
+    with serving(store) as app:
+        promote(store, third)
+        app.hosted.router.poll()
+        assert Client(app).predict([{**ROW, "gust": 1.5}])[0]["version"] == third
+
+
+def test_a_trial_of_a_version_of_other_columns_is_refused_even_when_they_were_accepted(store):
+    first = register(store, bundle())
+    promote(store, first)
+    with serving(store) as app:
+        accepted(store)
+        divide(store, {first: ("champion", 0.5), register(store, wider()): ("canary", 0.5)})
+        app.hosted.router.poll()
+        assert "another contract" in Client(app).get("/routing").json()["error"]
+        assert version_of(Client(app)) == first

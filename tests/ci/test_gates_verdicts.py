@@ -115,6 +115,26 @@ def test_the_standing_checks_cannot_be_switched_off(evaluation: Evaluation, gate
     assert words in refused[gate]
 
 
+WIDER = {"x": "number", "y": "text"}
+
+
+def test_columns_that_a_person_accepted_are_refused_until_a_person_promotes_them():
+    for accepted, binding in ((WIDER, False), ({"x": "number"}, True), (None, True)):
+        verdicts = gates.judge(but(inputs=WIDER, accepted_inputs=accepted), ())
+        (verdict,) = [one for one in verdicts if one.gate == "same_schema"]
+        assert (verdict.passed, verdict.binding) == (False, binding)
+        assert ("as was accepted" in verdict.reason) is not binding
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [("integer", "number"), ("category", "text"), ("unknown", "number"), ("unknown", "boolean")]
+)
+def test_columns_that_callers_may_go_on_to_send_are_the_same(before: str, now: str):
+    evaluation = but(inputs={"x": now}, champion_inputs={"x": before}, accepted_inputs={"x": now})
+    (verdict,) = [one for one in gates.judge(evaluation, ()) if one.gate == "same_schema"]
+    assert (verdict.passed, verdict.binding) == (True, True)
+
+
 def test_repeating_the_last_label_is_trivial():
     same = (GOOD.baselines[0], Baseline(name="persistence", metrics={}, gain=gain(0.0, 0.0)))
     refused = {verdict.gate for verdict in gates.standing(but(baselines=same)) if not verdict.passed}

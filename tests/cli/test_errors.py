@@ -53,7 +53,7 @@ def test_help_promises_a_loops_name_only_where_it_is_taken(verb: str, homeostat,
     promised = "its name in the store" in " ".join(homeostat(verb, "--help").out.split())
     given = {"infer": ["rows.csv"], "promote": ["2", "--reason", "x"], "why": ["last"]}
     given |= {"card": ["1"], "export": ["1", "exported"], "import": ["exported"], "package": ["serve"]}
-    wanted = given.get(verb, ["--reason", "x"] if verb in ("retrain", "rollback", "cancel") else [])
+    wanted = given.get(verb, ["--reason", "x"] if verb in ("retrain", "rollback", "cancel", "accept-schema") else [])
     answer = homeostat(verb, *wanted, "--loop", "rides")
     assert ("there is no file rides" in answer.err) is not promised
 

@@ -296,7 +296,12 @@ def judge(evaluation: Evaluation, gates: Sequence[Gate]) -> tuple[GateResult, ..
     Returns:
         Every verdict but of the gates that look at a rehearsal. The candidate passes when all of them do.
     """
-    binding = (msgspec.structs.replace(result, binding=True) for result in standing(evaluation))
+    # A change of the columns that a person accepted may be overruled by a person; nothing else of these may.
+    meant = evaluation.inputs != evaluation.champion_inputs and evaluation.inputs == evaluation.accepted_inputs
+    binding = (
+        msgspec.structs.replace(result, binding=result.passed or not (meant and result.gate == "same_schema"))
+        for result in standing(evaluation)
+    )
     return (*binding, *(gate.check(evaluation) for gate in gates if not getattr(gate, "before_traffic", False)))
 
 
@@ -306,7 +311,8 @@ def standing(evaluation: Evaluation) -> tuple[GateResult, ...]:
     `complete`: there are metrics on training and on test rows, all of the judged one finite. `enough_rows`: at least
     100 test rows, and 10 of each of two classes. `not_trivial`: beyond noise better than the constant answer, and not
     identical with persistence. `not_tied`: does not answer exactly as the champion. `same_schema`: takes the columns
-    that the champion takes.
+    that the champion takes, or such as its callers may go on to send. Of columns that a person accepted with
+    `homeostat accept-schema` nothing is promoted by itself, because callers have to change with it, but a person may.
     """
     checks = (_complete, _enough, _not_trivial, _not_tied, _same_schema)
     return tuple(check(evaluation) for check in checks)
@@ -382,18 +388,25 @@ def _same_schema(evaluation: Evaluation) -> GateResult:
     before, now = evaluation.champion_inputs, evaluation.inputs
     if before is None:
         return _result("same_schema", True, "there is no champion to differ from", {})
-    changed = sorted(name for name in {*before, *now} if _kind(before.get(name)) != _kind(now.get(name)))
+    accepted = evaluation.accepted_inputs
+    changed = sorted(name for name in {*before, *now} if not _goes_on(before.get(name), now.get(name)))
     numbers = {name: [before.get(name), now.get(name)] for name in changed[:_MOST_NAMED]}
     if not changed:
         return _result("same_schema", True, f"it takes the champion's {len(now)} columns", numbers)
     names = ", ".join(changed[:_MOST_NAMED])
     words = f"it takes other columns than the champion: {names}; if that is meant, declare the loop under a new name"
+    if accepted == now:
+        words = (
+            f"it takes other columns than the champion, as was accepted: {names}; once callers send them, put it in "
+            "charge with `homeostat promote`"
+        )
     return _result("same_schema", False, words, numbers)
 
 
-def _kind(kind: str | None) -> str | None:
-    """Whether a text column has few or many values is no change of what callers send."""
-    return "text" if kind == "category" else kind
+def _goes_on(before: str | None, now: str | None) -> bool:
+    """Whether callers may go on to send what they sent: text stays text, and whole numbers are numbers too."""
+    texts = {before, now} <= {"category", "text"}
+    return before == now or texts or (before, now) == ("integer", "number") or (before == "unknown" and now is not None)
 
 
 def _gain_above(

@@ -9,7 +9,21 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from homeostat.cli import build, decide, explain, flow, live, look, package, registry, rows, serve, start, verdict
+from homeostat.cli import (
+    build,
+    decide,
+    explain,
+    flow,
+    live,
+    look,
+    package,
+    registry,
+    rows,
+    serve,
+    start,
+    table,
+    verdict,
+)
 from homeostat.core.errors import HomeostatError
 
 _VERBS: tuple[Callable[..., None], ...] = (
@@ -20,8 +34,15 @@ _VERBS: tuple[Callable[..., None], ...] = (
     *(registry.card, registry.export, registry.import_),
     *(serve.serve, package.package),
     *(build.infer, flow.stream, rows.labels, live.replay),
+    *(table.rows, table.accept_schema),
     *(look.verify, start.doctor),
 )
+
+
+def _named(verb: Callable[..., None]) -> str:
+    return verb.__name__.rstrip("_").replace("_", "-")
+
+
 _CLOSED_PIPE = 141
 _INTERRUPTED = 130
 
@@ -34,7 +55,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for _verb in _VERBS:
-    app.command(_verb.__name__.rstrip("_"))(_verb)
+    app.command(_named(_verb))(_verb)
 
 
 def _version(wanted: bool) -> None:
@@ -83,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def verbs() -> set[str]:
     """Names of all verbs."""
-    return {verb.__name__.rstrip("_") for verb in _VERBS}
+    return {_named(verb) for verb in _VERBS}
 
 
 def options(verb: str) -> set[str]:

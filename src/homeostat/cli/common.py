@@ -34,16 +34,16 @@ StoreOption = Annotated[Path, typer.Option("--store", "-s", metavar="PATH", help
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def _said(option: typer.CallbackParam, given: str | None) -> str | None:
+def said(option: typer.CallbackParam, given: str | None) -> str | None:
     """What a person gave for the record: who and why are facts, so nothing but blanks is refused."""
     if given is not None and not given.strip():
         raise UserError(f"--{option.name} is blank", hint=f"it is recorded with the request: --{option.name} TEXT")
     return given and given.strip()
 
 
-ReasonOption = Annotated[str, typer.Option("--reason", "-r", callback=_said, help="Why; it is recorded.")]
+ReasonOption = Annotated[str, typer.Option("--reason", "-r", callback=said, help="Why; it is recorded.")]
 UserOption = Annotated[
-    str | None, typer.Option("--user", "-u", callback=_said, help="Who asks; your login name by default.")
+    str | None, typer.Option("--user", "-u", callback=said, help="Who asks; your login name by default.")
 ]
 
 _LARGE, _HUGE = 10_000, 1e15

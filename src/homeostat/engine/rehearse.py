@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from homeostat.core.events import GateResult
     from homeostat.core.model import Bundle, Features
+    from homeostat.core.schema import Schema
     from homeostat.loop import Loop
 
 ROUNDS = 3
@@ -54,6 +55,7 @@ def rehearse(
     *,
     earlier: Latency | None = None,
     barred: bool = False,
+    accepted: Schema | None = None,
 ) -> Rehearsal:
     """Serve a candidate as it would be served, and judge what it does.
 
@@ -63,9 +65,10 @@ def rehearse(
         champion: What it would replace.
         earlier: How the champion answered when it was a candidate, for the case that it cannot be served by this code.
         barred: A gate that nobody can overrule refused it already, so that a load would be in vain.
+        accepted: What people accepted of changes of the champion's schema; those are no surprise to callers.
     """
     trusted = loop.trusted_types
-    gates = [check_contract(loop.name, candidate, champion, loop.features, trusted=trusted)]
+    gates = [check_contract(loop.name, candidate, champion, loop.features, trusted=trusted, accepted=accepted)]
     wanted = next((gate for gate in loop.gates if isinstance(gate, Load)), None)
     memory = None
     # A loop that no file declares has no process of its own: only a limit that it states is worth a refusal for that.
@@ -85,6 +88,7 @@ def check_contract(
     features: Features | None,
     *,
     trusted: Collection[str] = (),
+    accepted: Schema | None = None,
 ) -> GateResult:
     """The gate `contract`: golden requests through the server's own application, in this process.
 
@@ -94,10 +98,16 @@ def check_contract(
         champion: Whose callers must not notice a change; None without one.
         features: The Loop's `features()`.
         trusted: As for `Bundle.load`.
+        accepted: The champion's schema with the changes that were accepted since.
     """
     manifest = candidate.manifest
     golden = manifest.golden
-    changes = [] if champion is None else contract_problems(champion.manifest.signature, manifest.signature)
+    changes = []
+    if champion is not None:
+        before = champion.manifest.signature
+        if accepted is not None:
+            before = msgspec.structs.replace(before, inputs=accepted.inputs)
+        changes = contract_problems(before, manifest.signature)
     with (
         staged(name, candidate) as store,
         application(store, Settings(name=name), features, SystemClock(), trusted=trusted) as app,

@@ -12,7 +12,7 @@ from homeostat.cd import deploy, guardrails
 from homeostat.cd.cohorts import learned
 from homeostat.cd.drain import Archive
 from homeostat.cd.judge import JudgeConfig
-from homeostat.cd.learnable import decoded, storable, training_rows
+from homeostat.cd.learnable import decoded, training_rows
 from homeostat.cd.log import Position, retire
 from homeostat.cd.monitor import Champion, MonitorConfig, ServiceCounts, observe
 from homeostat.cd.pairs import judge_trial
@@ -24,6 +24,7 @@ from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock, duration, stopwatch
 from homeostat.core.model import Bundle, Manifest
 from homeostat.core.rows import known_at
+from homeostat.engine.admission import Admission
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,6 +56,7 @@ class Watch:
         self.traffic = Traffic(store.log_folder(loop.name))
         self.since: datetime | None = None
         self._archive = Archive(store, loop.name)
+        self._admission = Admission(store, loop.name, self.table)
         self._archived, self._unarchived = stopwatch(), 0
         self._block: list[Answered] = []
         self._compared: datetime | None = None
@@ -183,7 +185,7 @@ class Watch:
         assert spec.target is not None
         signature = self._manifest(champion).signature
         rows, aside = training_rows(self._labelled, signature, spec, self.table.columns[spec.target])
-        rows, more = storable(rows, self.table.conform)
+        rows, more = self._admission.admitted(rows)
         if rows.height:
             clock = VirtualClock(now)
             record(rows, self.table, self._store.ledger, self._loop.name, clock, source="prediction log")

@@ -15,7 +15,7 @@ from homeostat.cd.serve.requestlog import tell
 from homeostat.cd.serve.served import Served, same_contract
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import HomeostatError
-from homeostat.core.events import Arm, ArmsSet
+from homeostat.core.events import Arm, ArmsSet, SchemaAccepted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,7 +222,7 @@ class Router:
     def _swap(self, wanted: _Division) -> None:
         served = {arm.version: self._resident.get(arm.version) or self._load(arm.version) for arm in wanted.arms}
         present = self.table
-        if present is not None:
+        if present is not None and not (len(served) == 1 and self._changes_meant(present.champion.version)):
             for one in served.values():
                 same_contract(present.champion, one)
         answering = [arm.version for arm in wanted.arms if arm.share > 0]
@@ -246,6 +246,11 @@ class Router:
         before, self._resident = set(self._resident), self._previous | served
         if before - self._resident.keys():
             self._freed = stopwatch()
+
+    def _changes_meant(self, version: int) -> bool:
+        """Whether people accepted another schema since a version was registered: its callers know of it."""
+        accepted = self.ledger.last(self._loop, SchemaAccepted)
+        return accepted is not None and accepted.seq > self.ledger.version(self._loop, version).seq
 
     def _follow(self) -> None:
         while not self._stop.wait(POLL_SECONDS):

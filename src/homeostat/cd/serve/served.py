@@ -17,6 +17,7 @@ from homeostat.cd.serve.scores import Labels, Scores
 from homeostat.cd.serve.tensors import TensorDecoder
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import DataError, ModelError, RefusedError
+from homeostat.core.schema.accepted import widens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -170,7 +171,7 @@ class Served:
 @lru_cache(maxsize=8)
 def _decoders(signature: Signature) -> tuple[RowDecoder, TensorDecoder]:
     """The decoders of a signature; versions of a model mostly have the same, and compiling takes milliseconds."""
-    rows = RowDecoder(signature.inputs, signature.key)
+    rows = RowDecoder(signature.inputs, signature.key, signature.time)
     return rows, TensorDecoder(rows, signature)
 
 
@@ -201,8 +202,7 @@ def contract_problems(old: Signature, new: Signature) -> list[str]:
     problems += [f"input {name!r} is gone" for name in before if name not in after]
     problems += [f"input {name!r} is new" for name in after if name not in before]
     for name in before.keys() & after.keys():
-        kinds = {before[name].kind, after[name].kind}
-        if len(kinds) > 1 and kinds != {"category", "text"}:
+        if not widens(before[name], after[name].kind):
             problems.append(f"input {name!r} was {before[name].kind}, is {after[name].kind}")
     if set(old.key) != set(new.key):
         problems.append(f"the key was {', '.join(old.key) or 'none'}, is {', '.join(new.key) or 'none'}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -15,6 +15,7 @@ from homeostat.core.leakage import suspicious_features
 from homeostat.core.metrics import default_metric, kappa_per, metrics_for
 from homeostat.core.metrics import metric as find_metric
 from homeostat.core.model.bundle import Bundle, Model, spaced
+from homeostat.core.schema.accepted import never_held
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from homeostat.core.model.features import Features
+    from homeostat.core.schema import Column, Schema
 
 TRAIN_ROWS = 50_000
 LEAK = 0.98
@@ -37,6 +39,7 @@ def evaluate(
     metric: str | None = None,
     champion: Model | Bundle | None = None,
     champion_version: int | None = None,
+    accepted: Schema | None = None,
     slices: Sequence[str] = (),
     behaviours: Sequence[Behaviour] = (),
     warnings: Sequence[str] = (),
@@ -52,6 +55,7 @@ def evaluate(
         champion: The version in charge, scored on the same rows, as far as they came after its own training rows. One
             that is given as a bundle and cannot run, because `features()` changed, is not compared, with a warning.
         champion_version: Its number.
+        accepted: The schema that rows are held against: the champion's with the changes that were accepted since.
         slices: Columns of the raw rows or of the features to evaluate by.
         behaviours: Declared invariances and directions.
         warnings: What the split has to say.
@@ -66,12 +70,11 @@ def evaluate(
     """
     name = _checked_metric(metric, candidate)
     spec = candidate.manifest.schema.spec
-    report = _empty(candidate, train, test, name, champion, champion_version, warnings)
+    report = _empty(candidate, train, test, name, champion, champion_version, warnings, accepted)
     if report.problems:
         return report
-    test = test.sort(spec.time, *spec.key)
     try:
-        on_test = Answers(candidate, test)
+        on_test = Answers(candidate, test.sort(spec.time, *spec.key))
         on_train = Answers(candidate, train[spaced(train.height, TRAIN_ROWS)])
     except ModelError as error:
         return msgspec.structs.replace(report, problems=(error.what,))
@@ -84,7 +87,7 @@ def evaluate(
         kappa_per=_kappa(report, simpler),
         champion=None if compared is None else compared.whole,
         slices=segments(on_test, slices, name, compared),
-        behaviours=tuple(behave(candidate, test, behaviour) for behaviour in behaviours),
+        behaviours=tuple(behave(candidate, on_test.rows, behaviour) for behaviour in behaviours),
         leaks=_leaks(on_test),
         warnings=(*warnings, *_order_warnings(train, test, candidate), *(compared.warnings if compared else ())),
     )
@@ -98,6 +101,7 @@ def _empty(
     champion: Model | Bundle | None,
     champion_version: int | None,
     warnings: Sequence[str],
+    accepted: Schema | None,
 ) -> Evaluation:
     """What is known before anything is predicted, with the reasons why nothing can be."""
     classes, spec = candidate.signature.classes, candidate.manifest.schema.spec
@@ -117,8 +121,9 @@ def _empty(
         train_until=cast("datetime | None", train[spec.time].max()),
         test_from=cast("datetime | None", test[spec.time].min()),
         test_until=cast("datetime | None", test[spec.time].max()),
-        inputs=_inputs(candidate),
-        champion_inputs=None if champion is None else _inputs(champion),
+        inputs=_inputs(candidate.signature.inputs),
+        champion_inputs=None if champion is None else _inputs(champion.manifest.signature.inputs),
+        accepted_inputs=None if accepted is None else _inputs(accepted.inputs),
         champion_version=champion_version,
         problems=tuple(f"there are no {part} rows" for part, rows in parts.items() if not rows.height),
         warnings=tuple(warnings),
@@ -180,8 +185,9 @@ def _checked_metric(metric: str | None, candidate: Model) -> str:
     return name
 
 
-def _inputs(model: Any) -> dict[str, str]:
-    return {column.name: column.kind for column in model.manifest.signature.inputs}
+def _inputs(columns: Sequence[Column]) -> dict[str, str]:
+    """Name to kind, which is not known of a column that never had a value."""
+    return {column.name: "unknown" if never_held(column) else column.kind for column in columns}
 
 
 def _kappa(report: Evaluation, simpler: Sequence[Baseline]) -> float | None:

@@ -119,7 +119,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         calibration: None when the scores are no probabilities.
         behaviours: Declared invariances and directions.
         leaks: Features that give the target away.
-        inputs: Request columns and their kinds; `champion_inputs` are the champion's.
+        inputs: Request columns and their kinds; `champion_inputs` are the champion's, and `accepted_inputs` what they
+            became by changes of the schema that people accepted since.
         problems: Why the candidate cannot be judged at all; nothing with a problem passes.
         warnings: What a reader should know.
     """
@@ -146,6 +147,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     leaks: tuple[Leak, ...] = ()
     inputs: dict[str, str] = {}
     champion_inputs: dict[str, str] | None = None
+    accepted_inputs: dict[str, str] | None = None
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

@@ -65,6 +65,10 @@ def one_line(recorded: Recorded) -> str:
             said = f"version {event.version}: {event.reason}"
         case ev.RowsAppended():
             said = f"{event.rows:,} rows from {event.source}"
+        case ev.RowsRemoved():
+            said = f"{event.rows:,} rows ({event.selection}) by {event.user}: {event.reason}"
+        case ev.SchemaAccepted():
+            said = f"{'; '.join(event.described)}, by {event.user}: {event.reason}"
     return f"@{recorded.seq} {name_of(event)}{': ' + said if said else ''}"
 
 
