@@ -31,6 +31,7 @@ test-fast: $(READY) ## the tests without the slow and the crash ones
 
 test-long: $(READY) $(CLIENTS)/.ready ## the tests that take minutes: a thousand kills, swaps under load, fuzzing, other people's clients
 	$(PY) -m pytest -m long tests
+	$(PY) -m pytest tests/tables --tables 1000
 
 test-torch: $(TORCH)/.ready ## networks of PyTorch, in an environment of their own (2 GB)
 	$(TORCH)/bin/python -m pytest tests/ci/test_train_torch.py

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 SHARED = Path(os.environ.get("HOMEOSTAT_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many tables the fuzzing of tables tries."""
+    parser.addoption("--tables", type=int, default=60, help="tables that are written, read and compared")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs the shared data sets when they are not there, and count it as deselected, not skipped."""
     if SHARED.is_dir():

@@ -14,6 +14,7 @@ from homeostat.cli import (
     decide,
     explain,
     flow,
+    init,
     live,
     look,
     package,
@@ -27,7 +28,7 @@ from homeostat.cli import (
 from homeostat.core.errors import HomeostatError
 
 _VERBS: tuple[Callable[..., None], ...] = (
-    *(start.demo, start.init),
+    *(start.demo, init.init),
     *(build.run, live.up),
     *(look.status, explain.why, rows.explain, look.runs, look.versions),
     *(decide.retrain, decide.promote, decide.rollback, decide.cancel, verdict.judge),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from homeostat.ci.gates import FEWEST_TEST_ROWS
 from homeostat.cli.survey import TIME_NAMES
+from homeostat.cli.written import Written
 from homeostat.core.clock import utc
 from homeostat.core.errors import DataError, shown
 from homeostat.core.metrics import default_metric
@@ -19,6 +20,7 @@ from homeostat.core.task import task_of_values
 from homeostat.core.times import read_times
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     import polars as pl
@@ -48,7 +50,8 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         time, key, label_time: Column names (none, one or several) with reasons.
-        dates: How times are written that are not year first, by column.
+        declared: How the files are written: the source's arguments, with the reason for each.
+        notes: What else a person should know.
         task: `classification` or `regression`, with the reason in `task_why`.
         metric: What to judge by.
         leaks: Columns that tell the target, with how well (0..1); they may not be features.
@@ -61,7 +64,8 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
     time: Part
     key: Part
     label_time: Part
-    dates: dict[str, str]
+    declared: dict[str, tuple[Any, str]]
+    notes: tuple[str, ...]
     task: str
     task_why: str
     metric: str
@@ -83,6 +87,7 @@ def guess(
     key: tuple[str, ...] = (),
     label_time: str | None = None,
     now: datetime | None = None,
+    declared: Mapping[str, Any] | None = None,
 ) -> Guess:
     """Look at the rows and guess what was not given.
 
@@ -93,19 +98,16 @@ def guess(
         key: Columns that identify a row, when they are known.
         label_time: Column that says when the target became known, when it is known.
         now: What time it is, to tell live data from history.
+        declared: Arguments of the source that the files were read with.
 
     Raises:
-        DataError: A named column is missing, the target cannot be learned, no column holds a time, or a time can be
-            read in two ways.
+        DataError: A named column is missing, the target cannot be learned, no column holds a time, or a time or a
+            number can be read in two ways.
     """
-    problems = [
-        f"there is no column {name!r}; {did_you_mean(name, found.rows.columns)}"
-        for name in (target, time, *key, label_time)
-        if name is not None and name not in found.rows.columns
-    ]
-    if problems:
-        raise DataError("; ".join(problems))
-    rows = found.rows.head(_SAMPLE)
+    _refuse_missing(found, (target, time, *key, label_time))
+    said = declared or {}
+    written = Written(found, said, text={*key, time, label_time, *(said.get("text") or ())})
+    rows = written.typed(found.rows.head(_SAMPLE))
     task, task_why, metric = _task(rows, target)
     times = {name: one for name, one in found.times.items() if name != target}
     chosen_time = Part((time,), "as you said") if time else _time(rows, times)
@@ -113,7 +115,8 @@ def guess(
     later = [name for name in times if name != chosen_time.value[0]]
     chosen_label = Part((label_time,), "as you said") if label_time else _label_time(later)
     known = {target, *chosen_time.value, *chosen_key.value, *chosen_label.value}
-    declared = (*chosen_time.value, *chosen_label.value)
+    for name in (*chosen_time.value, *chosen_label.value):
+        written.date(name, _form(found.rows[name], times.get(name)))
     first, last = times[chosen_time.value[0]].span if chosen_time.value[0] in times else (None, None)
     span = last - first if first and last else None
     window, window_why = _window(found.total, span, last, now)
@@ -122,7 +125,8 @@ def guess(
         time=chosen_time,
         key=chosen_key,
         label_time=chosen_label,
-        dates={name: form for name in declared if (form := _form(found.rows[name], times.get(name)))},
+        declared=written.arguments((*chosen_time.value, *chosen_label.value)),
+        notes=tuple(written.notes),
         task=task,
         task_why=task_why,
         metric=metric,
@@ -135,6 +139,17 @@ def guess(
         test=_test_share(found.total if window is None else found.total // 2),
         every=next((text for days, text in reversed(_STEPS) if span and span.days >= 8 * days), "1d"),
     )
+
+
+def _refuse_missing(found: Survey, named: tuple[str | None, ...]) -> None:
+    columns = found.rows.columns
+    problems = [
+        f"there is no column {name!r}; {did_you_mean(name, columns)}"
+        for name in named
+        if name is not None and name not in columns
+    ]
+    if problems:
+        raise DataError("; ".join(problems))
 
 
 def _form(series: pl.Series, found: TimeColumn | None) -> str:

@@ -10,13 +10,12 @@ if TYPE_CHECKING:
     from homeostat.cli.guess import Guess, Part
 
 
-def render(guess: Guess, pattern: str, separator: str = ",") -> str:
+def render(guess: Guess, pattern: str) -> str:
     """The text of a loop.py.
 
     Args:
         guess: What the columns seem to mean.
         pattern: The file, folder or glob that holds the rows.
-        separator: What separates the columns of CSV files.
     """
     name = loop_name(pattern, guess.target)
     task = guess.task_why
@@ -25,9 +24,8 @@ def render(guess: Guess, pattern: str, separator: str = ",") -> str:
     source += _argument("key", guess.key, single=len(guess.key.value) == 1)
     source += [f"        target={_quoted(guess.target)},  # {guess.task}: {task}"]
     source += _argument("label_time", guess.label_time, single=True)
-    source += _dates_lines(guess)
+    source += _declared_lines(guess)
     source += _ignore_lines(guess)
-    source += [f"        separator={_quoted(separator)},"] if separator != "," else []
     lines = [
         '"""A loop that `homeostat init` wrote: every guess says why, so that you can correct it."""',
         "",
@@ -82,20 +80,16 @@ def _test_lines(guess: Guess) -> list[str]:
     return [f"    test={guess.test:g},  # a share of the {guess.rows:,} rows that leaves enough to test on"]
 
 
-def _dates_lines(guess: Guess) -> list[str]:
-    if not guess.dates:
-        return []
-    times = {*guess.time.value, *guess.label_time.value}
-    forms = set(guess.dates.values())
-    if len(forms) == 1 and times == guess.dates.keys():
-        return [f"        dates={_quoted(forms.pop())},  # all rows are written so"]
-    listed = ", ".join(f"{_quoted(name)}: {_quoted(form)}" for name, form in guess.dates.items())
-    return [f"        dates={{{listed}}},  # all rows are written so"]
+def _declared_lines(guess: Guess) -> list[str]:
+    """How the files are written; what is ignored stands with the columns that tell the target."""
+    told = {name: one for name, one in guess.declared.items() if name != "ignore"}
+    return [f"        {name}={_literal(value)},  # {why}" for name, (value, why) in told.items()]
 
 
 def loop_name(pattern: str, target: str) -> str:
     """A name made of the file and the target: lower-case letters, digits and hyphens."""
-    stem = re.split(r"[/\\]", pattern.rstrip("/\\*"))[-1].partition(".")[0]
+    parts = [part for part in re.split(r"[/\\]", pattern) if re.search(r"\w", part) and "*" not in part]
+    stem = parts[-1].partition(".")[0] if parts else ""
     words = re.sub(r"[^a-z0-9]+", "-", f"{stem}-{target}".lower()).strip("-")
     return words[:63].strip("-") or "loop"
 
@@ -108,10 +102,11 @@ def _argument(name: str, part: Part, *, single: bool) -> list[str]:
 
 
 def _ignore_lines(guess: Guess) -> list[str]:
+    said = guess.declared.get("ignore", ((), ""))[0]
+    names = ", ".join(map(_quoted, (*said, *guess.leaks)))
     if not guess.leaks:
-        return []
+        return [f"        ignore=[{names}],  # as you said"] if said else []
     told = ", ".join(f"{column} ({told:.0%})" for column, told in guess.leaks.items())
-    names = ", ".join(_quoted(column) for column in guess.leaks)
     return [
         f"        # Each of these tells {guess.target!r} almost by itself, so it is probably its consequence: {told}.",
         "        # Take them out of this list if they are known before the prediction is asked.",
@@ -119,5 +114,14 @@ def _ignore_lines(guess: Guess) -> list[str]:
     ]
 
 
+def _literal(value: object) -> str:
+    """A value as Python writes it, texts in double quotes."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_literal(name)}: {_literal(one)}' for name, one in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_literal, value))}]"
+    return _quoted(value) if isinstance(value, str) else repr(value)
+
+
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text)

@@ -9,13 +9,18 @@ import msgspec
 import polars as pl
 
 from homeostat.core.errors import DataError
+from homeostat.core.reading.cells import NumberForm, as_numbers, number_forms
 from homeostat.core.times import possible_forms, read_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 TIME_NAMES = ("time", "timestamp", "datetime", "date", "scheduled", "event_time", "created_at", "created", "ts", "at")
+MOST_WORDS = 10
+"""So many words for an unknown value a column may have."""
 _ENOUGH_ROWS = 1_000_000
+_LOOKED_AT = 10_000
+_MOSTLY = 0.9
 
 
 class TimeColumn(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +46,18 @@ class TimeColumn(msgspec.Struct, frozen=True, kw_only=True):
         return next(iter(self.spans.values()))
 
 
+class NumberColumn(msgspec.Struct, frozen=True, kw_only=True):
+    """A column of text in which most values are numbers.
+
+    Attributes:
+        forms: The declarations that read most of its values; several mean other numbers, and so make it ambiguous.
+        words: Values that are no numbers in any of them, at most eleven.
+    """
+
+    forms: tuple[NumberForm, ...]
+    words: tuple[str, ...]
+
+
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
     """What the files hold.
 
@@ -48,11 +65,13 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
         rows: The first million rows, as the reader gives them.
         total: How many rows there are.
         times: Columns that hold times in all rows that have a value.
+        numbers: Columns of text that are read as numbers if it is declared how.
     """
 
     rows: pl.DataFrame
     total: int
     times: dict[str, TimeColumn]
+    numbers: dict[str, NumberColumn]
 
 
 def survey(
@@ -72,6 +91,7 @@ def survey(
     total = height = 0
     found: dict[str, TimeColumn] = {}
     other: set[str] = set()
+    texts: dict[str, pl.Series | None] = {}
     for name, frame in frames:
         if height < _ENOUGH_ROWS:
             kept.append(frame)
@@ -91,9 +111,38 @@ def survey(
                 found.pop(column, None)
             else:
                 found[column] = merged
+        for series in frame.select(pl.col(pl.String).exclude(found)):
+            _collect_numbers(series, texts)
         total += frame.height
     rows = pl.concat(kept, how="diagonal_relaxed")
-    return Survey(rows=rows, total=total, times={name: _with_gaps(one, rows[name]) for name, one in found.items()})
+    return Survey(
+        rows=rows,
+        total=total,
+        times={name: _with_gaps(one, rows[name]) for name, one in found.items()},
+        numbers={name: made for name, values in texts.items() if (made := _numbers(values)) is not None},
+    )
+
+
+def _collect_numbers(series: pl.Series, texts: dict[str, pl.Series | None]) -> None:
+    """Keep the distinct values of a column for as long as most of them may be numbers; None once they are not."""
+    before = texts.get(series.name)
+    if series.name in texts and before is None:
+        return
+    values = series.drop_nulls().unique(maintain_order=True)
+    if before is not None:
+        values = pl.concat([before, values]).unique(maintain_order=True)
+    forms = number_forms(values.head(_LOOKED_AT))
+    texts[series.name] = values if not values.len() or (forms and forms[0].share >= _MOSTLY) else None
+
+
+def _numbers(values: pl.Series | None) -> NumberColumn | None:
+    """What reads most of the distinct values of a column as numbers, unless they are read without a declaration."""
+    forms = () if values is None else number_forms(values)
+    if values is None or not forms or forms[0].share < _MOSTLY or forms[0].plain:
+        return None
+    read = as_numbers(values, forms[0].decimal, forms[0].thousands, decorated=True)
+    words = values.filter(read.is_null() & ~values.str.strip_chars().is_in(["", *forms[0].nulls]))
+    return NumberColumn(forms=forms, words=tuple(words.head(MOST_WORDS + 1)))
 
 
 def _times(series: pl.Series, said: str | None, named: tuple[str, ...]) -> TimeColumn | None:

@@ -141,7 +141,7 @@ def _as_stored(series: pl.Series) -> pl.Series:
     dtype = series.dtype
     if dtype in (pl.Int64, pl.Float64, pl.Boolean, pl.String, pl.Date, UTC_TIME):
         return series
-    if dtype.is_integer():
+    if dtype.is_integer() or (isinstance(dtype, pl.Decimal) and dtype.scale == 0):
         return _exactly(series, pl.Int64(), series.is_not_null(), "beyond 64-bit integers")
     if dtype.is_decimal():
         inexact = inexact_whole(series)
