@@ -19,6 +19,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from homeostat.core.clock import utc
 from homeostat.core.errors import IntegrityError, NotFoundError, StoreError
+from homeostat.core.guarded import is_panic
 from homeostat.core.rows import row_hashes
 from homeostat.core.spec import TableSpec
 
@@ -72,10 +73,17 @@ def _forget(place: Path, process: int) -> None:
 
 def data_files(delta: DeltaTable) -> list[str]:
     """The paths of a version's data files on the disk."""
-    root = delta.table_uri
-    folder = root.removeprefix("opendal+fs://") if root.startswith("opendal") else unquote(urlsplit(root).path)
+    folder = _folder(delta)
     actions = pl.DataFrame(delta.get_add_actions(flatten=True))
-    return [str(Path(folder) / unquote(name)) for name in actions["path"]]
+    return [str(folder / unquote(name)) for name in actions["path"]]
+
+
+def _folder(delta: DeltaTable) -> Path:
+    """Where a table really is."""
+    root = delta.table_uri
+    return Path(
+        root.removeprefix("opendal+fs://") if root.startswith("opendal") else unquote(urlsplit(root).path)
+    ).resolve()
 
 
 def scan_table(folder: Path) -> pl.LazyFrame:
@@ -213,8 +221,10 @@ def _known(spec: TableSpec) -> pl.Expr:
 def _collect(frame: pl.LazyFrame, delta: DeltaTable) -> pl.DataFrame:
     try:
         return frame.collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except BaseException as error:
+        if not isinstance(error, (pl.exceptions.PolarsError, OSError)) and not is_panic(error):
+            raise
         raise IntegrityError(
-            f"the data files of {delta.table_uri}, version {delta.version()}, are damaged: {str(error)[:200]}",
+            f"the data files of {_folder(delta)}, version {delta.version()}, are damaged: {str(error)[:200]}",
             hint="restore the folder from a backup, or begin a new table: another name for the loop",
         ) from error
