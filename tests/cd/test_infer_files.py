@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gzip
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 
 from homeostat.cd.infer import infer
+from homeostat.core.chunks import Chunks
+from homeostat.core.form import form_of
 from homeostat.core.reading import SUFFIXES
+from homeostat.core.schema import fit, infer_schema
+from homeostat.core.spec import TableSpec
 from tests.cd.serving import bundle, flights
 
 if TYPE_CHECKING:
@@ -40,3 +45,13 @@ def test_every_kind_of_file_that_is_collected_can_be_predicted(suffix: str, tmp_
     file = tmp_path / f"batch{suffix}"
     file.write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
     assert infer(bundle(ROWS).model(), file, tmp_path / "out.parquet").rows == 20
+
+
+def test_an_unknown_time_in_a_text_file_is_unknown(tmp_path: Path) -> None:
+    schema = infer_schema(
+        pl.DataFrame({"at": ["2013-01-01"], "opened": [datetime(2012, 1, 1, tzinfo=UTC)]}), TableSpec(time="at")
+    )
+    (tmp_path / "a.csv").write_text("at,opened\n2013-01-02,NA\n2013-01-03,2012-01-01\n")
+    (chunk,) = Chunks(tmp_path / "a.csv", schema.as_read, form_of(), size=9).read()
+    rows, _ = fit(chunk.rows, schema, target_required=False)
+    assert rows["opened"].to_list() == [None, datetime(2012, 1, 1, tzinfo=UTC)]

@@ -91,7 +91,7 @@ def infer(
     """
     target, schema = Path(out), model.manifest.schema
     _not_itself(source, target)
-    chunks = Chunks(source, schema.spec, _text_too(schema, form), size=chunk_rows)
+    chunks = Chunks(source, schema.as_read, _text_too(schema, form), size=chunk_rows)
     settings = (_FORMAT, form, sorted(ignore), chunk_rows, BLOCK_BYTES)
     same = (chunks.fingerprint or new_id(), model.manifest.to_json(), settings)
     with _unfinished(target, hashlib.sha256(msgspec.msgpack.encode(same)).hexdigest()) as unfinished:

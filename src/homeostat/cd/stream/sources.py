@@ -267,7 +267,7 @@ class FolderSource:
         return {new.get(key, key): value for key, value in row.items()} if new and isinstance(row, dict) else row
 
     def _rows(self, name: str, place: Place, limit: int) -> Iterator[tuple[Taken, Place]]:
-        chunks = Chunks(self._folder / name, self._schema.spec, self._form, size=limit, block_bytes=BLOCK_BYTES)
+        chunks = Chunks(self._folder / name, self._schema.as_read, self._form, size=limit, block_bytes=BLOCK_BYTES)
         for chunk in chunks.read(place):
             times = {column.name: column.form for column in self._schema.columns if column.kind == "time"}
             rows, _ = stored_form(chunk.rows, times)

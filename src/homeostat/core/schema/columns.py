@@ -65,6 +65,12 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
         """The columns of a prediction request: all but target and label time."""
         return tuple(column for column in self.columns if column.name not in self.spec.labels)
 
+    @property
+    def as_read(self) -> TableSpec:
+        """What the columns mean to the reader of a file: each that is known to be a time is one, if it is text."""
+        times = {column.name: column.form or "" for column in self.columns if column.kind == "time"}
+        return msgspec.structs.replace(self.spec, dates=tuple(sorted((times | dict(self.spec.dates)).items())))
+
     def __getitem__(self, name: str) -> Column:
         for column in self.columns:
             if column.name == name:
