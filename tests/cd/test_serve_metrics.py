@@ -127,7 +127,7 @@ def test_merging_is_one_addition_whatever_the_order(a, b, c):
 
 
 def state(place, counts, pid=None, **more):
-    told = {"live": True, "ready": True, "draining": False, "problems": [], "routing": {}} | more
+    told = {"live": True, "ready": True, "draining": False, "problems": [], "hung": [], "routing": {}} | more
     return WorkerState(place=place, pid=pid or os.getpid(), written=stopwatch(), counts=counts, **told)
 
 

@@ -36,7 +36,7 @@ from tests.cd.serving import (
 ROWS = raw(flights(40, seed=9))
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CALLER = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=x"}
-PARTS = ["decode", "score", "log", "encode"]
+PARTS = ["decode", "score", "encode", "log"]
 
 
 @pytest.fixture

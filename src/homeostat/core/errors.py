@@ -24,6 +24,10 @@ from pathlib import Path
 
 _LONGEST = 2_000
 
+ENDINGS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What ends a process or a generator. Everything else that is raised, a library's panic too, is a failure of what was
+being done; such panics are no `Exception`."""
+
 
 class HomeostatError(Exception):
     r"""An error with a hint.

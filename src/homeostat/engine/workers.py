@@ -131,6 +131,6 @@ def _is_hung(state: WorkerState | None) -> str | None:
     """Why a worker that exists is of no use, or None."""
     if state is None:
         return None
-    if not state.live:
-        return "; ".join(state.problems) or "it is not live"
+    if state.hung:
+        return "; ".join(state.hung)
     return "it says nothing" if is_stuck(state, stopwatch()) else None

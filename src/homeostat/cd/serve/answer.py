@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from logging import ERROR
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,9 +11,10 @@ import numpy as np
 
 from homeostat.cd.log import BlockRecord, Packed, PredictionRecord, RowRecord
 from homeostat.cd.serve.decode import Rows
+from homeostat.cd.serve.requestlog import tell
 from homeostat.cd.serve.scores import Scores
 from homeostat.core.clock import new_id, stopwatch
-from homeostat.core.errors import DataError, HomeostatError, ModelError, NotFoundError, RetryableError
+from homeostat.core.errors import ENDINGS, DataError, ModelError, NotFoundError, RetryableError
 from homeostat.core.ids import id_problem
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from homeostat.cd.serve.routing import Table
     from homeostat.cd.serve.served import Served
     from homeostat.core.model.signature import Signature
+
+_LONGEST_CHAIN = 100
+"""An error's causes may be tied into a ring."""
 
 _Choice = tuple[int, float]
 """A version, and the probability with which it was chosen."""
@@ -63,7 +68,8 @@ class Asked:
         table: The division of traffic that it began with.
         rows: Its rows.
         moment: When it is answered.
-        done: Told the `Answer`, or the error that is the answer.
+        encode: Makes the reply of the answer, before that is recorded: what cannot be sent is not in the log.
+        done: Told the reply, or the error that is the answer; once.
         version: Ask this version, not the arm that a row belongs to.
         deadline: When the caller stops waiting, on the stopwatch.
 
@@ -73,10 +79,11 @@ class Asked:
     """
 
     __slots__ = (
+        "_done",
         "begun",
         "choice",
         "deadline",
-        "done",
+        "encode",
         "ids",
         "missing",
         "moment",
@@ -91,12 +98,15 @@ class Asked:
         table: Table,
         rows: Rows,
         moment: datetime,
-        done: Callable[[Answer | BaseException], None],
+        encode: Callable[[Answer], Any],
+        done: Callable[[Any], None],
         *,
         version: int | None = None,
         deadline: float = math.inf,
     ) -> None:
-        self.table, self.rows, self.moment, self.done, self.deadline = table, rows, moment, done, deadline
+        self.table, self.rows, self.moment, self.deadline = table, rows, moment, deadline
+        self.encode = encode
+        self._done: Callable[[Any], None] | None = done
         self.request = rows.request or new_id()
         keys = table.champion.decoder.keys(rows)
         self.ids = _ids(rows, keys, self.request)
@@ -104,6 +114,25 @@ class Asked:
         self.pieces: list[tuple[Part, Scores]] = []
         self.missing = 1
         self.begun: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it has its answer."""
+        return self._done is None
+
+    def settle(self, found: Any) -> None:
+        """Tell the answer, a reply or an error; whatever comes later is too late."""
+        done, self._done = self._done, None
+        # Parts know their request: a cycle that only the garbage collector would find.
+        self.pieces.clear()
+        if done is None:
+            return
+        try:
+            done(found)
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the other requests of the call still have to be answered
+            tell("an answer was not sent", level=ERROR, request=self.request, error=error)
 
     def answer(self) -> Answer:
         """The answer, once it is whole."""
@@ -200,15 +229,16 @@ class Desk:
         self._log, self._counts = log, counts
 
     def take(self, asked: Asked) -> None:
-        """Have a request answered; its `done` is told.
-
-        Raises:
-            HomeostatError: It is refused at once.
-        """
-        if asked.table.sole is None:
-            asked.begun = stopwatch()
-        for part in _parts(asked):
-            self._submit(part)
+        """Have a request answered, now or later; it is settled whatever goes wrong."""
+        try:
+            if asked.table.sole is None:
+                asked.begun = stopwatch()
+            for part in _parts(asked):
+                self._submit(part)
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - every failure is an answer
+            asked.settle(error)
 
     def probe(self, served: Served, told: Callable[[BaseException | None], None]) -> None:
         """Have a version answer its first golden row, if it has one; `told` hears of its error, or None.
@@ -227,34 +257,40 @@ class Desk:
         batcher.submit(part)
 
     def _finish(self, results: list[tuple[Part, Scores | BaseException]]) -> None:
-        whole: list[Asked] = []
+        """Take the results of a call. An exception fails the request that it is about, and no other one."""
         for part, found in results:
-            if isinstance(part, Golden):
-                part.told(found if isinstance(found, BaseException) else None)
-                continue
-            asked = part.asked
-            if isinstance(found, Scores):
-                asked.pieces.append((part, found))
-                asked.missing -= 1
-                self._counts.rows[part.served.version] += part.rows.count
-                if not asked.missing:
-                    whole.append(asked)
-            else:
-                self._failed(part, found)
-        if whole:
-            self._answer(whole)
+            try:
+                if isinstance(part, Golden):
+                    part.told(found if isinstance(found, BaseException) else None)
+                else:
+                    self._take_in(part, found)
+            except ENDINGS:
+                raise
+            except BaseException as error:  # noqa: BLE001 - every failure is an answer
+                if not isinstance(part, Golden):
+                    part.asked.settle(error)
+            if isinstance(found, BaseException):
+                _forget(found)
+
+    def _take_in(self, part: Part, found: Scores | BaseException) -> None:
+        asked = part.asked
+        if asked.over:
+            return
+        if not isinstance(found, Scores):
+            self._failed(part, found)
+            return
+        asked.pieces.append((part, found))
+        asked.missing -= 1
+        if not asked.missing:
+            self._answer(asked)
 
     def _failed(self, part: Part, error: BaseException) -> None:
         """The champion answers for another arm that raised; its own errors are the answer."""
         asked, champion = part.asked, part.asked.table.champion
         version = part.served.version
         self._counts.invalid[version] += part.rows.count * isinstance(error, ModelError)
-        if asked.missing < 0:
-            return
-        refused = isinstance(error, RetryableError) or not isinstance(error, HomeostatError)
-        if version == champion.version or refused:
-            asked.missing = -1
-            asked.done(error)
+        if version == champion.version or isinstance(error, RetryableError):
+            asked.settle(error)
             return
         self._counts.fallbacks[version] += part.rows.count
         if part.places is None or isinstance(asked.choice, tuple):
@@ -262,31 +298,32 @@ class Desk:
         else:
             for place in part.places:
                 asked.choice[place] = (champion.version, 1.0)
-        try:
-            self._submit(Part(asked, champion, part.rows, part.places))
-        except HomeostatError as refusal:
-            asked.missing = -1
-            asked.done(refusal)
+        self._submit(Part(asked, champion, part.rows, part.places))
 
-    def _answer(self, whole: list[Asked]) -> None:
-        for asked in whole:
-            answer = asked.answer()
-            # Parts know their request: a cycle that only the garbage collector would find.
-            asked.pieces.clear()
-            try:
-                self._log.append(asked.record(answer.scores))
-            except HomeostatError as error:
-                # What cannot be recorded is not answered.
-                asked.done(error)
-                continue
-            if asked.begun is not None:
-                self._time(asked, asked.begun)
-            asked.done(answer)
+    def _answer(self, asked: Asked) -> None:
+        answer = asked.answer()
+        reply = asked.encode(answer)
+        # What cannot be recorded is not answered.
+        self._log.append(asked.record(answer.scores))
+        for part, _ in asked.pieces:
+            self._counts.rows[part.served.version] += part.rows.count
+        if asked.begun is not None:
+            self._time(asked, asked.begun)
+        asked.settle(reply)
 
     def _time(self, asked: Asked, begun: float) -> None:
         """How long an arm took, where a draw gave it the whole request: what the judge compares arms by."""
         if isinstance(asked.choice, tuple) and asked.choice[1] < 1:
             self._counts.answered(asked.choice[0], stopwatch() - begun)
+
+
+def _forget(error: BaseException | None) -> None:
+    """Drop an error's tracebacks: their frames hold the model, and the results that hold the error."""
+    for _ in range(_LONGEST_CHAIN):
+        if error is None:
+            return
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _parts(asked: Asked) -> Sequence[Part]:

@@ -20,7 +20,7 @@ from homeostat.cd.serve.operations import Operations
 from homeostat.cd.serve.replies import MethodError, Reply, SlowError, failure, json_reply
 from homeostat.cd.serve.repository import EXTENSIONS, MODELS, Repository, config
 from homeostat.core.clock import stopwatch
-from homeostat.core.errors import DataError, NotFoundError
+from homeostat.core.errors import ENDINGS, DataError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -162,7 +162,9 @@ class Application:
         path = scope["path"]
         try:
             reply = await self._reply(scope, path, receive)
-        except Exception as error:  # noqa: BLE001 - every failure is an answer, never a closed connection
+        except (*ENDINGS, asyncio.CancelledError):
+            raise
+        except BaseException as error:  # noqa: BLE001 - every failure is an answer, never a closed connection
             reply = failure(error, _route(path))
         headers = [(b"content-type", reply.content_type), (b"content-length", b"%d" % len(reply.body)), *reply.headers]
         if self.operations.draining:

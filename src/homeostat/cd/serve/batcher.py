@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from homeostat.core.clock import stopwatch
-from homeostat.core.errors import RetryableError
+from homeostat.core.errors import InternalError, RetryableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,6 +62,9 @@ class Batcher:
         most_rows: Rows of one call; a larger request is a call by itself.
         most_wait: Seconds that rows may be expected to wait.
         seconds: First estimate of seconds per row.
+
+    Attributes:
+        calls: How many have come to an end.
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class Batcher:
         self._call, self._finish = call, finish
         self._most_rows, self._most_wait, self._seconds = most_rows, most_wait, seconds
         self._waiting: list[Any] = []
-        self._rows = 0
+        self._rows = self._called = self.calls = 0
         self._running = False
         self._pool = None if inline else ThreadPoolExecutor(1, thread_name_prefix="score")
 
@@ -110,45 +113,89 @@ class Batcher:
         if stopwatch() + wait > part.deadline:
             raise LateError(f"the model is busy for about {wait:.3f} s, longer than the request's deadline")
 
+    @property
+    def in_hand(self) -> float:
+        """Seconds that the call in hand can be expected to take; 0 without one."""
+        return self._called * self._seconds
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are rows that are not answered yet."""
+        return self._rows > 0
+
     def _start(self) -> None:
-        taken = self._take()
+        why: BaseException | None = None
+        try:
+            taken, dropped = self._take()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - short of memory, say: nothing was taken
+            why, taken, dropped, self._waiting = error, [], self._waiting, []
+        try:
+            if dropped:
+                why = why or LateError("the request's deadline passed while it waited for the model")
+                self._rows -= sum(part.rows.count for part in dropped)
+                self._finish([(part, why) for part in dropped])
+        finally:
+            self._score(taken)
+
+    def _score(self, taken: list[Any]) -> None:
+        """Make a call. Whatever becomes of it, its parts are told, and those that wait have their turn."""
         if not taken:
             self._next()
-        elif self._pool is None:
-            self._done(taken, self._timed([part.rows for part in taken]))
+            return
+        rows = [part.rows for part in taken]
+        self._called = sum(one.count for one in rows)
+        if self._pool is None:
+            self._done(taken, self._timed(rows))
+            return
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, rows)
+        except RuntimeError as error:  # there is no thread to be had
+            self._done(taken, ([error] * len(taken), 0.0))
         else:
-            work = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, [part.rows for part in taken])
             work.add_done_callback(lambda done: self._done(taken, done.result()))
 
-    def _take(self) -> list[Any]:
-        """The next call's parts; those whose deadline has passed are answered instead."""
+    def _take(self) -> tuple[list[Any], list[Any]]:
+        """The next call's parts, and those whose deadline has passed."""
         rows = count = 0
         for part in self._waiting:
             if count and rows + part.rows.count > self._most_rows:
                 break
             rows += part.rows.count
             count += 1
-        taken, self._waiting = self._waiting[:count], self._waiting[count:]
-        now = stopwatch()
+        taken, left, now = self._waiting[:count], self._waiting[count:], stopwatch()
         late = [part for part in taken if part.deadline < now]
         if late:
-            self._rows -= sum(part.rows.count for part in late)
-            error = LateError("the request's deadline passed while it waited for the model")
-            self._finish([(part, error) for part in late])
             taken = [part for part in taken if part.deadline >= now]
-        return taken
+        self._waiting = left
+        return taken, late
 
     def _timed(self, parts: list[Rows]) -> tuple[list[Result], float]:
-        start = stopwatch()
-        return self._call(parts), stopwatch() - start
+        seconds = 0.0
+        try:
+            start = stopwatch()
+            results = self._call(parts)
+            seconds = stopwatch() - start
+            if len(results) != len(parts):
+                raise InternalError(f"a call gave {len(results)} results for {len(parts)} requests")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a model's panic is the failure of its requests
+            results = [error] * len(parts)
+        return results, seconds
 
     def _done(self, taken: list[Any], outcome: tuple[list[Result], float]) -> None:
         results, seconds = outcome
-        rows = sum(part.rows.count for part in taken)
+        self.calls += 1
+        rows, self._called = self._called, 0
         self._rows -= rows
-        self._seconds += _RECENT * (seconds / rows - self._seconds)
-        self._finish(list(zip(taken, results, strict=True)))
-        self._next()
+        if seconds:
+            self._seconds += _RECENT * (seconds / rows - self._seconds)
+        try:
+            self._finish(list(zip(taken, results, strict=True)))
+        finally:
+            self._next()
 
     def _next(self) -> None:
         if self._waiting:

@@ -109,12 +109,16 @@ def deflate(encoding: str, body: bytes) -> bytes:
 
 
 def compressed(reply: Reply, headers: Iterable[tuple[bytes, bytes]]) -> Reply:
-    """The reply in the encoding that the caller wants it in."""
+    """The reply in the encoding that the caller wants it in, if that can be made."""
     encoding = accepted(headers)
     if not encoding:
         return reply
     told = ((b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
-    return msgspec.structs.replace(reply, body=deflate(encoding, reply.body), headers=(*reply.headers, *told))
+    try:
+        body = deflate(encoding, reply.body)
+    except (MemoryError, zlib.error):
+        return reply
+    return msgspec.structs.replace(reply, body=body, headers=(*reply.headers, *told))
 
 
 def _weight(parameter: str) -> float:

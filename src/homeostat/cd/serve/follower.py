@@ -17,7 +17,7 @@ import msgspec
 from homeostat.cd.log import LogReader, Position, PredictionRecord, ShadowRecord
 from homeostat.cd.log.segments import segments
 from homeostat.core.clock import stopwatch
-from homeostat.core.errors import HomeostatError
+from homeostat.core.errors import ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,6 +111,7 @@ class Notes:
         self._hand.unlink(missing_ok=True)
 
     def _replace(self, file: Path, content: Any) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         temporary = file.with_name(f".{file.name}")
         temporary.write_bytes(msgspec.json.encode(content))
         temporary.replace(file)
@@ -197,31 +198,39 @@ class Follower:
             self._done = self._scored_already()
             self.note()
         batch = self._reader.read(self._position, limit=_READ_ROWS)
+        if not batch.records:
+            self._position = batch.position
+            return
+        # What is read twice is taken in once: nothing changes before the last record of it was looked at.
+        taken: list[_Job] = []
         dropped: list[_Job] = []
         fatal: list[_Job] = []
+        waiting, done = self.stats.waiting, self._done.copy()
         for record in batch.records:
             if not isinstance(record, PredictionRecord) or self.version not in record.awaits:
                 continue
-            job = self._job(record)
+            job = self._job(record, done)
             if job.ids and job.request in self._fatal:
                 fatal.append(job)
-            elif self.stats.waiting + len(job.ids) > self.queue_rows:
+            elif waiting + len(job.ids) > self.queue_rows:
                 dropped.append(job)
             elif job.ids:
-                self._jobs.append(job)
-                self.stats.waiting += len(job.ids)
-        self._position = batch.position
+                taken.append(job)
+                waiting += len(job.ids)
+        self._position, self.stats.waiting, self._done = batch.position, waiting, done
+        self._jobs += taken
         self._give_up(dropped, DROPPED)
         self._give_up(fatal, f"the process that scored it ended: {self._ended}")
         if fatal:
             # Should the next row be the end as well, this one has been counted.
             self.note()
 
-    def _job(self, record: PredictionRecord) -> _Job:
+    def _job(self, record: PredictionRecord, done: Counter[tuple[str, str]]) -> _Job:
+        """What of a record is to be scored; rows that were scored already are taken off `done`."""
         rows = [row for row in record.rows if row.arm != self.version]
-        if self._done:
-            new = [row for row in rows if not self._done[record.request, row.id]]
-            self._done -= Counter((record.request, row.id) for row in rows)
+        if done:
+            new = [row for row in rows if not done[record.request, row.id]]
+            done -= Counter((record.request, row.id) for row in rows)
             rows = new
         ids, inputs = [row.id for row in rows], [row.features for row in rows]
         return _Job(record.time, record.request, ids, inputs, self._position)
@@ -239,18 +248,25 @@ class Follower:
         return jobs
 
     def _score(self, jobs: list[_Job]) -> None:
-        self._notes.take_in_hand([job.request for job in jobs])
         count = sum(len(job.ids) for job in jobs)
+        try:
+            self._notes.take_in_hand([job.request for job in jobs])
+        except BaseException:
+            self._jobs.extendleft(reversed(jobs))  # they could kill the next process too: not before that is noted
+            raise
         try:
             if self._served is None:
                 self._served = self._load()
             found = self._served.score(_typed(self._served, [row for job in jobs for row in job.rows]))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a shadow does, it is its own affair
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a shadow does, it is its own affair
             self._give_up(jobs, str(error).partition("\n")[0][:_LONGEST_ERROR] or type(error).__name__)
         else:
             if self._write(jobs, found, None):
                 self.stats.scored += count
-        self.stats.waiting -= count
+        finally:
+            self.stats.waiting -= count
 
     def _give_up(self, jobs: list[_Job], error: str) -> None:
         count = sum(len(job.ids) for job in jobs)
@@ -267,7 +283,9 @@ class Follower:
         ids = [name for job in jobs for name in job.ids]
         try:
             self._append(ShadowRecord(max(job.time for job in jobs), self.version, requests, ids, found, error))
-        except HomeostatError:
+        except ENDINGS:
+            raise
+        except BaseException:  # noqa: BLE001 - a log that is full, or a score that has no form in it
             self.stats.failed += len(ids)
             return False
         return True

@@ -12,7 +12,7 @@ from homeostat.cd.serve.answer import Answer, Asked, Desk, NotReadyError
 from homeostat.cd.serve.bodies import TooLargeError
 from homeostat.cd.serve.replies import Reply, encode, failure
 from homeostat.core.clock import stopwatch
-from homeostat.core.errors import DataError
+from homeostat.core.errors import ENDINGS, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,8 +114,8 @@ class Lane:
         return None
 
     def answer(self, body: bytes, minded: dict[bytes, bytes], done: Done) -> None:
-        """Answer a request: `done` is told the reply, now or later, exactly once."""
-        hosted = self.hosted
+        """Answer a request: `done` is told the reply, now or later, exactly once, whatever goes wrong."""
+        hosted, request = self.hosted, ""
         try:
             table = hosted.table()
             rows, asked_for = self.decode(table, body, minded)
@@ -124,36 +124,35 @@ class Lane:
             if rows.count > hosted.most_rows:
                 what = f"the request has {rows.count:,} rows and this server takes {hosted.most_rows:,}"
                 raise TooLargeError(what, hint="send several requests, or use `homeostat infer` for tables")
-            deadline = self._deadline(minded, asked_for)
+            request = rows.request or ""
             asked = Asked(
                 table,
                 rows,
                 hosted.now(minded),
-                lambda found: done(self._reply(table, found, asked_for)),
+                lambda answer: self._reply(table, answer, asked_for),
+                lambda found: done(self._failure(found, asked.request) if isinstance(found, BaseException) else found),
                 version=self.version,
-                deadline=deadline,
+                deadline=self._deadline(minded, asked_for),
             )
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - every failure is an answer
+            done(self._failure(error, request))
+        else:
             hosted.desk.take(asked)
-        except Exception as error:  # noqa: BLE001 - every failure is an answer
-            done(self._failure(error))
 
     def _deadline(self, minded: dict[bytes, bytes], asked_for: Any) -> float:
         said = door.patience(minded) if b"homeostat-deadline" in minded else None
         seconds = said if said is not None else self.patience(asked_for)
         return math.inf if seconds is None else stopwatch() + seconds
 
-    def _reply(self, table: Table, found: Answer | BaseException, asked_for: Any) -> Reply:
-        if isinstance(found, BaseException):
-            return self._failure(found)
-        try:
-            reply = self.encode(table, found, asked_for)
-        except Exception as error:  # noqa: BLE001 - every failure is an answer
-            return self._failure(error)
-        reply.model, reply.request = self.hosted.name, found.request
+    def _reply(self, table: Table, answer: Answer, asked_for: Any) -> Reply:
+        reply = self.encode(table, answer, asked_for)
+        reply.model, reply.request = self.hosted.name, answer.request
         return reply
 
-    def _failure(self, error: BaseException) -> Reply:
-        reply = failure(error, self.route)
+    def _failure(self, error: BaseException, request: str) -> Reply:
+        reply = failure(error, self.route, request)
         reply.model = self.hosted.name
         return reply
 

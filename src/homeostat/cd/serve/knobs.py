@@ -30,7 +30,7 @@ class Knobs(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         drain_seconds: How long the server goes on answering after SIGTERM, unready, so that load balancers notice.
-        hang_seconds: A model path that answers nothing for so long makes the server not live.
+        hang_seconds: A server whose model path has answered nothing for so long is taken for dead, and replaced.
         slow_seconds: A request that took longer is told of in the log.
         log_sample: One of so many of the other requests is told of too; 0 tells of none.
         log_bytes: Longest prediction log, all its segments together; None for no limit.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from homeostat.cd.serve.notify import notify
 from homeostat.cd.serve.requestlog import tell
+from homeostat.core.errors import ENDINGS
 
 if TYPE_CHECKING:
     import uvicorn
@@ -104,7 +105,7 @@ class Supervisors:
     def __call__(self, problems: list[str]) -> None:
         """Called several times a second, from a thread, with what makes the process not live."""
         self._operations.publish()
-        if not problems:
+        if not self._operations.liveness.hung():
             notify("WATCHDOG=1")
         if bool(problems) != bool(self._told):
             level = logging.ERROR if problems else logging.INFO
@@ -115,5 +116,10 @@ class Supervisors:
 async def keep_house(app: Application) -> None:
     """What is due a few times a second, for as long as the event loop turns."""
     while True:
-        app.operations.liveness.beat()
+        try:
+            app.operations.liveness.beat()
+        except (*ENDINGS, asyncio.CancelledError):
+            raise
+        except BaseException as error:  # noqa: BLE001 - without a beat the loop would be taken for stuck
+            tell("the models could not be looked after", level=logging.ERROR, error=error)
         await asyncio.sleep(_HOUSEKEEPING_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from logging import ERROR
 from typing import TYPE_CHECKING, Any
 
 from homeostat.cd.serve import shared
@@ -11,9 +12,10 @@ from homeostat.cd.serve.exposition import render
 from homeostat.cd.serve.knobs import Knobs
 from homeostat.cd.serve.liveness import Liveness, Target
 from homeostat.cd.serve.metrics import ModelState
-from homeostat.cd.serve.requestlog import RequestLog
+from homeostat.cd.serve.requestlog import RequestLog, tell
 from homeostat.cd.serve.shared import Siblings, WorkerState
 from homeostat.core.clock import stopwatch
+from homeostat.core.errors import ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -53,11 +55,17 @@ class Operations:
         self.requests = RequestLog(slow_seconds=knobs.slow_seconds, sample=knobs.log_sample)
 
     def answered(self, reply: Reply, seconds: float) -> None:
-        """Count a request that was answered, and tell of it if it should be told of."""
-        self.metrics.count(reply.route, reply.status, seconds, reply.model)
-        if self.requests.wants(reply.status, seconds) and reply.route not in _PROBES:
-            told = {"model": reply.model or None, "request": reply.request or None, "trace": reply.trace or None}
-            self.requests.tell(reply.status, seconds, route=reply.route, **told)
+        """Count a request that was answered, and tell of it if it should be told of; never an exception."""
+        try:
+            self.metrics.count(reply.route, reply.status, seconds, reply.model)
+            if self.requests.wants(reply.status, seconds) and reply.route not in _PROBES:
+                told = {"model": reply.model or None, "request": reply.request or None, "trace": reply.trace or None}
+                why = reply.traceback or None
+                self.requests.tell(reply.status, seconds, route=reply.route, **told, traceback=why)
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the request was answered all the same
+            tell("a request was not counted", level=ERROR, error=error)
 
     @property
     def live(self) -> bool:
@@ -116,6 +124,7 @@ class Operations:
             ready=self.ready,
             draining=self.draining,
             problems=self.problems(),
+            hung=self.liveness.hung(),
             routing={one.name: one.router.status() for one in self._hosted()},
             counts=self._snapshot(),
         )
@@ -130,8 +139,16 @@ class Operations:
         for one in self._hosted():
             if (table := one.router.table) is not None:
                 champion = table.champion
-                answered = one.counts.rows[champion.version]
-                yield Target(one.name, champion.version, champion.seconds, answered, partial(one.desk.probe, champion))
+                yield Target(
+                    one.name,
+                    champion.version,
+                    champion.seconds,
+                    one.counts.rows[champion.version],
+                    champion.calls,
+                    champion.waits,
+                    champion.in_hand,
+                    partial(one.desk.probe, champion),
+                )
 
 
 def _problems(model: Hosted) -> list[str]:

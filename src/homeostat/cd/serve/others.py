@@ -15,13 +15,14 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 from homeostat.cd.serve.follower import Follower, Notes, OtherStats
 from homeostat.cd.serve.requestlog import tell
 from homeostat.core.clock import pause, stopwatch
-from homeostat.core.errors import IntegrityError, StoreError
+from homeostat.core.errors import ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -86,6 +87,7 @@ class Others:
         self._scorers: dict[int, Scorer] = {}
         self._leaving: dict[int, tuple[Scorer, float]] = {}
         self._last: dict[int, OtherStats] = {}
+        self._faults: dict[int, str] = {}
         self._lock = threading.Lock()
         self._wake, self._closed = threading.Event(), False
         self._thread: threading.Thread | None = None
@@ -131,23 +133,38 @@ class Others:
     def _watch(self) -> None:
         while not self._closed:
             with self._lock:
-                for scorer in self._scorers.values():
-                    scorer.watch()
-                self._see_off()
+                for version, scorer in self._scorers.items():
+                    self._guarded(version, scorer.watch)
+                for version in list(self._leaving):
+                    self._guarded(version, partial(self._see_off, version))
                 busy = bool(self._scorers or self._leaving)
             self._wake.wait(_WATCH_SECONDS if busy else None)
             self._wake.clear()
 
-    def _see_off(self) -> None:
-        """Forget the scorers that have ended, and end those that take too long to."""
-        for version, (scorer, end) in list(self._leaving.items()):
-            if not scorer.gone and stopwatch() < end:
-                continue
-            scorer.kill()
-            self._last[version] = scorer.stats
-            del self._leaving[version]
-            if version not in self._scorers:
-                scorer.notes.forget()
+    def _guarded(self, version: int, act: Callable[[], None]) -> None:
+        """Do something for one version; what it raises is told once, and the next look is another attempt."""
+        try:
+            act()
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the other versions have to be looked after too
+            if self._faults.get(version) != repr(error):
+                self._faults[version] = repr(error)
+                what = f"version {version} cannot be scored beside the answering one"
+                tell(what, level=logging.WARNING, version=version, error=error)
+        else:
+            self._faults.pop(version, None)
+
+    def _see_off(self, version: int) -> None:
+        """Forget a scorer that has ended, and end one that takes too long to."""
+        scorer, end = self._leaving[version]
+        if not scorer.gone and stopwatch() < end:
+            return
+        scorer.kill()
+        self._last[version] = scorer.stats
+        del self._leaving[version]
+        if version not in self._scorers:
+            scorer.notes.forget()
 
 
 class ThreadScorer:
@@ -201,15 +218,23 @@ def follow(follower: Follower, leave: threading.Event, kill: threading.Event, *,
         kill: Ends it after the call in hand.
         poll: Seconds to wait when there is nothing to do.
     """
+    told = ""
     while not kill.is_set():
         leaving, busy = leave.is_set(), False
-        with suppress(StoreError, IntegrityError):  # a log that cannot be read now is looked at again
+        try:
             busy = follower.step()
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - what cannot be read or noted now is tried again
+            if told != (told := repr(error)):
+                what = f"version {follower.version} cannot be scored beside the answering one"
+                tell(what, level=logging.WARNING, version=follower.version, error=error)
         if leaving and not busy:
             break
         if not busy:
             leave.wait(poll)
-    follower.note()
+    with suppress(OSError):  # the next one begins where the note before this one says
+        follower.note()
 
 
 class ProcessScorer:

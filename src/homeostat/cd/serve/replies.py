@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from traceback import format_exception
 from typing import Any
 
 import msgspec
@@ -11,6 +12,8 @@ from homeostat.cd.serve.bodies import TooLargeError
 from homeostat.cd.serve.compression import EncodingError, InflatedError
 from homeostat.cd.serve.decode import RowsError
 from homeostat.cd.serve.door import DoorError
+from homeostat.cd.serve.jsontext import encode_any
+from homeostat.core.clock import new_id
 from homeostat.core.errors import (
     DataError,
     HomeostatError,
@@ -52,6 +55,7 @@ class Reply(msgspec.Struct):
         route: What it is counted as.
         model: The model that was asked, if one was.
         request, trace: Under which ids the log and a trace know it.
+        traceback: Of what failed, where that is ours to look into.
     """
 
     status: int
@@ -62,6 +66,7 @@ class Reply(msgspec.Struct):
     model: str = ""
     request: str = ""
     trace: str = ""
+    traceback: str = ""
 
 
 def json_reply(status: int, content: Any, route: str) -> Reply:
@@ -69,8 +74,15 @@ def json_reply(status: int, content: Any, route: str) -> Reply:
     return Reply(status, encode(content), route)
 
 
-def failure(error: BaseException, route: str) -> Reply:
-    """The answer to a request that could not be answered: the right status, and a body that says why."""
+def failure(error: BaseException, route: str, request: str = "") -> Reply:
+    """The answer to a request that could not be answered: the right status, and a body that says why.
+
+    Args:
+        error: What was raised.
+        route: What it is counted as.
+        request: The request's id, as far as it is known. A fault of the server or of the model is answered with an id
+            in any case: under it, the server's log has the traceback.
+    """
     status = _status(error)
     body: dict[str, Any] = {"error": f"the server failed on this request: {type(error).__name__}"}
     if isinstance(error, HomeostatError):
@@ -82,8 +94,15 @@ def failure(error: BaseException, route: str) -> Reply:
         headers = ((b"retry-after", b"%d" % getattr(error, "retry_after", 1)),)
     if isinstance(error, MethodError):
         headers = ((b"allow", ", ".join(error.allowed).encode()),)
-    return Reply(status, encode(body), route, JSON, headers)
+    reply = Reply(status, b"", route, JSON, headers, request=request)
+    if status == _FAULT:
+        reply.traceback = "".join(format_exception(error, limit=_FRAMES)).rstrip()
+        reply.request = body["request"] = request or new_id()
+    reply.body = encode_any(body)
+    return reply
 
+
+_FAULT, _FRAMES = 500, -20
 
 _STATUS: list[tuple[type[BaseException], int]] = [
     (TooLargeError, 413),

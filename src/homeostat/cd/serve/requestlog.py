@@ -1,6 +1,7 @@
 """What the server says on standard error: a line of JSON each for programs, plain text in a terminal.
 
-Requests are told of when they failed, took long, or are one of so many; never what was in them, and never a token.
+Requests are told of when they failed, took long, or are one of so many; never a token, and what was in them only where
+the message of an error quotes it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from homeostat.cd.serve.jsontext import encode_any
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import RefusedError
 
@@ -43,7 +43,7 @@ class JsonFormatter(logging.Formatter):
         line |= getattr(record, "facts", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+        return encode_any(line).decode()
 
 
 class TextFormatter(logging.Formatter):
@@ -52,9 +52,11 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
         moment = datetime.fromtimestamp(record.created, UTC)
-        facts = " ".join(f"{name}={value}" for name, value in getattr(record, "facts", {}).items())
-        line = f"{moment:%Y-%m-%d %H:%M:%S} {record.levelname.lower()}: {record.getMessage()} {facts}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        facts = dict(getattr(record, "facts", {}))
+        why = self.formatException(record.exc_info) if record.exc_info else facts.pop("traceback", "")
+        told = " ".join(f"{name}={value}" for name, value in facts.items())
+        line = f"{moment:%Y-%m-%d %H:%M:%S} {record.levelname.lower()}: {record.getMessage()} {told}".rstrip()
+        return f"{line}\n{why}" if why else line
 
 
 def set_up_logging(stream: TextIO | None = None) -> None:
@@ -77,9 +79,9 @@ def set_up_logging(stream: TextIO | None = None) -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
-def tell(message: str, *, level: int = logging.INFO, **facts: Any) -> None:
-    """One line about the server."""
-    logger.log(level, message, extra={"facts": facts})
+def tell(message: str, *, level: int = logging.INFO, error: BaseException | None = None, **facts: Any) -> None:
+    """One line about the server, with the traceback of an error."""
+    logger.log(level, message, exc_info=error, extra={"facts": facts})
 
 
 class RequestLog:
@@ -114,7 +116,7 @@ class RequestLog:
         return False
 
     def tell(self, status: int, seconds: float, **facts: Any) -> None:
-        """Tell of one request: its route, model, ids; facts that are None are left out."""
+        """Tell of one request: its route, model, ids, and why it failed; facts that are None are left out."""
         if not self._may_tell():
             return
         facts = {name: value for name, value in facts.items() if value is not None}

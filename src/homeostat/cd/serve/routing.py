@@ -14,7 +14,7 @@ from homeostat.cd.deploy import assign
 from homeostat.cd.serve.requestlog import tell
 from homeostat.cd.serve.served import Served, same_contract
 from homeostat.core.clock import stopwatch
-from homeostat.core.errors import HomeostatError
+from homeostat.core.errors import ENDINGS, HomeostatError
 from homeostat.core.events import Arm, ArmsSet, SchemaAccepted
 
 if TYPE_CHECKING:
@@ -164,6 +164,17 @@ class Router:
                 self._poll()
 
     def _poll(self) -> None:
+        try:
+            self._look()
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the next poll is another attempt
+            before, self._error = self._error, f"the ledger cannot be followed: {type(error).__name__}: {error}"
+            self._read = None
+            if self._error != before:
+                tell("the ledger cannot be followed", level=WARNING, model=self._loop, error=error)
+
+    def _look(self) -> None:
         # Asking the ledger takes the interpreter from the event loop for a millisecond, ten times a second.
         mark_read = self._changes.mark()
         if mark_read == self._read and self._error is None and self.table is not None:
@@ -188,7 +199,9 @@ class Router:
     def _try(self, wanted: _Division, mark: tuple[int, int]) -> None:
         try:
             self._swap(wanted)
-        except Exception as error:  # noqa: BLE001 - a bundle that cannot be used never harms the ones that are in use
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a bundle that cannot be used never harms the ones that are in use
             again = mark == self._failed
             self._backoff = min(_MOST_POLLS, self._backoff * 2) if again else _FEWEST_POLLS
             self._failed, self._patience = mark, self._backoff
@@ -200,10 +213,16 @@ class Router:
 
     def _fall_back(self, wanted: _Division) -> None:
         """When only a challenger is at fault, its champion still answers, alone; not acknowledged."""
-        if self.table is not None and self.table.champion.version == wanted.champion:
+        try:
+            if self.table is None or self.table.champion.version != wanted.champion:
+                self._swap(_Division(0, wanted.epoch, wanted.champion, _alone(wanted.champion), ""))
+            else:
+                # Whoever was told of a table that is not in effect holds nothing for it.
+                self._before(self.table)
+        except ENDINGS:
+            raise
+        except BaseException:  # noqa: BLE001 - what is wrong was told of already
             return
-        with suppress(Exception):
-            self._swap(_Division(0, wanted.epoch, wanted.champion, _alone(wanted.champion), ""))
 
     def _wanted_division(self) -> _Division | None:
         recorded, champion = self.ledger.arms(self._loop), self.ledger.champion(self._loop)

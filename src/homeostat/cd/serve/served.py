@@ -90,12 +90,19 @@ class Served:
     def score_parts(self, parts: Sequence[Rows]) -> list[Scores | BaseException]:
         """Score the rows of several requests in one call; what cannot be scored spoils no other request's answer."""
         try:
-            output = self._call(parts)
-        except Exception as error:  # noqa: BLE001 - the user's features and any estimator may raise anything
+            return self._scored(parts)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the user's features and any estimator may raise anything
             if len(parts) == 1:
                 return [self._explained(error)]
-            return [self.score_parts([part])[0] for part in parts]
+        return [self.score_parts([part])[0] for part in parts]
+
+    def _scored(self, parts: Sequence[Rows]) -> list[Scores | BaseException]:
+        output = self._call(parts)
         array, named = output.scores, self._labels
+        if len(array) != sum([part.count for part in parts]):
+            raise ModelError(f"the model gave {len(array):,} answers for {sum(part.count for part in parts):,} rows")
         # A sum is finite only if all of it is; otherwise each row is looked at.
         finite = isfinite(np.add.reduce(array, axis=None)) or bool(np.isfinite(array).all())
         if finite and len(parts) == 1 and parts[0].columns is not None:
@@ -125,6 +132,21 @@ class Served:
             self._batchers[inline] = found
         return found
 
+    @property
+    def calls(self) -> int:
+        """Calls that have come to an end, whatever that was."""
+        return sum(batcher.calls for batcher in self._batchers.values())
+
+    @property
+    def waits(self) -> bool:
+        """Whether rows wait for an answer."""
+        return any(batcher.waits for batcher in self._batchers.values())
+
+    @property
+    def in_hand(self) -> float:
+        """Seconds that what it was called with can be expected to take."""
+        return max((batcher.in_hand for batcher in self._batchers.values()), default=0.0)
+
     def _call(self, parts: Sequence[Rows]) -> Output:
         if self._coder is not None:
             return self.model.output(self._coder.matrix(parts))
@@ -136,7 +158,7 @@ class Served:
         ]
         return self.model.table_output(tables[0] if len(tables) == 1 else pl.concat(tables))
 
-    def _explained(self, error: Exception) -> BaseException:
+    def _explained(self, error: BaseException) -> BaseException:
         if isinstance(error, (DataError, ModelError)):
             return error
         what = f"version {self.version} cannot score these rows: {type(error).__name__}: {error}"

@@ -37,6 +37,7 @@ class WorkerState(msgspec.Struct, frozen=True):
         written: On the stopwatch, which all processes of a machine share.
         live, ready, draining: As in its health.
         problems: In words.
+        hung: Why it should be replaced, in words.
         routing: By model.
         counts: Everything counted at this place, also by the workers before it.
     """
@@ -48,6 +49,7 @@ class WorkerState(msgspec.Struct, frozen=True):
     ready: bool
     draining: bool
     problems: list[str]
+    hung: list[str]
     routing: dict[str, RoutingStatus]
     counts: Snapshot
 
@@ -73,6 +75,8 @@ class Siblings:
     def publish(self, tell: Callable[[], WorkerState]) -> WorkerState:
         """Write this worker's state, its counts joined with those of the workers that were here before it.
 
+        Where the disk takes nothing, it takes away what it wrote last: one that is silent is not taken for stuck.
+
         Args:
             tell: Gives the state; called under a lock, so that no older one overwrites a newer one.
         """
@@ -80,10 +84,18 @@ class Siblings:
             now = tell()
             state = msgspec.structs.replace(now, counts=merge([self._before, now.counts]))
             file = self._file(self.place)
-            temporary = file.with_name(f".{file.name}.{os.getpid()}")
-            temporary.write_bytes(msgspec.json.encode(state))
-            temporary.replace(file)
+            try:
+                self._write(file, msgspec.json.encode(state))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    file.unlink(missing_ok=True)
         return state
+
+    def _write(self, file: Path, data: bytes) -> None:
+        temporary = file.with_name(f".{file.name}.{os.getpid()}")
+        self._folder.mkdir(mode=0o700, exist_ok=True)  # temporary folders are swept when they are old
+        temporary.write_bytes(data)
+        temporary.replace(file)
 
     def all(self, own: WorkerState) -> list[WorkerState]:
         """Every worker's state after this one published its own; of a dead one only what it counted."""

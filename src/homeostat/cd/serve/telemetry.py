@@ -1,4 +1,4 @@
-"""OpenTelemetry: a span for each prediction request, and in it one each for decode, score, log and encode.
+"""OpenTelemetry: a span for each prediction request, and in it one each for decode, score, encode and log.
 
 Only when the environment configures an exporter, by the names of the OpenTelemetry specification; then the lanes of an
 application are exchanged for traced ones. Without it nothing of this runs, so it costs nothing.
@@ -6,16 +6,18 @@ application are exchanged for traced ones. Without it nothing of this runs, so i
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from homeostat.cd.log import LogWriter
 from homeostat.cd.serve.hosted import Lane
 from homeostat.cd.serve.requestlog import tell
 from homeostat.core.clock import SystemClock, stopwatch
+from homeostat.core.errors import ENDINGS
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -124,7 +126,7 @@ def tracing_from_environment(environment: Mapping[str, str] = os.environ) -> Tra
 class TracedLane(Lane):
     """A lane that tells what it did and how long each part took.
 
-    What belongs together (decoding; recording, encoding and replying) happens in one call on the event loop, so what
+    What belongs together (decoding; encoding, recording and replying) happens in one call on the event loop, so what
     those calls note belongs to the request in hand.
     """
 
@@ -155,29 +157,35 @@ class TracedLane(Lane):
 
     def answer(self, body: bytes, minded: dict[bytes, bytes], done: Done) -> None:
         """Answer a request in a span of its own."""
-        from opentelemetry.trace import SpanKind
-
-        begin, offset = stopwatch(), self._tracing.offset()
-        facts = {"http.request.method": "POST", "http.route": self.route, "homeostat.model.name": self.hosted.name}
-        span = self._tracing.tracer.start_span(
-            f"POST {self.route}",
-            self._tracing.parent(minded),
-            kind=SpanKind.SERVER,
-            attributes=facts | {"http.request.body.size": len(body)},
-            start_time=_nanoseconds(begin, offset),
-        )
-        if not span.is_recording():
+        span = None
+        with _untold():
+            begin, offset = stopwatch(), self._tracing.offset()
+            span = self._begun(body, minded, begin, offset)
+        if span is None or not span.is_recording():
             self._lane.answer(body, minded, done)
             return
         self._decoding = None
         decoding: tuple[float, float] | None = None
 
         def finish(reply: Reply) -> None:
-            self._finish(span, reply, begin, decoding or self._decoding, offset)
+            with _untold():
+                self._finish(span, reply, begin, decoding or self._decoding, offset)
             done(reply)
 
         super().answer(body, minded, finish)
         decoding = self._decoding
+
+    def _begun(self, body: bytes, minded: dict[bytes, bytes], begin: float, offset: float) -> Span:
+        from opentelemetry.trace import SpanKind
+
+        facts = {"http.request.method": "POST", "http.route": self.route, "homeostat.model.name": self.hosted.name}
+        return self._tracing.tracer.start_span(
+            f"POST {self.route}",
+            self._tracing.parent(minded),
+            kind=SpanKind.SERVER,
+            attributes=facts | {"http.request.body.size": len(body)},
+            start_time=_nanoseconds(begin, offset),
+        )
 
     def _finish(
         self, span: Span, reply: Reply, begin: float, decoding: tuple[float, float] | None, offset: float
@@ -208,10 +216,11 @@ class TracedLane(Lane):
             start, end, table, answer = encoding
             facts = _facts(table, answer)
             log = self.hosted.log
-            took = log.took if isinstance(log, TimedLog) else (start, start)
-            part("score", decoding[1], took[0], facts)
-            part("log", *took)
+            took = log.took if isinstance(log, TimedLog) else (end, end)
+            part("score", decoding[1], start, facts)
             part("encode", start, end)
+            # A record that was not taken has left the times of the one before it.
+            part("log", *(took if took[0] >= end else (end, now)), failed=failed)
             span.set_attributes(facts | {"homeostat.request.id": answer.request})
         span.set_attribute("http.response.status_code", reply.status)
         if failed:
@@ -222,6 +231,17 @@ class TracedLane(Lane):
         reply.trace = trace
         reply.headers = (*reply.headers, (b"traceresponse", f"00-{trace}-{own}-{context.trace_flags:02x}".encode()))
         span.end(_nanoseconds(stopwatch(), offset))
+
+
+@contextlib.contextmanager
+def _untold() -> Iterator[None]:
+    """Traces are never worth an answer: what goes wrong with them is told, and that is all."""
+    try:
+        yield
+    except ENDINGS:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever an exporter or a sampler raises
+        tell("a trace is lost", level=logging.WARNING, error=error)
 
 
 def _facts(table: Table, answer: Answer) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
+from logging import ERROR
 from typing import TYPE_CHECKING, Any
 
 import httptools
@@ -20,8 +21,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from homeostat.cd.serve import compression
 from homeostat.cd.serve.replies import JSON, Reply, SlowError, failure
+from homeostat.cd.serve.requestlog import tell
 from homeostat.core.clock import stopwatch
-from homeostat.core.errors import HomeostatError
+from homeostat.core.errors import ENDINGS, HomeostatError
 
 if TYPE_CHECKING:
     from homeostat.cd.serve.app import Application
@@ -184,14 +186,20 @@ class ShortWay(HttpToolsProtocol):
             self._start_asgi_task(cycle, app)
 
     def send(self, short: _Short, reply: Reply) -> None:
-        """Write the answer of the short way."""
+        """Write the answer of the short way; a caller to whom that fails sees a closed line, and does not wait."""
         transport = self.transport
-        if not transport.is_closing():
-            if b"accept-encoding" in short.minded and len(reply.body) > compression.SMALLEST:
-                reply = compression.compressed(reply, short.headers)
-            transport.write(_head_of(reply, keep_alive=short.keep_alive) + reply.body)
-            if not short.keep_alive:
-                transport.close()
+        try:
+            if not transport.is_closing():
+                if b"accept-encoding" in short.minded and len(reply.body) > compression.SMALLEST:
+                    reply = compression.compressed(reply, short.headers)
+                transport.write(_head_of(reply, keep_alive=short.keep_alive) + reply.body)
+                if not short.keep_alive:
+                    transport.close()
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the others' answers still have to be written
+            transport.abort()
+            tell("an answer was not sent", level=ERROR, request=reply.request, error=error)
         self.application.operations.answered(reply, stopwatch() - short.start)
         self.on_response_complete()
 
