@@ -152,17 +152,17 @@ def divide(store, shares, salt="s"):
 
 
 class Client:
-    """Asks an application in this process, without a socket."""
+    """Asks an application in this process, without a socket; at a port, if one is given."""
 
-    def __init__(self, app):
-        self.app = app
+    def __init__(self, app, port=None):
+        self.app, self.url = app, "http://127.0.0.1" + (f":{port}" if port else "")
 
     def ask(self, *calls):
         """Several calls (method, path, body, headers) at the same time, on one event loop."""
 
         async def all_of_them():
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            async with httpx.AsyncClient(transport=transport, base_url=self.url) as client:
                 return await asyncio.gather(*(self._one(client, *call) for call in calls))
 
         return asyncio.run(all_of_them())

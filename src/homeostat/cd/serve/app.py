@@ -167,15 +167,16 @@ class Application:
         except BaseException as error:  # noqa: BLE001 - every failure is an answer, never a closed connection
             reply = failure(error, _route(path))
         headers = [(b"content-type", reply.content_type), (b"content-length", b"%d" % len(reply.body)), *reply.headers]
-        if self.operations.draining:
+        # Other servers than ours take what follows an upgrade, which may be a body, for the next request.
+        if self.operations.draining or any(name == b"upgrade" for name, _ in scope["headers"]):
             headers.append(_LAST)
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
         self.operations.answered(reply, stopwatch() - start)
 
     async def _reply(self, scope: Scope, path: str, receive: Receive) -> Reply:
         headers = scope["headers"]
-        minded = self.door.enter(headers)
+        minded = self.door.enter(headers, scope.get("http_version", "1.1"), (scope.get("server") or (None, None))[1])
         lane = self.lane(path)
         if lane is not None:
             if scope["method"] != "POST":
@@ -185,7 +186,8 @@ class Application:
             lane.answer(body, minded, lambda reply: None if answered.done() else answered.set_result(reply))
             reply = await answered
         else:
-            request = Request(scope["method"], path, headers, minded, receive, scope.get("query_string", b""))
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            request = Request(method, path, headers, minded, receive, scope.get("query_string", b""))
             reply = await self._route(request)
         if b"accept-encoding" in minded and len(reply.body) > compression.SMALLEST:
             return compression.compressed(reply, headers)
@@ -301,6 +303,8 @@ class Application:
             DataError: It cannot be unpacked.
         """
         length = minded.get(b"content-length")
+        if length is not None and not length.strip().isdigit():
+            raise DataError(f"the header content-length is no length: {length[:40]!r}")
         if length is not None and (len(length) > 12 or int(length) > self.settings.most_bytes):
             raise self._too_long()
         message = await receive()
@@ -313,6 +317,8 @@ class Application:
                 raise SlowError(f"the body did not arrive within {self.settings.most_seconds:g} seconds") from None
         if len(body) > self.settings.most_bytes:
             raise self._too_long()
+        if length is not None and int(length) != len(body):
+            raise DataError(f"the body has {len(body):,} bytes, and Content-Length says {int(length):,}")
         if b"content-encoding" in minded:
             return self.plain(headers, body)
         return body

@@ -30,7 +30,21 @@ _MINDED = frozenset(
         b"upgrade",
     }
 )
-_NAMES = frozenset({b"host", b"origin"})
+_NAMES = frozenset({b"host", b"origin", b"sec-fetch-site"})
+_ONCE = frozenset(
+    {
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"homeostat-deadline",
+        b"homeostat-time",
+        b"host",
+        b"inference-header-content-length",
+        b"origin",
+        b"sec-fetch-site",
+    }
+)
+"""Headers of which one is meant: whoever reads the first and whoever reads the last must not see different requests."""
 
 
 class DoorError(HomeostatError):
@@ -56,23 +70,43 @@ class Door:
         self._visitors = Visitors(host)
         self._bearer = f"Bearer {token}".encode() if token else None
 
-    def enter(self, headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    def enter(
+        self, headers: Iterable[tuple[bytes, bytes]], version: str = "1.1", port: int | None = None
+    ) -> dict[bytes, bytes]:
         """The headers that matter, by name in small letters.
 
+        Args:
+            headers: All of them.
+            version: Of HTTP.
+            port: At which the request came; None where that is not known.
+
         Raises:
-            DoorError: The request bears no token, or comes from a web page.
+            DoorError: The request bears no token, comes from a web page, or names no host, or something twice.
         """
         minded: dict[bytes, bytes] = {}
+        names: dict[bytes, bytes] = {}
         for name, value in headers:
             if name in _MINDED:
+                if name in minded and name in _ONCE:
+                    raise _twice(name)
                 minded[name] = value
-            elif name in _NAMES and self._bearer is None:
-                refused = self._visitors.problem(name, value)
-                if refused is not None:
-                    raise DoorError(403, *refused)
+            elif name in _NAMES:
+                if name in names:
+                    raise _twice(name)
+                names[name] = value
+        if b"host" not in names and version == "1.1":
+            raise DoorError(400, "the request has no header Host", "HTTP/1.1 asks for one")
+        if self._bearer is None:
+            refused = self._visitors.problem(names, port)
+            if refused is not None:
+                raise DoorError(403, *refused)
         if self._bearer is not None and not hmac.compare_digest(minded.get(b"authorization", b""), self._bearer):
             raise DoorError(401, "this server needs a token: send `Authorization: Bearer TOKEN`")
         return minded
+
+
+def _twice(name: bytes) -> DoorError:
+    return DoorError(400, f"the request has two headers {name.decode().title()}", "send it once")
 
 
 def moment(minded: dict[bytes, bytes]) -> datetime | None:

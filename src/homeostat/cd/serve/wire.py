@@ -6,7 +6,9 @@ parsed by the same parser (httptools), decoded and answered by the same `Lane` a
 written in one piece. Everything else takes uvicorn's way: other routes, pipelined and chunked requests, and bodies that
 are long or compressed.
 
-Both ways have two bounds that uvicorn lacks: a request's head has to be complete within a time and a length.
+Both ways have two bounds that uvicorn lacks: a request's head has to be complete within a time and a length. And where
+a body ends is never a matter of taste: an `Upgrade` is ignored with its body read (RFC 9110, 7.8), and whatever two
+parsers could read in two ways gets 400, and the line is closed.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS, HomeostatError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from homeostat.cd.serve.app import Application
     from homeostat.cd.serve.hosted import Lane
 
@@ -36,9 +40,14 @@ HEAD_BYTES = 64 << 10
 """Longest head of a request: its first line and its headers."""
 
 _LEAST_LOOK = 0.05
-_LONG_WAY = frozenset({b"content-encoding", b"expect", b"upgrade"})
+_LONG_WAY = frozenset({b"content-encoding", b"expect"})
+_VERSIONS = frozenset({"1.0", "1.1"})
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _GOOD = _LINES[200] + b"content-type: " + JSON + b"\r\ncontent-length: %d\r\n\r\n"
+
+
+class _FramingError(Exception):
+    """Where a request ends is not certain."""
 
 
 class _NoEvent:
@@ -64,6 +73,7 @@ class _Short:
         "protocol",
         "response_complete",
         "start",
+        "whole",
     )
     message_event = _NO_EVENT
 
@@ -71,11 +81,12 @@ class _Short:
         self.protocol, self.lane, self.minded, self.keep_alive = protocol, lane, minded, keep_alive
         self.headers = protocol.headers
         self.body = b""
-        self.disconnected = self.response_complete = False
+        self.disconnected = self.response_complete = self.whole = False
         self.start = stopwatch()
 
     def answer(self) -> None:
         """The body is complete."""
+        self.whole = True
         self.lane.answer(self.body, self.minded, self.done)
 
     def done(self, reply: Reply) -> None:
@@ -93,6 +104,13 @@ class ShortWay(HttpToolsProtocol):
     _head = 0
     _since = 0.0
     _waits = False
+    _upgrade = False
+    """The parser stops behind the head that it has read: somebody would like to speak another protocol."""
+
+    _running: Any = None
+    """The request that is being answered, while others may be queued behind it."""
+
+    _port: int | None = None
     _current: _Short | None = None
     """The short request that is being read or answered."""
 
@@ -103,6 +121,8 @@ class ShortWay(HttpToolsProtocol):
         """A caller is there, and has to begin soon."""
         super().connection_made(transport)
         self.application = self.config.app  # type: ignore[assignment]
+        self._port = self.server[1] if self.server else None
+        self._parse_strictly()
         self._since = stopwatch()
         self._idle = self.loop.call_later(self.application.settings.most_seconds, self._look)
 
@@ -120,16 +140,55 @@ class ShortWay(HttpToolsProtocol):
             self._since = stopwatch()
         self._head += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # there is nothing to upgrade to; the request is answered as it is
+            while data:
+                try:
+                    self.parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as stopped:
+                    data = data[stopped.args[0] :]
+                    self._read_on()
         except httptools.HttpParserError:
             self.send_400_response("")
         if self._head > HEAD_BYTES:
             self._refuse(431, "the request's head is too long")
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The caller sends no more; a request that is whole is answered all the same."""
+        return self._ends_with_an_answer()
+
+    def _ends_with_an_answer(self) -> bool:
+        """Have the line closed behind the answer of the last request that is whole; False when none is on its way."""
+        if self.pipeline and self.pipeline[0][0].more_body:
+            self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else self._running
+        cycle: Any = self.cycle
+        if cycle is None or cycle.response_complete:
+            return False
+        whole = cycle.whole if isinstance(cycle, _Short) else not cycle.more_body
+        if whole:
+            cycle.keep_alive = False
+        return bool(whole)
+
+    def _parse_strictly(self) -> None:
+        """Uvicorn takes data behind a request that is its connection's last; we do not."""
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
+
+    def _read_on(self) -> None:
+        """Ignore the wish for another protocol: the head is read again without it, and then its body as any other.
+
+        The parser takes what follows such a head for the other protocol, whatever length the head says.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        lines = [b"%s %s HTTP/%s\r\n" % (method, self.url, version.encode())]
+        lines += [b"%s: %s\r\n" % header for header in _without_upgrade(self.headers)]
+        self.parser, self._upgrade = httptools.HttpRequestParser(self), False
+        self._parse_strictly()
+        self.parser.feed_data(b"".join(lines) + b"\r\n")
+
     def on_message_begin(self) -> None:
         """A request begins; its scope is made when uvicorn's way needs one."""
+        if self.transport.is_closing():
+            raise _FramingError  # what follows a request that was refused, or was the last, is nobody's request
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -140,14 +199,17 @@ class ShortWay(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Take the short way, if the request fits it."""
+        self._check_framing()
+        if self._upgrade:
+            return
         self._head = 0
         self._waits = False
         self._current = self._short()
         if self._current is not None:
-            self.cycle = self._current  # type: ignore[assignment]
+            self.cycle = self._running = self._current  # type: ignore[assignment]
             self._waits = True
             return
-        url, headers = self.url, self.headers
+        url, headers, before = self.url, self.headers, self.cycle
         super().on_message_begin()
         self.url, self.headers = url, headers
         self.scope["headers"] = headers
@@ -155,6 +217,8 @@ class ShortWay(HttpToolsProtocol):
             name == b"expect" and value.lower() == b"100-continue" for name, value in headers
         )
         super().on_headers_complete()
+        if before is None or before.response_complete:
+            self._running = self.cycle
 
     def on_body(self, body: bytes) -> None:
         """Part of a body, whose length does not count as the head's."""
@@ -166,6 +230,8 @@ class ShortWay(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is complete."""
+        if self._upgrade:
+            return
         self._head = 0
         if self._current is not None:
             self._waits = False
@@ -183,6 +249,7 @@ class ShortWay(HttpToolsProtocol):
             self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
+            self._running = cycle
             self._start_asgi_task(cycle, app)
 
     def send(self, short: _Short, reply: Reply) -> None:
@@ -205,13 +272,25 @@ class ShortWay(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What came is no HTTP: whole requests before it are still answered, then the line is closed."""
-        cycle: Any = self.cycle
-        torn = self._waits if isinstance(cycle, _Short) else cycle is not None and cycle.more_body
-        if cycle is None or cycle.response_complete or torn:
+        if self._ends_with_an_answer():
+            self.flow.pause_reading()
+        else:
             self._refuse(400, "what came is no HTTP/1.1 request")
-            return
-        cycle.keep_alive = False
-        self.flow.pause_reading()
+
+    def _check_framing(self) -> None:
+        """Refuse what another parser before or behind this one could read in another way.
+
+        Raises:
+            _FramingError: It is such a request.
+        """
+        parser = self.parser
+        version = parser.get_http_version()
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if version not in _VERSIONS or (codings and (version == "1.0" or codings[0].lower() != b"chunked")):
+            raise _FramingError
+        self._upgrade = parser.should_upgrade()
+        if self._upgrade and parser.get_method() == b"CONNECT":
+            raise _FramingError
 
     def _short(self) -> _Short | None:
         """The request as a short one; None when it has to take uvicorn's way."""
@@ -221,8 +300,11 @@ class ShortWay(HttpToolsProtocol):
         lane = self.application.lanes.get(self.url)
         if lane is None or self.flow.write_paused:
             return None
+        version = parser.get_http_version()
+        if version != "1.1":
+            return None
         try:
-            minded = self.application.door.enter(self.headers)
+            minded = self.application.door.enter(self.headers, version, self._port)
         except HomeostatError:
             return None
         length = minded.get(b"content-length", b"")
@@ -259,6 +341,15 @@ class ShortWay(HttpToolsProtocol):
             body = b'{"error":"%s"}' % what.encode()
             self.transport.write(_head_of(Reply(status, body, "other"), keep_alive=False) + body)
             self.transport.close()
+
+
+def _without_upgrade(headers: list[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    for name, value in headers:
+        if name == b"connection":
+            tokens = [token.strip() for token in value.split(b",")]
+            yield name, b", ".join(token for token in tokens if token.lower() != b"upgrade")
+        elif name != b"upgrade":
+            yield name, value
 
 
 def _head_of(reply: Reply, *, keep_alive: bool) -> bytes:
