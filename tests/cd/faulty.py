@@ -26,11 +26,12 @@ class Faults:
         self._place, self._passages, self._kind = "", 0, RuntimeError
         self.hit = False
 
-    def at(self, owner, *names):
-        """Make every call of these attributes two places: before it, and after it."""
+    def at(self, owner, *names, after=True):
+        """Make every call of these attributes two places: before it, and after it, where nothing is lost by that."""
         for name in names:
             self._patch.setattr(owner, name, self._faulty(getattr(owner, name), name))
-            self.places += [place for place in (f"before {name}", f"after {name}") if place not in self.places]
+            places = (f"before {name}", f"after {name}") if after else (f"before {name}",)
+            self.places += [place for place in places if place not in self.places]
 
     def _faulty(self, real, name):
         @functools.wraps(real)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CHUNK = 8 << 20
+_GONE = 16
+"""How many segments that are not there any more a position remembers."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -80,7 +82,10 @@ class LogReader:
         for path in segments.segments(self._folder):
             offset, before = after.segments.get(path.name, 0), len(records)
             while held < limit:
-                found, offset, last = _stretch(path, offset)
+                try:
+                    found, offset, last = _stretch(path, offset)
+                except FileNotFoundError:
+                    break  # deleted meanwhile
                 read = [self._record(path, payload) for payload in found.payloads]
                 held += sum(map(_size, read))
                 records += read
@@ -92,6 +97,9 @@ class LogReader:
             offsets[path.name] = offset
             if len(records) > before:
                 counts[path.name] = len(records) - before
+        # A segment that is not there may be put back by its writer.
+        gone = sorted(after.segments.keys() - offsets.keys(), key=lambda name: segments.number(self._folder / name))
+        offsets |= {name: after.segments[name] for name in gone[-_GONE:]}
         return Batch(records, Position(after.records + len(records), offsets), damaged, more, counts)
 
     def search(self, texts: Sequence[str]) -> Iterator[Record]:
@@ -104,7 +112,10 @@ class LogReader:
         for path in segments.segments(self._folder):
             offset, last = 0, False
             while not last:
-                found, offset, last = _stretch(path, offset)
+                try:
+                    found, offset, last = _stretch(path, offset)
+                except FileNotFoundError:
+                    break
                 for payload in found.payloads:
                     if any(text in payload for text in wanted):
                         yield self._record(path, payload)
@@ -159,12 +170,15 @@ def retire(folder: Path, read: Position, *, before: datetime | None = None, sync
     """
     gone = []
     for path in segments.segments(folder)[:-1]:
-        status = path.stat()
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
         young = before is not None and datetime.fromtimestamp(status.st_mtime, UTC) >= before
         if not young and read.segments.get(path.name, 0) >= status.st_size and segments.is_sealed(path):
             gone.append((path, status.st_size))
     if gone:
         sync()
     for path, _ in gone:
-        path.unlink()
+        path.unlink(missing_ok=True)
     return sum(size for _, size in gone)

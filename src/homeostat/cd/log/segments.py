@@ -3,7 +3,7 @@
 A segment is `NNNNNNNN-<pid>.seg`: an 8-byte header (`HSEG`, a version, three zeros), then frames of a 2-byte mark, the
 payload's length and its CRC-32 (both 4 bytes, little-endian), and the payload. An empty payload seals the segment. A
 writer holds an exclusive `flock` on its segment for as long as it may append: "unlocked and unsealed" means it died.
-For as long as it lives, zeros may follow the last frame. The mark's first byte, 0xF5, never occurs in UTF-8, so no text
+The mark's first byte, 0xF5, never occurs in UTF-8, so no text
 that a caller sends can pose as a frame.
 """
 
@@ -15,6 +15,7 @@ import re
 import struct
 import zlib
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,7 +24,6 @@ from homeostat.core.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 VERSION = 1
 HEADER = b"HSEG" + bytes([VERSION, 0, 0, 0])
@@ -81,7 +81,9 @@ def scan(data: bytes) -> Scan:
 def segments(folder: Path) -> list[Path]:
     """The segments of a log folder in the order in which they were begun."""
     try:
-        found = [path for path in folder.iterdir() if _NAME.match(path.name)]
+        with os.scandir(folder) as entries:
+            # Whatever else is called like one, a pipe or a link, is none.
+            found = [Path(one.path) for one in entries if _NAME.match(one.name) and one.is_file(follow_symlinks=False)]
     except FileNotFoundError:
         return []
     return sorted(found, key=number)
@@ -103,20 +105,34 @@ def number(segment: Path) -> int:
     return int(match.group(1)) if match else 0
 
 
-def create(folder: Path) -> tuple[Path, int]:
-    """Begin the next segment.
+def create(folder: Path, *, after: int = 0) -> tuple[Path, int, tuple[int, int]]:
+    """Begin the next segment, with a number greater than `after`.
 
     Returns:
-        Its path, and a descriptor open for appending that holds its lock.
+        Its path, a descriptor open for appending that holds its lock, and the file's device and number.
+
+    Raises:
+        OSError: The disk refused; nothing is left of it.
     """
     with _folder_lock(folder):
         present = segments(folder)
-        path = folder / f"{number(present[-1]) + 1 if present else 1:08d}-{os.getpid()}.seg"
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.write(descriptor, HEADER)
-    sync_folder(folder)
-    return path, descriptor
+        path = folder / f"{max(after, number(present[-1]) if present else 0) + 1:08d}-{os.getpid()}.seg"
+        descriptor = open_new(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os.write(descriptor, HEADER)
+            status = os.fstat(descriptor)
+            sync_folder(folder)
+        except BaseException:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+    return path, descriptor, (status.st_dev, status.st_ino)
+
+
+def open_new(path: Path) -> int:
+    """A descriptor, open for appending, of a file that was not there."""
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
 
 def repair(folder: Path) -> int:
@@ -128,7 +144,8 @@ def repair(folder: Path) -> int:
     cut = 0
     with _folder_lock(folder):
         for path in segments(folder):
-            cut += _repair(path)
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                cut += _repair(path)
     return cut
 
 
@@ -219,9 +236,10 @@ def _next_frame(data: bytes, start: int) -> int | None:
 @contextmanager
 def _folder_lock(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
+    descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)

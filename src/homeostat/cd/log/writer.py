@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import threading
@@ -15,7 +16,7 @@ from homeostat.cd.log import segments
 from homeostat.cd.log.records import LabelRecord, UnrecordedRecord
 from homeostat.cd.log.tail import Tail
 from homeostat.core.clock import stopwatch
-from homeostat.core.errors import StoreError
+from homeostat.core.errors import ENDINGS, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,17 @@ WhenFull = Literal["block", "drop"]
 _SYNC_SECONDS = 0.05
 _AGAIN_BYTES = 4_096
 """A log that refused is good again when it has room for so much."""
+
+_LOOK_BYTES = 256 << 10
+"""How much of its folder others have filled is looked at again after so many bytes."""
+
+HURT_SECONDS = 5.0
+"""After somebody laid hands on a segment, its server is unready for so long: whoever asks for health shall see it."""
+
+_BACK_SECONDS = 1.0
+"""Between two attempts to put a segment back that the disk refuses."""
+
+_logger = logging.getLogger("homeostat.log")
 
 
 class LogStats(msgspec.Struct, frozen=True):
@@ -44,6 +56,8 @@ class LogStats(msgspec.Struct, frozen=True):
         dropped: Records that were not taken, by the policy `drop`.
         held: Bytes of the whole folder, of all its writers, as of the last time this one looked.
         refuses: Whether `append` raises while the fault lasts.
+        damages: Times that a segment was deleted, cut or replaced while it was written.
+        damage: The latest, until it is mended and for `HURT_SECONDS` at least, else None; records are taken meanwhile.
     """
 
     records: int
@@ -56,6 +70,13 @@ class LogStats(msgspec.Struct, frozen=True):
     dropped: int = 0
     held: int = 0
     refuses: bool = False
+    damages: int = 0
+    damage: str | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether records are taken, and nobody lays hands on what was."""
+        return not self.refuses and self.damage is None
 
 
 class LogWriter:
@@ -97,6 +118,10 @@ class LogWriter:
         self._fault: str | None = None
         self._unsafe = False
         self._waiting: list[int] = []  # descriptors for the next sync
+        self._hurt: list[Tail] = []  # to be put back
+        self._damages, self._damage = 0, ""
+        self._hurt_until = self._back_at = 0.0
+        self._syncing = threading.Lock()
         self._gap: UnrecordedRecord | None = None
         self._closed = threading.Event()
         try:
@@ -113,12 +138,23 @@ class LogWriter:
         Raises:
             StoreError: It was not taken; the log is as it was before.
         """
-        frame = segments.frame(self._encode(record))
+        frame = self._framed(record)
         with self._lock:
-            # The room is 0 whenever something has to be looked at first.
-            if self._tail.size + len(frame) <= self._room or self._make_room(record, len(frame)):
-                self._tail.put(frame)
-                self._records += 1
+            if not self._unsafe:
+                try:
+                    # The room is 0 whenever something has to be looked at first.
+                    if self._tail.size + len(frame) <= self._room:
+                        self._put(frame)
+                    else:
+                        self._admit(len(frame))
+                        self._put(frame)
+                        self._fault = None
+                except OSError as error:
+                    self._faults += 1
+                    self._refuse(f"cannot be written: {error.strerror or error}")
+                else:
+                    return
+            self._leave_out(record)
 
     def sync(self) -> None:
         """Put everything appended so far on the disk.
@@ -144,6 +180,8 @@ class LogWriter:
             dropped=self._dropped,
             held=self._held,
             refuses=self._fault is not None and self._when_full == "block",
+            damages=self._damages,
+            damage=self._damage if self._hurt or stopwatch() < self._hurt_until else None,
         )
 
     def close(self) -> None:
@@ -157,11 +195,15 @@ class LogWriter:
         self._closed.set()
         self._syncer.join()
         with self._lock:
-            if self._gap is not None and not self._unsafe:
+            self._tail.look()
+            if (self._gap is not None or self._tail.hurt) and not self._unsafe:
                 with suppress(OSError):  # without room the gap stays untold; it is counted all the same
                     self._admit(0)
-            self._waiting.append(self._tail.seal())
-        problem = self._put_on_disk(self._records)
+            if self._tail.hurt is None:
+                self._waiting.append(self._tail.seal())
+            elif self._tail not in self._hurt:
+                self._hurt.append(self._tail)
+        problem = self._put_back() or self._put_on_disk(self._records)
         with self._lock:
             self._unsafe, self._when_full = True, "block"
             self._refuse("is closed")
@@ -174,33 +216,42 @@ class LogWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _begin(self) -> None:
-        self._tail = Tail(self._folder)
+    def _begin(self, after: int = 0) -> None:
+        self._tail = Tail(self._folder, after=after)
         self._room = 0
         self._segments += 1
         self._begun = stopwatch()
 
-    def _make_room(self, record: Written, length: int) -> bool:
-        """Whether a frame can be put now: the slow part of `append`, when room ran out or something is wrong.
+    def _framed(self, record: Written) -> bytes:
+        payload = self._encode(record)
+        if len(payload) > segments.LONGEST:
+            what = f"a record of {len(payload):,} bytes is longer than the prediction log takes"
+            raise StoreError(what, hint=f"at most {segments.LONGEST:,}: send several requests")
+        return segments.frame(payload)
+
+    def _put(self, frame: bytes) -> None:
+        """Append a frame, in a new segment when somebody has laid hands on this one.
 
         Raises:
-            StoreError: It cannot, and the record is not one to be dropped.
+            OSError: The disk refused.
         """
-        if not self._unsafe:
-            try:
-                self._admit(length)
-            except OSError as error:
-                self._faults += 1
-                self._refuse(f"cannot be written: {error.strerror}")
-            else:
-                self._fault = None
-                return True
+        if not self._tail.put(frame):
+            self._admit(len(frame))
+            if not self._tail.put(frame):
+                raise OSError(errno.EIO, "its newest segment is changed by somebody else, again and again")
+        self._records += 1
+
+    def _leave_out(self, record: Written) -> None:
+        """Refuse a record, or count it as dropped.
+
+        Raises:
+            StoreError: It is not one to be dropped.
+        """
         if self._when_full == "block" or isinstance(record, LabelRecord):
             raise StoreError(str(self._fault), hint=_HINT)
         self._dropped += 1
         before = self._gap or UnrecordedRecord(record.time, record.time, 0)
         self._gap = UnrecordedRecord(record.time, before.since, before.records + 1)
-        return False
 
     def _have_room(self, length: int) -> None:
         """See that a frame of so many bytes can be put.
@@ -215,9 +266,7 @@ class LogWriter:
         limit = sys.maxsize if self._most_bytes is None else self._tail.size + self._most_bytes - self._held
         if wanted > limit:
             raise OSError(errno.EDQUOT, f"it holds {self._held:,} bytes and may hold {self._most_bytes:,}")
-        if wanted > self._tail.room:
-            self._tail.make_room(length)
-        self._room = min(self._tail.room, limit, max(self._segment_bytes, wanted))
+        self._room = min(max(wanted, self._tail.size + _LOOK_BYTES), limit, max(self._segment_bytes, wanted))
 
     def _admit(self, length: int) -> None:
         """See that a frame can be put, behind a word on how much is missing before it.
@@ -225,10 +274,11 @@ class LogWriter:
         Raises:
             OSError: As for `_have_room`.
         """
+        if self._tail.hurt is not None:
+            self._rotate()
         gap = b"" if self._gap is None else segments.frame(self._encode(self._gap))
         self._have_room(len(gap) + length)
-        if gap:
-            self._tail.put(gap)
+        if gap and self._tail.put(gap):
             self._records += 1
             self._gap = None
 
@@ -238,24 +288,72 @@ class LogWriter:
     def _rotate(self) -> None:
         # The next segment exists before the old one is given up: a full disk leaves the writer where it was.
         old = self._tail
-        self._begin()
+        old.look()
+        self._begin(segments.number(old.path))
         self._bytes += old.size - len(segments.HEADER)
-        self._waiting.append(old.seal())
+        if old.hurt is None:
+            self._waiting.append(old.seal())
+            return
+        self._damages += 1
+        self._damage = f"segment {old.path.name} of the prediction log {old.hurt} while it was written"
+        self._hurt_until = stopwatch() + HURT_SECONDS
+        self._hurt.append(old)
 
     def _sync_often(self) -> None:
-        pause = _SYNC_SECONDS
+        pause, told = _SYNC_SECONDS, ""
         while not self._closed.wait(pause):
             begun = stopwatch()
-            if self._fault is not None:
-                self._recover()
-            if not self._unsafe and (self._records != self._synced or self._waiting):
-                self._sync()
+            try:
+                self._look_after()
+            except ENDINGS:
+                raise
+            except BaseException as error:  # the next look is another attempt
+                self._faults += 1
+                if told != (told := repr(error)):
+                    _logger.exception("the prediction log %s could not be looked after", self._folder)
             pause = max(0.0, _SYNC_SECONDS - (stopwatch() - begun))
+
+    def _look_after(self) -> None:
+        """What is due twenty times a second, in a thread of its own."""
+        self._look()
+        if self._fault is not None:
+            self._recover()
+        if not self._unsafe and (self._records != self._synced or self._waiting):
+            self._sync()
+        if self._hurt and stopwatch() >= self._back_at:
+            self._put_back()
+
+    def _look(self) -> None:
+        """See whether the segment that is being written is still what was written, and begin another one if not."""
+        with self._lock:
+            self._tail.look()
+            if self._tail.hurt is None or self._unsafe:
+                return
+            try:
+                self._admit(0)
+            except OSError as error:
+                self._faults += 1
+                self._refuse(f"cannot be written: {error.strerror or error}")
+
+    def _put_back(self) -> str | None:
+        """Put segments back that somebody has deleted, cut or replaced; gives the disk's reason to refuse."""
+        with self._syncing:
+            for hurt in list(self._hurt):
+                if not hurt.told:
+                    _tell(logging.ERROR, f"a segment of the prediction log {hurt.hurt}", hurt)
+                    hurt.told = True
+                try:
+                    gone = hurt.restore()
+                except OSError as error:
+                    self._back_at = stopwatch() + _BACK_SECONDS
+                    return error.strerror or str(error)
+                self._hurt.remove(hurt)
+                _tell(logging.WARNING, "a segment of the prediction log is back where it was", hurt, bytes_gone=gone)
+        return None
 
     def _sync(self) -> None:
         with self._lock:
             records = self._records
-            self._waiting.append(self._tail.duplicate())
         problem = self._put_on_disk(records)
         if problem is not None:
             # After a failed fsync the kernel may have dropped the pages: nothing more is acknowledged in this segment.
@@ -266,16 +364,20 @@ class LogWriter:
 
     def _put_on_disk(self, records: int) -> str | None:
         """Sync and close what waits for it, which holds so many records; gives the disk's reason to refuse."""
-        with self._lock:
-            descriptors, self._waiting = self._waiting, []
-        try:
-            for descriptor in descriptors:
-                self._fsync(descriptor)
-        except OSError as error:
-            return error.strerror or str(error)
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
+        with self._syncing:
+            with self._lock:
+                done, self._waiting, tail = self._waiting, [], self._tail
+            try:
+                for descriptor in done:
+                    self._fsync(descriptor)
+                if tail.descriptor not in done and tail.hurt is None:
+                    self._fsync(tail.descriptor)
+            except OSError as error:
+                return error.strerror or str(error)
+            finally:
+                for descriptor in done:
+                    with suppress(OSError):
+                        os.close(descriptor)
         self._synced = max(self._synced, records)
         return None
 
@@ -297,10 +399,19 @@ class LogWriter:
                         self._rotate()
                     self._fsync(self._tail.descriptor)
                     self._unsafe = False
+                if self._tail.hurt is not None:
+                    self._rotate()
+                self._have_room(_AGAIN_BYTES)
+                self._tail.probe(_AGAIN_BYTES)
                 self._admit(_AGAIN_BYTES)
-            except OSError:
-                return
-            self._fault = None
+                self._fault = None
+            except OSError as error:
+                if not self._unsafe:
+                    self._refuse(f"cannot be written: {error.strerror or error}")
+
+
+def _tell(level: int, message: str, hurt: Tail, **facts: object) -> None:
+    _logger.log(level, message, extra={"facts": {"segment": str(hurt.path), **facts}})
 
 
 _HINT = (

@@ -51,6 +51,7 @@ FAMILIES = (
     Family("homeostat_log_bytes", "counter", "Bytes written to the prediction log", _MODEL),
     Family("homeostat_log_faults", "counter", "Writes and syncs that the disk refused", _MODEL),
     Family("homeostat_log_dropped", "counter", "Records that a full log did not take, by policy", _MODEL),
+    Family("homeostat_log_damages", "counter", "Segments deleted, cut or replaced while they were written", _MODEL),
     Family("homeostat_log_segments", "counter", "Segments of the prediction log begun", _MODEL),
     Family("homeostat_log_pending", "gauge", "Records that are not on the disk yet", _MODEL),
     Family("homeostat_log_held_bytes", "gauge", "Bytes of the whole log", _MODEL, "most"),

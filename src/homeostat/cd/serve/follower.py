@@ -33,8 +33,6 @@ _BATCH_SECONDS = 1.0
 _READ_ROWS = 10_000
 _NOTE_SECONDS = 0.5
 _LONGEST_ERROR = 200
-_TAIL_BYTES = 1 << 20
-"""More than a writer keeps ahead."""
 
 
 class OtherStats(msgspec.Struct):
@@ -299,11 +297,9 @@ def _typed(served: Served, rows: list[dict[str, Any]]) -> list[Any]:
 
 
 def _ends(log: Path) -> dict[str, int]:
-    """Up to where each segment is written, or a little less: a writer has zeros ahead of its records."""
+    """Up to where each segment is written."""
     ends = {}
     for path in segments(log):
         with suppress(FileNotFoundError), path.open("rb") as file:
-            begin = max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES)
-            file.seek(begin)
-            ends[path.name] = begin + len(file.read().rstrip(b"\0"))
+            ends[path.name] = file.seek(0, os.SEEK_END)
     return ends

@@ -64,8 +64,8 @@ class Hosted:
 
     @property
     def ready(self) -> bool:
-        """Whether a version is in effect, and the log takes what it answers."""
-        return self.router.table is not None and not self.log.stats().refuses
+        """Whether a version is in effect, and the log takes what it answers and keeps it."""
+        return self.router.table is not None and self.log.stats().good
 
     def table(self) -> Table:
         """The division of traffic in effect.

@@ -133,6 +133,7 @@ def _state(state: ModelState) -> Iterable[tuple[str, _Sample]]:
         "log_bytes": log.bytes,
         "log_faults": log.faults,
         "log_dropped": log.dropped,
+        "log_damages": log.damages,
         "log_segments": log.segments,
         "log_pending": log.pending,
         "log_held_bytes": log.held,

@@ -155,4 +155,5 @@ def _problems(model: Hosted) -> list[str]:
     """What is wrong with a model, also what its callers do not notice: a challenger that was refused."""
     status = model.router.status()
     none = "no version has been promoted yet" if status.seq is None else None
-    return [problem for problem in (status.error or none, model.log.stats().fault) if problem]
+    log = model.log.stats()
+    return [problem for problem in (status.error or none, log.fault, log.damage) if problem]
