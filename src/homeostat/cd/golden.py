@@ -12,7 +12,7 @@ from homeostat.cd.serve.tensors import DATATYPES
 from homeostat.core.errors import HomeostatError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from homeostat.cd.serve import Application
     from homeostat.core.model import Golden, Signature
@@ -42,17 +42,17 @@ def ask_golden(app: Application, name: str, golden: Golden, signature: Signature
         signature: Its signature.
 
     Returns:
-        Protocol (`records`, `v2`, and `binary` where the application speaks it) to numbers of each row as in
+        Protocol (`records`, `v2`, `mlflow`, and `binary` where the application speaks it) to numbers of each row as in
         `expected`; in place of them, what the server said.
     """
     return asyncio.run(_ask_all(app, name, golden, signature))
 
 
 async def _ask_all(app: Application, name: str, golden: Golden, signature: Signature) -> dict[str, Scores | str]:
-    ways = {"records": _records, "v2": _tensors}
     _, _, server = await _call(app, "GET", "/v2", b"")
-    if b"binary_tensor_data" in server:
-        ways["binary"] = _binary
+    ways = {way: ask for named in WAYS.values() for way, ask in named.items()}
+    if b"binary_tensor_data" not in server:
+        del ways["binary"]
     found: dict[str, Scores | str] = {}
     for way, ask in ways.items():
         try:
@@ -65,8 +65,29 @@ async def _ask_all(app: Application, name: str, golden: Golden, signature: Signa
 
 
 async def _records(app: Application, _name: str, golden: Golden, signature: Signature) -> Scores:
+    return _scores(await _lines(app, golden), signature)
+
+
+async def _lines(app: Application, golden: Golden) -> list[dict[str, Any]]:
     body = await _answer(app, "/predict", msgspec.json.encode({"records": golden.rows}))
-    lines = msgspec.json.decode(body[1])["predictions"]
+    found: list[dict[str, Any]] = msgspec.json.decode(body[1])["predictions"]
+    return found
+
+
+async def _invocations(app: Application, _name: str, golden: Golden, signature: Signature) -> Scores:
+    """It answers with values alone; those of classes have no scores, so they are held against those of `/predict`."""
+    body = await _answer(app, "/invocations", msgspec.json.encode({"dataframe_records": golden.rows}))
+    said = msgspec.json.decode(body[1])["predictions"]
+    if signature.classes is None:
+        return [(float(value),) for value in said]
+    lines = await _lines(app, golden)
+    values = [line["value"] for line in lines]
+    if said != values:
+        raise _UnansweredError(f"it says {said} where /predict says {values}")
+    return _scores(lines, signature)
+
+
+def _scores(lines: list[dict[str, Any]], signature: Signature) -> Scores:
     if signature.classes is None:
         return [(float(line["value"]),) for line in lines]
     places = [_place(line["value"], signature) for line in lines]
@@ -125,6 +146,13 @@ def _rows(flat: Sequence[float], labels: Sequence[Any], signature: Signature) ->
 def _place(label: Any, signature: Signature) -> float:
     return float((signature.classes or ()).index(label))
 
+
+WAYS: dict[str, dict[str, Callable[[Application, str, Golden, Signature], Awaitable[Scores]]]] = {
+    "/predict": {"records": _records},
+    "/v2/infer": {"v2": _tensors, "binary": _binary},
+    "/invocations": {"mlflow": _invocations},
+}
+"""How each predicting route is asked, by what the gate calls it."""
 
 Headers = list[tuple[bytes, bytes]]
 

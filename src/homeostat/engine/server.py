@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.monitor import ServiceCounts
-from homeostat.cd.serve import RoutingStatus, listen, read_endpoint
+from homeostat.cd.serve import PREDICTING, RoutingStatus, listen, read_endpoint
 from homeostat.cd.serve.knobs import read_knobs
 from homeostat.cd.serve.listen import TOKEN_VARIABLE
 from homeostat.core.clock import pause, stopwatch
@@ -35,7 +35,6 @@ _END_SECONDS = 25.0
 
 _POLL_SECONDS = 0.1
 _ASK_SECONDS = 5.0
-_PREDICTING = frozenset({"/predict", "/v2/infer"})
 _BY_VERSION = ("predictions", "invalid_predictions", "fallbacks")
 
 
@@ -154,7 +153,7 @@ class Server:
         return min((bound for bound, count in new.items() if count >= 0.99 * total), default=None) if total else None
 
     def _is_traffic(self, labels: Mapping[str, str]) -> bool:
-        return labels["model"] == self._loop.name and labels["route"] in _PREDICTING
+        return labels["model"] == self._loop.name and labels["route"] in PREDICTING
 
     def stop(self) -> None:
         """Let it drain and end."""

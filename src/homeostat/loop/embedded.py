@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from homeostat.core.errors import NotFoundError, UserError
+from homeostat.core.forks import Resident, answering
 from homeostat.loop.load import FILE
 from homeostat.loop.load import load as load_loop
 
@@ -29,7 +30,17 @@ STORE = "HOMEOSTAT_STORE"
 _NAME = re.compile(r"(?P<loop>[a-z0-9-]+)(@(?P<which>champion|[0-9]+))?")
 
 
-class LoadedModel:
+class Source(NamedTuple):
+    """Where a model was loaded from, and with what; the arguments of `load`."""
+
+    store: Path
+    features: Callable[..., pl.DataFrame] | None
+    loop: Path | str | Loop | None
+    trusted: tuple[str, ...]
+    threads: int
+
+
+class LoadedModel(Resident):
     """A version that answers in this process, by the same check and the same code as the server's.
 
     Attributes:
@@ -39,9 +50,20 @@ class LoadedModel:
         signature: What it takes and gives.
     """
 
-    def __init__(self, name: str, version: int, model: Model) -> None:
+    def __init__(self, name: str, version: int, model: Model, source: Source | None = None) -> None:
         self.name, self.version, self.model = name, version, model
         self.signature = model.signature
+        self._source = source
+
+    def __reduce__(self) -> Any:
+        """A pickled one is where it was loaded from; whoever unpickles it loads it again, with every check.
+
+        Raises:
+            ModelError: It was not loaded from a store.
+        """
+        if self._source is None:
+            return self.model.__reduce__()
+        return (_again, (f"{self.name}@{self.version}", self._source))
 
     def predict(self, table: Any) -> Predictions:
         """Predict rows. Nothing is written to the prediction log: that is for the server and for streams.
@@ -56,9 +78,11 @@ class LoadedModel:
         Raises:
             SchemaError: The rows do not fit the model's schema; lists every problem.
             DataError: It is no table.
-            ModelError: `features()` or the model failed.
+            ModelError: `features()` or the model failed, or this process was forked from one that had used Polars.
         """
-        return self.model.predict(self._fitting(table))
+        from homeostat.core.model.bundle import ask_first
+
+        return answering(lambda: self.model.predict(self._fitting(table)), lambda: ask_first(self.model))
 
     def _fitting(self, table: Any) -> pl.DataFrame:
         import polars as pl
@@ -126,9 +150,23 @@ def load(
         bundle = Bundle.read(opened.artifacts, manifest)
     finally:
         opened.close()
+    given, vouched = features, trusted
     if (bundle.manifest.features is not None and features is None) or _strange(bundle, trusted):
         features, trusted = _declared(bundle.manifest, loop, folder, features, trusted)
-    return LoadedModel(wanted["loop"], number, bundle.model(features, trusted=trusted, threads=threads))
+    source = Source(folder.resolve(), given, loop, tuple(vouched), threads)
+    return LoadedModel(wanted["loop"], number, bundle.model(features, trusted=trusted, threads=threads), source)
+
+
+def _again(name: str, source: Source) -> LoadedModel:
+    """What a pickled model becomes."""
+    return load(
+        name,
+        source.store,
+        features=source.features,
+        loop=source.loop,
+        trusted=source.trusted,
+        threads=source.threads,
+    )
 
 
 def file_of(store: Store, names: Sequence[str]) -> Path | None:

@@ -15,8 +15,8 @@ from homeostat.cd.serve.door import Door
 from homeostat.cd.serve.hosted import Hosted, InferLane, Lane
 from homeostat.cd.serve.knobs import Knobs
 from homeostat.cd.serve.labels import decode_labels
-from homeostat.cd.serve.mlflow import InvocationsLane
 from homeostat.cd.serve.operations import Operations
+from homeostat.cd.serve.protocols import PROTOCOLS, route_of
 from homeostat.cd.serve.replies import MethodError, Reply, SlowError, failure, json_reply
 from homeostat.cd.serve.repository import EXTENSIONS, MODELS, Repository, config
 from homeostat.core.clock import stopwatch
@@ -165,7 +165,7 @@ class Application:
         except (*ENDINGS, asyncio.CancelledError):
             raise
         except BaseException as error:  # noqa: BLE001 - every failure is an answer, never a closed connection
-            reply = failure(error, _route(path))
+            reply = failure(error, route_of(path))
         headers = [(b"content-type", reply.content_type), (b"content-length", b"%d" % len(reply.body)), *reply.headers]
         # Other servers than ours take what follows an upgrade, which may be a body, for the next request.
         if self.operations.draining or any(name == b"upgrade" for name, _ in scope["headers"]):
@@ -207,11 +207,13 @@ class Application:
         raise NotFoundError(f"there is no {request.path[:200]!r}", hint="see /v2, /predict, /labels, /health, /metrics")
 
     def _find_lanes(self) -> dict[bytes, Lane]:
-        lanes: dict[bytes, Lane] = {b"/predict": Lane(self._default), b"/invocations": InvocationsLane(self._default)}
-        for name, hosted in self.models.items():
-            lanes[f"/predict/{name}".encode()] = Lane(hosted)
-            lanes[f"/v2/models/{name}/infer".encode()] = InferLane(hosted)
-        return {path: self._traced(lane) for path, lane in lanes.items()}
+        lanes: dict[str, Lane] = {}
+        for one in PROTOCOLS:
+            if one.alone is not None:
+                lanes[one.alone] = one.lane(self._default)
+            if one.named is not None:
+                lanes |= {one.named.format(name=name): one.lane(hosted) for name, hosted in self.models.items()}
+        return {path.encode(): self._traced(lane) for path, lane in lanes.items()}
 
     def _lane_of_version(self, path: str) -> Lane | None:
         """The lane of a version that is asked for by number."""
@@ -344,13 +346,6 @@ class Application:
     def _too_long(self) -> TooLargeError:
         what = f"the body is longer than {self.settings.most_bytes:,} bytes"
         return TooLargeError(what, hint="send several requests, or use `homeostat infer` for tables")
-
-
-def _route(path: str) -> str:
-    """What a request that failed is counted as."""
-    if path.startswith("/predict"):
-        return "/predict"
-    return path if path == "/labels" else "/v2/infer" if path.endswith("/infer") else "other"
 
 
 def _probed(what: str, health: dict[str, Any], route: str) -> Reply:

@@ -12,6 +12,7 @@ import numpy as np
 from homeostat.core import codecs
 from homeostat.core.errors import CodecError, IntegrityError, ModelError, NotFoundError
 from homeostat.core.events import Environment
+from homeostat.core.forks import Resident, answering, use_polars
 from homeostat.core.model.boosters import LIBRARIES, BoosterRuntime
 from homeostat.core.model.convert import Proof, Stored
 from homeostat.core.model.encoder import Coder, Encoder
@@ -201,7 +202,7 @@ class _Format(msgspec.Struct):
     format: int
 
 
-class Model:
+class Model(Resident):
     """A model that answers.
 
     Args:
@@ -228,6 +229,11 @@ class Model:
         self._coder = None if manifest.encoder is None else Coder(manifest.encoder)
         self._classes = None if self.signature.classes is None else np.array(self.signature.classes)
 
+    def __reduce__(self) -> Any:
+        """Refuse to be pickled: sessions and functions have no safe bytes."""
+        what = f"a model of loop {self.manifest.loop!r} cannot be pickled"
+        raise ModelError(what, hint="load it where it is needed: homeostat.load(...), or Bundle.read(...).model(...)")
+
     def predict(self, rows: pl.DataFrame) -> Predictions:
         """Predict raw rows.
 
@@ -239,9 +245,9 @@ class Model:
 
         Raises:
             DataError: The rows cannot be used.
-            ModelError: The model gave NaN or infinity.
+            ModelError: The model gave NaN or infinity, or this process was forked from one that had used Polars.
         """
-        return self.predict_features(self.featurize(rows))
+        return answering(lambda: self.predict_features(self.featurize(rows)), lambda: ask_first(self))
 
     def featurize(self, rows: pl.DataFrame) -> pl.DataFrame:
         """What the Loop's `features()` makes of raw rows, without target and label time."""
@@ -490,3 +496,11 @@ def _got(blobs: Blobs, key: str, most: int, part: str) -> bytes:
         return blobs.get(key)
     except NotFoundError as error:
         raise IntegrityError(f"a model is not whole: {error.what}", hint=error.hint) from error
+
+
+def ask_first(model: Model) -> None:
+    """Ask a golden row, to see whether anything comes back in this process."""
+    golden = model.manifest.golden
+    use_polars()
+    if golden is not None and golden.rows:
+        model.predict_features(model.featurize(model.signature.decode(golden.rows[:1])))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from homeostat.core.errors import ModelError
+from homeostat.core.forks import forks, has_threads
 from homeostat.core.model.boosters import library_of
 from homeostat.core.model.labelling import Labelling, Output, decider, places_of
 from homeostat.core.own_code import found_at_home, lasting
@@ -51,10 +52,16 @@ class OnnxRuntime:
     def __init__(
         self, model: bytes, classes: Sequence[Any] | None, *, labelled: bool = False, threads: int = 1
     ) -> None:
+        self._model, self._threads = model if threads > 1 else b"", threads
+        self._classes, self._labelled = classes, labelled
+        self._begin(model)
+
+    def _begin(self, model: bytes) -> None:
         import onnxruntime
 
+        self._forks = forks()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what goes wrong is raised
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -62,16 +69,19 @@ class OnnxRuntime:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common base class
             raise ModelError(f"ONNX Runtime cannot load this model: {error}") from error
+        if self._threads > 1:
+            has_threads(self._session)
         names = [output.name for output in self._session.get_outputs()]
-        if labelled and len(names) < 2:
+        if self._labelled and len(names) < 2:
             raise ModelError("this onnx model gives no labels", hint="train the version again")
-        self._outputs = [names[-1], *(names[:1] if labelled else [])]
+        self._outputs = [names[-1], *(names[:1] if self._labelled else [])]
         # The wrapper around it checks names that never change, which costs as much as a small model.
         self._run = self._session._sess.run  # noqa: SLF001
-        self._classes, self._labelled = classes, labelled
 
     def output(self, rows: NDArray[np.float32] | pl.DataFrame) -> Output:
         """See `Runtime.output`."""
+        if self._model and self._forks != forks():
+            self._begin(self._model)  # its threads stayed with the parent
         found = self._run(self._outputs, {INPUT: rows}, None)
         scores: NDArray[np.float64] = found[0].astype(np.float64)
         if self._classes is None:
