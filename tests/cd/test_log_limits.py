@@ -166,3 +166,14 @@ def test_a_record_longer_than_the_step_in_which_room_is_looked_for(tmp_path):
         for record in (asked("a"), long, asked("b")):
             log.append(record)
     assert LogReader(tmp_path).read().records == [asked("a"), long, asked("b")]
+
+
+def test_records_that_are_appended_together_are_all_taken_or_none(tmp_path):
+    with LogWriter(tmp_path, segment_bytes=SMALL, most_bytes=3 * SMALL) as log:
+        log.append_all([asked("a"), asked("b")])
+        with pytest.raises(StoreError, match="may hold"):
+            log.append_all([asked("c"), asked("d" * 3 * SMALL)])
+        until(lambda: log.stats().fault is None)
+        log.append(asked("e"))
+        assert log.stats().records == 3
+    assert LogReader(tmp_path).read().records == [asked("a"), asked("b"), asked("e")]

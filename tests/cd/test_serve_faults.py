@@ -43,7 +43,8 @@ def guard(faults, app, table):
     faults.at(wire, "_head_of")
     faults.at(wire.compression, "compressed")
     faults.at(one.log, "append", "_encode")
-    faults.at(one.desk, "_submit", "_take_in", "_answer", "_failed")
+    faults.at(one.log, "append_all", after=False)
+    faults.at(one.desk, "_submit", "_take_in", "_failed", "_time")
     faults.at(app.operations.metrics, "count")
     faults.at(app.operations.requests, "wants", "tell")
     faults.at(table.champion.decoder, "body", "keys")
@@ -115,7 +116,7 @@ def test_an_exception_at_any_step_fails_its_requests_and_no_others(store, faults
         assert [status for status, _ in ask(port)] == [200, 200, 200]
         guard(faults, app, app.hosted.table())
         seen = check_faults(store, faults, port, app)
-    expected = {"before append", "after append", "before encode", "before _call", "after count", "before _head_of"}
+    expected = {"before _encode", "after _encode", "before encode", "before _call", "after count", "before _head_of"}
     assert expected <= seen
 
 

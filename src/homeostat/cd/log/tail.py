@@ -18,7 +18,7 @@ from homeostat.cd.log import segments
 if TYPE_CHECKING:
     from pathlib import Path
 
-KEPT_BYTES = 4 << 20
+KEPT_BYTES = 256 << 10
 """So much of what was appended is kept in memory, and all that was since the last look."""
 
 _CHUNK = 1 << 20

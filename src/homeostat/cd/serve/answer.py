@@ -215,6 +215,10 @@ class Golden(Part):
         self.served, self.rows, self.told = served, rows, told
 
 
+_Made = tuple[Asked, Any, PredictionRecord | BlockRecord]
+"""A request that is scored, its reply, and what goes into the log."""
+
+
 class Desk:
     """Takes requests of one model, and sees to it that each is scored, recorded and answered exactly once.
 
@@ -258,12 +262,15 @@ class Desk:
 
     def _finish(self, results: list[tuple[Part, Scores | BaseException]]) -> None:
         """Take the results of a call. An exception fails the request that it is about, and no other one."""
+        made: list[_Made] = []
         for part, found in results:
             try:
                 if isinstance(part, Golden):
                     part.told(found if isinstance(found, BaseException) else None)
                 else:
-                    self._take_in(part, found)
+                    self._take_in(part, found, made)
+                    if self._log.singly:
+                        self._record(made)
             except ENDINGS:
                 raise
             except BaseException as error:  # noqa: BLE001 - every failure is an answer
@@ -271,8 +278,9 @@ class Desk:
                     part.asked.settle(error)
             if isinstance(found, BaseException):
                 _forget(found)
+        self._record(made)
 
-    def _take_in(self, part: Part, found: Scores | BaseException) -> None:
+    def _take_in(self, part: Part, found: Scores | BaseException, made: list[_Made]) -> None:
         asked = part.asked
         if asked.over:
             return
@@ -282,7 +290,8 @@ class Desk:
         asked.pieces.append((part, found))
         asked.missing -= 1
         if not asked.missing:
-            self._answer(asked)
+            answer = asked.answer()
+            made.append((asked, asked.encode(answer), asked.record(answer.scores)))
 
     def _failed(self, part: Part, error: BaseException) -> None:
         """The champion answers for another arm that raised; its own errors are the answer."""
@@ -300,15 +309,41 @@ class Desk:
                 asked.choice[place] = (champion.version, 1.0)
         self._submit(Part(asked, champion, part.rows, part.places))
 
-    def _answer(self, asked: Asked) -> None:
-        answer = asked.answer()
-        reply = asked.encode(answer)
-        # What cannot be recorded is not answered.
-        self._log.append(asked.record(answer.scores))
-        for part, _ in asked.pieces:
-            self._counts.rows[part.served.version] += part.rows.count
-        if asked.begun is not None:
-            self._time(asked, asked.begun)
+    def _record(self, made: list[_Made]) -> None:
+        """Have answers in the log and only then sent: together, or each by itself when they are not taken together."""
+        if len(made) > 1:
+            try:
+                self._log.append_all([record for _, _, record in made])
+            except ENDINGS:
+                raise
+            except BaseException:  # noqa: BLE001 - what is wrong with one of them is not wrong with the others
+                for one in made:
+                    self._record([one])
+            else:
+                for asked, reply, _ in made:
+                    self._answer(asked, reply)
+        elif made:
+            ((asked, reply, record),) = made
+            try:
+                self._log.append(record)
+                self._answer(asked, reply)
+            except ENDINGS:
+                raise
+            except BaseException as error:  # noqa: BLE001 - what cannot be recorded is not answered
+                asked.settle(error)
+        made.clear()
+
+    def _answer(self, asked: Asked, reply: Any) -> None:
+        """Send what is in the log."""
+        try:
+            for part, _ in asked.pieces:
+                self._counts.rows[part.served.version] += part.rows.count
+            if asked.begun is not None:
+                self._time(asked, asked.begun)
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is an answer all the same
+            tell("an answer was not counted", level=ERROR, request=asked.request, error=error)
         asked.settle(reply)
 
     def _time(self, asked: Asked, begun: float) -> None:

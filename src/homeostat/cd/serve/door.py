@@ -24,13 +24,15 @@ _MINDED = frozenset(
         b"expect",
         b"homeostat-deadline",
         b"homeostat-time",
+        b"host",
         b"inference-header-content-length",
+        b"origin",
+        b"sec-fetch-site",
         b"traceparent",
         b"tracestate",
         b"upgrade",
     }
 )
-_NAMES = frozenset({b"host", b"origin", b"sec-fetch-site"})
 _ONCE = frozenset(
     {
         b"authorization",
@@ -84,29 +86,21 @@ class Door:
             DoorError: The request bears no token, comes from a web page, or names no host, or something twice.
         """
         minded: dict[bytes, bytes] = {}
-        names: dict[bytes, bytes] = {}
         for name, value in headers:
             if name in _MINDED:
                 if name in minded and name in _ONCE:
-                    raise _twice(name)
+                    raise DoorError(400, f"the request has two headers {name.decode().title()}", "send it once")
                 minded[name] = value
-            elif name in _NAMES:
-                if name in names:
-                    raise _twice(name)
-                names[name] = value
-        if b"host" not in names and version == "1.1":
+        host = minded.get(b"host")
+        if host is None and version == "1.1":
             raise DoorError(400, "the request has no header Host", "HTTP/1.1 asks for one")
         if self._bearer is None:
-            refused = self._visitors.problem(names, port)
+            refused = self._visitors.problem(host, minded.get(b"origin"), minded.get(b"sec-fetch-site"), port)
             if refused is not None:
                 raise DoorError(403, *refused)
         if self._bearer is not None and not hmac.compare_digest(minded.get(b"authorization", b""), self._bearer):
             raise DoorError(401, "this server needs a token: send `Authorization: Bearer TOKEN`")
         return minded
-
-
-def _twice(name: bytes) -> DoorError:
-    return DoorError(400, f"the request has two headers {name.decode().title()}", "send it once")
 
 
 def moment(minded: dict[bytes, bytes]) -> datetime | None:

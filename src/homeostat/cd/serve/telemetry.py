@@ -37,6 +37,7 @@ _FLUSH_SECONDS = 3.0
 class TimedLog(LogWriter):
     """A log that knows when it took its latest record."""
 
+    singly = True
     took = (0.0, 0.0)
     """Begin and end, on the stopwatch."""
 

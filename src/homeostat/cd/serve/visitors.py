@@ -8,10 +8,6 @@ at 127.0.0.1 (DNS rebinding). A page of another port of this machine is another 
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _MOST_KNOWN = 100
 _OURS = frozenset({b"same-origin", b"none"})
@@ -29,17 +25,20 @@ class Visitors:
         self._host = host.lower()
         self._known: set[tuple[bytes | None, bytes | None, bytes | None, int | None]] = set()
 
-    def problem(self, names: Mapping[bytes, bytes], port: int | None) -> tuple[str, str] | None:
+    def problem(
+        self, host: bytes | None, origin: bytes | None, fetched: bytes | None, port: int | None
+    ) -> tuple[str, str] | None:
         """Why a request is refused, with a hint, or None. What was found good is known.
 
         Args:
-            names: Its headers `host`, `origin` and `sec-fetch-site`, those that it has.
+            host: Its header of that name; None when it has none, as for the others.
+            origin: The same.
+            fetched: Its header `sec-fetch-site`.
             port: At which it came; None where that is not known.
         """
-        asked = (names.get(b"host"), names.get(b"origin"), names.get(b"sec-fetch-site"), port)
+        asked = (host, origin, fetched, port)
         if asked in self._known:
             return None
-        host, origin, fetched, _ = asked
         if host is not None and not self._is_near(host, port):
             return _refusal("host", host, port)
         if origin is not None and not self._is_ours(origin, port):

@@ -199,8 +199,10 @@ class ShortWay(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Take the short way, if the request fits it."""
-        self._check_framing()
+        self._upgrade = self.parser.should_upgrade()
         if self._upgrade:
+            if self.parser.get_method() == b"CONNECT":
+                raise _FramingError
             return
         self._head = 0
         self._waits = False
@@ -209,6 +211,8 @@ class ShortWay(HttpToolsProtocol):
             self.cycle = self._running = self._current  # type: ignore[assignment]
             self._waits = True
             return
+        # The short way takes HTTP/1.1 with a length, beside which the parser takes no coding.
+        self._check_framing()
         url, headers, before = self.url, self.headers, self.cycle
         super().on_message_begin()
         self.url, self.headers = url, headers
@@ -283,13 +287,9 @@ class ShortWay(HttpToolsProtocol):
         Raises:
             _FramingError: It is such a request.
         """
-        parser = self.parser
-        version = parser.get_http_version()
+        version = self.parser.get_http_version()
         codings = [value for name, value in self.headers if name == b"transfer-encoding"]
         if version not in _VERSIONS or (codings and (version == "1.0" or codings[0].lower() != b"chunked")):
-            raise _FramingError
-        self._upgrade = parser.should_upgrade()
-        if self._upgrade and parser.get_method() == b"CONNECT":
             raise _FramingError
 
     def _short(self) -> _Short | None:
