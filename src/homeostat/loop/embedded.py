@@ -80,7 +80,7 @@ class LoadedModel(Resident):
             DataError: It is no table.
             ModelError: `features()` or the model failed, or this process was forked from one that had used Polars.
         """
-        from homeostat.core.model.bundle import ask_first
+        from homeostat.core.model.first import ask_first
 
         return answering(lambda: self.model.predict(self._fitting(table)), lambda: ask_first(self.model))
 

@@ -12,11 +12,12 @@ import numpy as np
 from homeostat.core import codecs
 from homeostat.core.errors import CodecError, IntegrityError, ModelError, NotFoundError
 from homeostat.core.events import Environment
-from homeostat.core.forks import Resident, answering, use_polars
+from homeostat.core.forks import Resident, answering
 from homeostat.core.model.boosters import LIBRARIES, BoosterRuntime
 from homeostat.core.model.convert import Proof, Stored
 from homeostat.core.model.encoder import Coder, Encoder
 from homeostat.core.model.features import FeaturesCode, apply_features, features_code
+from homeostat.core.model.first import ask_first
 from homeostat.core.model.inspect import MOST_BYTES, MOST_MANIFEST_BYTES, check_blob
 from homeostat.core.model.labelling import Labelling, Output
 from homeostat.core.model.runtimes import EstimatorRuntime, OnnxRuntime, Runtime, load_estimator
@@ -496,11 +497,3 @@ def _got(blobs: Blobs, key: str, most: int, part: str) -> bytes:
         return blobs.get(key)
     except NotFoundError as error:
         raise IntegrityError(f"a model is not whole: {error.what}", hint=error.hint) from error
-
-
-def ask_first(model: Model) -> None:
-    """Ask a golden row, to see whether anything comes back in this process."""
-    golden = model.manifest.golden
-    use_polars()
-    if golden is not None and golden.rows:
-        model.predict_features(model.featurize(model.signature.decode(golden.rows[:1])))
