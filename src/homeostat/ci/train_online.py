@@ -240,7 +240,7 @@ def _estimator(
         if isinstance(whole, Pipeline) and whole is not inner:
             whole.steps[0][1].fit(codes[:_BIRTH])
     else:
-        whole = load_estimator(begun.data, begun.manifest.blob.trusted, trusted=vouched)
+        whole = load_estimator(begun.data, vouched)
     front, inner = (whole.steps[0][1], whole.steps[-1][1]) if isinstance(whole, Pipeline) else (None, whole)
     seen = codes if front is None else front.transform(codes)
     runtime = EstimatorRuntime(inner, classes)

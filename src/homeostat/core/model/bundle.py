@@ -65,7 +65,7 @@ class Blob(msgspec.Struct, frozen=True, kw_only=True):
         sha256, size: Of its bytes.
         proof: How the conversion compared with the estimator.
         reason: Why it is not ONNX.
-        trusted: Types that skops needs.
+        trusted: Types that skops asks about. They are for the record: what may be built is never the bundle's to say.
         labels: How the labels of a classifier come about.
     """
 
@@ -394,14 +394,15 @@ class Bundle:
     ) -> Model:
         """A running model; see `load`."""
         check_features(self.manifest, features)
-        check_blob(self.manifest.blob.runtime, self.data)
+        if self.manifest.blob.runtime != "skops":  # whose bytes are checked where they are read
+            check_blob(self.manifest.blob.runtime, self.data)
         blob, classes = self.manifest.blob, self.manifest.signature.classes
         blob.labels.check(classes)
         runtime: Runtime
         if blob.runtime == "onnx":
             runtime = OnnxRuntime(self.data, classes, labelled=blob.labels.by == "model", threads=threads)
         elif blob.runtime == "skops":
-            estimator = load_estimator(self.data, blob.trusted, trusted=trusted)
+            estimator = load_estimator(self.data, trusted)
             runtime = EstimatorRuntime(estimator, classes, blob.labels)
         elif blob.runtime in LIBRARIES:
             runtime = BoosterRuntime(blob.runtime, self.data, regression=classes is None, threads=threads)
