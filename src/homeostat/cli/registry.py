@@ -12,10 +12,12 @@ from homeostat.cli.common import (
     JsonOption,
     LoopOption,
     StoreOption,
+    UserOption,
     loop_file,
     loop_name,
     open_ledger,
     print_json,
+    who,
 )
 from homeostat.core.errors import UserError
 
@@ -79,16 +81,24 @@ def import_(
         str | None,
         typer.Option("--loop", "-l", metavar="PATH", help="The loop's file, where features() is needed."),
     ] = None,
+    vouch: Annotated[
+        str | None,
+        typer.Option("--vouch", metavar="REASON", help="Let the gates count that its sender ran; recorded, with you."),
+    ] = None,
+    user: UserOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Register an exported version in this store, making the store when there is none.
 
-    Golden requests and the comparison with this machine are asked anew; the first version that passes is the champion.
+    Golden requests and the comparison with this machine are asked anew. What other gates said elsewhere is only
+    recorded: with --loop they run on this store's rows, with --vouch you answer for them, and else the version waits
+    as a candidate. The first version that passes is the champion.
     """
+    from homeostat.core import unproven
     from homeostat.core.clock import SystemClock
     from homeostat.core.store import Store
-    from homeostat.engine.transfer import take_in
+    from homeostat.engine.transfer import Vouched, take_in
     from homeostat.loop import load
 
     declared = load(loop_file(loop)) if loop is not None else None
@@ -96,7 +106,19 @@ def import_(
     trusted = declared.trusted_types if declared is not None else ()
     target = declared.target if declared is not None else None
     opened = Store.open(store)
-    event = take_in(opened, folder, features, now=SystemClock().now(), target=target, trusted=trusted)
+    if vouch is not None and not vouch.strip():
+        raise UserError("--vouch is blank", hint="it is recorded with the version: --vouch TEXT")
+    vouched = Vouched(who(user), vouch.strip()) if vouch is not None else None
+    event = take_in(
+        opened,
+        folder,
+        features,
+        now=SystemClock().now(),
+        target=target,
+        trusted=trusted,
+        declared=declared,
+        vouched=vouched,
+    )
     row = opened.ledger.version(event.loop, event.version)
     if as_json:
         print_json({"loop": event.loop, "version": event.version, "state": row.state, "gates": event.gates})
@@ -104,4 +126,4 @@ def import_(
     print(f"version {event.version} of {event.loop} is registered: {row.state}")
     for gate in event.gates:
         if not gate.passed:
-            print(f"  refused by {gate.gate}: {gate.reason}")
+            print(f"  {'waits' if unproven.is_unproven(event.gates) else 'refused by ' + gate.gate}: {gate.reason}")

@@ -17,6 +17,7 @@ from homeostat.core.errors import ConflictError, NotFoundError, StoreError
 from homeostat.core.ledger_sqlite import Changes, database_errors, open_engine, refuse_network_share
 from homeostat.core.ledger_sqlite import journal_mode as journal_mode  # noqa: PLC0414 - part of this module's face
 from homeostat.core.ledger_verify import GENESIS, chain, kind_of, status_tables, verify_rows
+from homeostat.core.loopnames import check_loop_name
 from homeostat.core.registry import check_moves
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Transaction:
         taken = self.find(key) if key is not None else None
         if taken is not None:
             return msgspec.structs.replace(taken, fresh=False)
+        check_loop_name(event.loop)
         check_moves(self._connection, event)
         seq, data, when = self._seq + 1, db.encode(event), db.stamp(time)
         digest = chain(self._hash, seq, when, key, cause, data)
@@ -123,6 +125,7 @@ class Transaction:
         """Append events without keys; one statement per table, however many there are."""
         recorded, rows, when = [], [], db.stamp(time)
         for event in batch:
+            check_loop_name(event.loop)
             seq, data = self._seq + 1, db.encode(event)
             digest = chain(self._hash, seq, when, None, None, data)
             row = {"seq": seq, "loop": event.loop, "kind": kind_of(event), "time": when, "key": None, "cause": None}

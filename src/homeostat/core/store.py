@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.errors import StoreError
 from homeostat.core.ledger import Ledger
+from homeostat.core.loopnames import check_loop_name
 
 if TYPE_CHECKING:
     from homeostat.core.tables import Table, TableSpec
@@ -57,12 +58,12 @@ class Store:
             # A server needs no tables: without Delta Lake it takes 16 MB less.
             from homeostat.core.tables import Table
 
-            self._tables[key] = Table(self.path / "tables" / loop / name, spec)
+            self._tables[key] = Table(self.path / "tables" / check_loop_name(loop) / name, spec)
         return self._tables[key]
 
     def log_folder(self, loop: str) -> Path:
         """Where the prediction log of a loop lies; created when missing."""
-        folder = self.path / "log" / loop
+        folder = self.path / "log" / check_loop_name(loop)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -14,6 +14,7 @@ from homeostat.cd.serve.notify import notify
 from homeostat.cd.serve.requestlog import tell
 from homeostat.cd.serve.visitors import is_loopback
 from homeostat.core.errors import RefusedError, StoreError
+from homeostat.core.loopnames import check_loop_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 def endpoint_file(store_path: Path | str, name: str) -> Path:
     """Where a server says how to reach it."""
-    return Path(store_path) / f"serve-{name}.json"
+    return Path(store_path) / f"serve-{check_loop_name(name)}.json"
 
 
 def read_endpoint(store_path: Path | str, name: str) -> Endpoint | None:

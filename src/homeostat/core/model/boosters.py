@@ -118,7 +118,7 @@ class _Document(msgspec.Struct):
 def _is_xgboost(data: bytes) -> bool:
     try:
         found = msgspec.json.decode(data, type=_Document)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return False
     return {"gradient_booster", "objective", "learner_model_param"} <= found.learner.keys()
 

@@ -193,7 +193,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
                     hint="upgrade homeostat where the model is used",
                 )
             return msgspec.json.decode(data, type=Manifest)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise ModelError(f"this is not a model's manifest: {error}") from error
 
 
@@ -394,7 +394,7 @@ class Bundle:
     ) -> Model:
         """A running model; see `load`."""
         check_features(self.manifest, features)
-        if self.manifest.blob.runtime != "skops":  # whose bytes are checked where they are read
+        if self.manifest.blob.runtime not in ("skops", *LIBRARIES):  # whose bytes are checked where they are read
             check_blob(self.manifest.blob.runtime, self.data)
         blob, classes = self.manifest.blob, self.manifest.signature.classes
         blob.labels.check(classes)

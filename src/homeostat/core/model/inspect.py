@@ -14,6 +14,7 @@ import zlib
 from typing import IO, TYPE_CHECKING, Any
 
 from homeostat.core.errors import ModelError
+from homeostat.core.model.boosters import LIBRARIES, check_booster
 from homeostat.core.model.skops_form import check_form
 from homeostat.core.plainjson import read_json
 
@@ -45,7 +46,7 @@ def check_blob(runtime: str, data: bytes, trusted: Collection[str] = ()) -> None
     r"""Refuse bytes that are not what their runtime reads, or that hold more than a model.
 
     Args:
-        runtime: What is to read them: `onnx`, `skops` or `numpy`; bytes of other runtimes are only no pickle.
+        runtime: What is to read them: `onnx`, `skops`, `numpy`, `xgboost` or `lightgbm`.
         data: The bytes.
         trusted: Classes of the project's own that a skops model may hold.
 
@@ -67,6 +68,8 @@ def check_blob(runtime: str, data: bytes, trusted: Collection[str] = ()) -> None
     looks: dict[str, Callable[[bytes], None]] = {"onnx": _check_graph, "numpy": _check_numpy}
     if runtime in looks:
         looks[runtime](data)
+    elif runtime in LIBRARIES:
+        check_booster(runtime, data)
 
 
 def check_skops(data: bytes, trusted: Collection[str] = ()) -> list[str]:
