@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,7 +41,7 @@ from homeostat.engine.rehearse import check_contract
 from homeostat.engine.state import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from homeostat.core.model import Features
@@ -213,26 +214,13 @@ def take_in(
         what = f"the export is of loop {registered.loop!r} and the file declares {declared.name!r}"
         raise RefusedError(what, hint="pass the file of that Loop as --loop")
     check_blob(bundle.manifest.blob.runtime, bundle.data, trusted)
-    proven = None
-    try:
+    with _one_error():
         gates = _asked_here(bundle, registered.loop, features, target, trusted)
-        if declared is not None and all(gate.passed for gate in gates):
-            proven = judged_here(store, declared, bundle, now, trusted)
-    except HomeostatError:
-        raise
-    except Exception as error:  # a model that was forged makes the libraries raise anything at all
-        said = " ".join(str(error).split())[:300]
-        raise ModelError(f"the model cannot be used: {type(error).__name__}: {said}", hint=_AGAIN) from error
+        wanted = declared if all(gate.passed for gate in gates) else None
+        proven = judged_here(store, wanted, bundle, now, trusted) if wanted is not None else None
     told = tuple(gate for gate in registered.gates if gate.gate not in _HERE)
     how = "judged" if proven else "vouched" if vouched else ""
-    if proven:
-        gates += proven[0]
-    elif vouched is not None:
-        gates += told
-    else:
-        numbers = {"told": {gate.gate: gate.passed for gate in told}}
-        reason = f"it {unproven.REASON}; {unproven.HINT}"
-        gates.append(ev.GateResult(gate=unproven.UNPROVEN, passed=False, reason=reason, numbers=numbers, binding=True))
+    gates += proven[0] if proven else told if vouched else (_unproven(told),)
     key = bundle.save(store.artifacts)
     event = msgspec.structs.replace(
         registered,
@@ -251,6 +239,25 @@ def take_in(
 
 
 _HERE = frozenset({"contract", "compatible", unproven.UNPROVEN})
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """Whatever libraries raise on a model that was forged becomes one sentence."""
+    try:
+        yield
+    except HomeostatError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:300]
+        raise ModelError(f"the model cannot be used: {type(error).__name__}: {said}", hint=_AGAIN) from error
+
+
+def _unproven(told: tuple[ev.GateResult, ...]) -> ev.GateResult:
+    """The verdict on what nobody here judged or vouched for."""
+    numbers = {"told": {gate.gate: gate.passed for gate in told}}
+    reason = f"it {unproven.REASON}; {unproven.HINT}"
+    return ev.GateResult(gate=unproven.UNPROVEN, passed=False, reason=reason, numbers=numbers, binding=True)
 
 
 def _asked_here(

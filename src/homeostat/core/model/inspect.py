@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import tokenize
 import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any
@@ -131,6 +132,7 @@ def _opened(data: bytes, runtime: str) -> zipfile.ZipFile:
 
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, NotImplementedError, RuntimeError)
+_NO_HEADER = (tokenize.TokenError, SyntaxError, TypeError, MemoryError)
 
 
 def _head(archive: zipfile.ZipFile, name: str, runtime: str) -> Any:
@@ -169,8 +171,8 @@ def _array_problem(archive: zipfile.ZipFile, name: str) -> str | None:
             return None
         with archive.open(name) as part:
             return _header_problem(part, archive.getinfo(name).file_size, name)
-    except _BROKEN as error:
-        return f"{name} is no array: {error}"
+    except (*_BROKEN, *_NO_HEADER) as error:
+        return f"{name} is no array: {' '.join(str(error).split())[:200]}"
 
 
 def _matrix_problem(inner: zipfile.ZipFile, name: str) -> str | None:

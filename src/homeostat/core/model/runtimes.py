@@ -11,9 +11,11 @@ import numpy as np
 
 from homeostat.core.errors import ModelError
 from homeostat.core.model.boosters import library_of
+from homeostat.core.model.fitted import check_fitted
 from homeostat.core.model.inspect import check_skops
 from homeostat.core.model.labelling import Labelling, Output, decider, places_of
 from homeostat.core.model.skops_form import check_classes
+from homeostat.core.model.trees import BrokenTreeError
 from homeostat.core.own_code import found_at_home, lasting
 
 if TYPE_CHECKING:
@@ -246,6 +248,10 @@ def load_estimator(data: bytes, trusted: Collection[str] = ()) -> Any:
         named = check_skops(data, own)
         check_classes(named)
         try:
-            return skops.io.loads(data, trusted=named)
+            made = skops.io.loads(data, trusted=named)
+            check_fitted(made)
+        except BrokenTreeError as error:
+            raise ModelError(f"the stored estimator leads out of its own arrays: {error}") from None
         except Exception as error:  # skops raises whatever the bytes make it raise
-            raise ModelError(f"the stored estimator cannot be read: {error}") from error
+            raise ModelError(f"the stored estimator cannot be read: {' '.join(str(error).split())[:300]}") from error
+    return made
