@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homeostat.core.errors import LoopError, NotFoundError, StoreError, UserError
+from homeostat.core.errors import LoopError, NotFoundError, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,12 +56,9 @@ def open_ledger(store: Path) -> Ledger:
     Raises:
         StoreError: There is none.
     """
-    from homeostat.core.ledger import Ledger
+    from homeostat.core.store import Store
 
-    file = store / "ledger.sqlite"
-    if not file.is_file():
-        raise StoreError(f"there is no store at {store}", hint="`homeostat run` makes one; or pass --store")
-    return Ledger.open(file)
+    return Store.open(store, create=False).ledger
 
 
 def loop_name(ledger: Ledger, wanted: str | None) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from homeostat.cli.common import in_charge, print_json, print_table, progress
 from homeostat.core import events as ev
 from homeostat.core.errors import NotFoundError, RefusedError
+from homeostat.core.files import make_folder, write_own
 
 if TYPE_CHECKING:
     from homeostat.core.store import Store
@@ -178,8 +179,8 @@ def _page(store: Store, run: str, steps: list[ev.StepFinished]) -> Path | None:
     if not isinstance(page, str):
         return None
     path = store.path / "reports" / f"{run}.html"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    make_folder(path.parent)
+    write_own(path, page.encode())
     return path
 
 

@@ -14,6 +14,7 @@ from homeostat.cd.serve.notify import notify
 from homeostat.cd.serve.requestlog import tell
 from homeostat.cd.serve.visitors import is_loopback
 from homeostat.core.errors import RefusedError, StoreError
+from homeostat.core.files import OddFileError, read_regular, write_own
 from homeostat.core.loopnames import check_loop_name
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def endpoint_file(store_path: Path | str, name: str) -> Path:
 def read_endpoint(store_path: Path | str, name: str) -> Endpoint | None:
     """The endpoint of the running server of a Loop, or None."""
     try:
-        return msgspec.json.decode(endpoint_file(store_path, name).read_bytes(), type=Endpoint)
-    except (FileNotFoundError, msgspec.MsgspecError):
+        return msgspec.json.decode(read_regular(endpoint_file(store_path, name)), type=Endpoint)
+    except (FileNotFoundError, OddFileError, msgspec.MsgspecError):
         return None
 
 
@@ -131,12 +132,12 @@ def announced(files: Sequence[Path], host: str, port: int) -> Iterator[None]:
 
 def _is_ours(file: Path) -> bool:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Endpoint).pid == os.getpid()
-    except (FileNotFoundError, msgspec.MsgspecError):
+        return msgspec.json.decode(read_regular(file), type=Endpoint).pid == os.getpid()
+    except (FileNotFoundError, OddFileError, msgspec.MsgspecError):
         return False
 
 
 def _write_atomically(file: Path, data: bytes) -> None:
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_bytes(data)
+    write_own(temporary, data)
     temporary.replace(file)
