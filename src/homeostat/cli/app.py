@@ -36,7 +36,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
     *(serve.serve, package.package),
     *(build.infer, flow.stream, rows.labels, live.replay),
     *(table.rows, table.accept_schema),
-    *(look.verify, start.doctor),
+    *(look.verify, look.anchor, start.doctor),
 )
 
 

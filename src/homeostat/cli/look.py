@@ -152,26 +152,44 @@ def _endpoint(store: Path, name: str) -> Any:
 
 def verify(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the status tables again from the events.")] = False,
+    anchor: Annotated[
+        Path | None, typer.Option("--anchor", metavar="FILE", help="What `homeostat anchor --json` printed earlier.")
+    ] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Check that the store holds what was written.
 
     Recomputes the ledger's hash chain and the status tables that follow from it, the hash of every artifact and the
-    digest of every table.
+    digest of every table, and looks that no table has fewer rows than were appended. With --anchor it also finds events
+    that were cut off or rewritten at the end.
     """
     from homeostat.cli.integrity import verify_store
 
     if rebuild:
         open_ledger(store).rebuild()
     with progress("events", quiet=as_json) as bar:
-        found = verify_store(store, bar)
+        found = verify_store(store, bar, anchor)
     if as_json:
         print_json(found)
     else:
         size = f"{found.artifacts:,} artifacts ({found.bytes / 1e6:,.1f} MB)"
         whole = f"{size}, {found.versions} versions and {found.rows:,} rows of tables are whole"
         print(f"ok: {found.events:,} events follow from one another; {whole}")
+
+
+def anchor(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+    """Print the newest event of every loop, with its hash, to be kept elsewhere.
+
+    `homeostat verify --anchor FILE` finds what was cut off or rewritten since.
+    """
+    from homeostat.core.anchor import anchor_of
+
+    found = anchor_of(open_ledger(store))
+    if as_json:
+        print_json(found)
+        return
+    print_table(("loop", "event", "hash"), [(head.loop, head.seq, head.hash) for head in found.heads])
 
 
 def print_facts(facts: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from homeostat.core.ledger_rows import RunRow as RunRow  # noqa: PLC0414
 from homeostat.core.ledger_rows import VersionRow as VersionRow  # noqa: PLC0414
 from homeostat.core.ledger_sqlite import Changes, database_errors, open_engine, refuse_network_share
 from homeostat.core.ledger_sqlite import journal_mode as journal_mode  # noqa: PLC0414 - part of this module's face
-from homeostat.core.ledger_verify import GENESIS, chain, kind_of, status_tables, verify_rows
+from homeostat.core.ledger_verify import GENESIS, chain, check_pages, kind_of, status_tables, verify_rows
 from homeostat.core.loopnames import check_loop_name
 from homeostat.core.registry import check_moves
 
@@ -247,6 +247,11 @@ class Ledger:
             raise NotFoundError(f"the ledger has no event {seq}", hint=f"the newest is {self.newest()}")
         return _recorded(rows[0])
 
+    def heads(self) -> list[Recorded]:
+        """The newest event of every loop."""
+        newest = sa.select(sa.func.max(db.events.c.seq)).group_by(db.events.c.loop)
+        return [_recorded(row) for row in self._all(_select_events(None, (), 0).where(db.events.c.seq.in_(newest)))]
+
     def newest(self) -> int:
         """Ledger number of the newest event; 0 when there is none."""
         return int(self._all(sa.select(sa.func.coalesce(sa.func.max(db.events.c.seq), 0)))[0][0])
@@ -390,13 +395,14 @@ class Ledger:
     def verify(self) -> int:
         """Recompute the hash chain and all that follows from it; returns the number of events.
 
-        Events that were removed from the end leave a whole chain: note the newest hash elsewhere to see that too.
+        Events that were removed from the end leave a whole chain: see `homeostat.core.anchor`.
 
         Raises:
             IntegrityError: an event was changed, removed or inserted, or a status table is not what the events give;
                 the message names the first one.
         """
         with database_errors(), self._engine.connect() as connection:
+            check_pages(connection)
             rows = connection.execute(sa.select(db.events).order_by(db.events.c.seq)).all()
             stored = status_tables(connection)
         return verify_rows(rows, stored)

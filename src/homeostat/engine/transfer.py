@@ -28,10 +28,10 @@ from homeostat.core.errors import (
     StoreError,
 )
 from homeostat.core.files import OddFileError, read_regular
+from homeostat.core.loopnames import check_loop_name, check_run_name
 from homeostat.core.model import Bundle, Manifest
 from homeostat.core.model.boosters import LIBRARIES
 from homeostat.core.model.inspect import MOST_BYTES, MOST_MANIFEST_BYTES, check_blob
-from homeostat.core.loopnames import check_loop_name, check_run_name
 from homeostat.core.needs import Target, needs_of
 from homeostat.core.plainjson import read_json
 from homeostat.ct.when import never
