@@ -177,7 +177,7 @@ def test_verbs_that_only_read_work_on_a_read_only_disk(homeostat: Verb, read_onl
             ["why", "1"],
             ["why", "last"],
         ),
-        *(["card", "1"], ["explain", "r1"], ["replay", "--block", "4d", "--picture", str(read_only / "replay.svg")]),
+        *(["card", "1"], ["explain", "r1"], ["replay", "--block", "2d", "--picture", str(read_only / "replay.svg")]),
         *(["export", "1", str(read_only / "exported")], ["doctor"], ["versions", "--json"]),
     ):
         answer = homeostat(*verb)
