@@ -19,6 +19,8 @@ from homeostat.cli.common import (
     print_json,
     print_table,
     progress,
+    say,
+    styled,
 )
 
 if TYPE_CHECKING:
@@ -175,7 +177,7 @@ def verify(
     else:
         size = f"{found.artifacts:,} artifacts ({found.bytes / 1e6:,.1f} MB)"
         whole = f"{size}, {found.versions} versions and {found.rows:,} rows of tables are whole"
-        print(f"ok: {found.events:,} events follow from one another; {whole}")
+        say(f"ok: {found.events:,} events follow from one another; {whole}")
 
 
 def anchor(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
@@ -195,11 +197,10 @@ def anchor(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
 def print_facts(facts: dict[str, Any]) -> None:
     """Names and values in two columns."""
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in facts.items():
-        table.add_row(Text(name, style="bold"), Text(str(value)))
+        table.add_row(styled(name, style="bold"), styled(str(value)))
     console().print(table)
 
 

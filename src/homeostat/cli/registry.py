@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from homeostat.cli.common import (
     loop_name,
     open_ledger,
     print_json,
+    say,
     who,
 )
 from homeostat.core.errors import UserError
@@ -51,9 +53,9 @@ def card(
     if as_json:
         print_json(made)
     elif out is not None:
-        print(f"the card of version {version}: {out}")
+        say(f"the card of version {version}: {out}")
     else:
-        print(to_markdown(made), end="")
+        sys.stdout.write(to_markdown(made))  # whose cells are plain already
 
 
 def export(
@@ -72,7 +74,7 @@ def export(
     if as_json:
         print_json({"loop": name, "version": version, "folder": str(folder)})
     else:
-        print(f"version {version} of {name} is in {folder}; `homeostat import {folder}` registers it elsewhere")
+        say(f"version {version} of {name} is in {folder}; `homeostat import {folder}` registers it elsewhere")
 
 
 def import_(
@@ -123,7 +125,7 @@ def import_(
     if as_json:
         print_json({"loop": event.loop, "version": event.version, "state": row.state, "gates": event.gates})
         return
-    print(f"version {event.version} of {event.loop} is registered: {row.state}")
+    say(f"version {event.version} of {event.loop} is registered: {row.state}")
     for gate in event.gates:
         if not gate.passed:
-            print(f"  {'waits' if unproven.is_unproven(event.gates) else 'refused by ' + gate.gate}: {gate.reason}")
+            say(f"  {'waits' if unproven.is_unproven(event.gates) else 'refused by ' + gate.gate}: {gate.reason}")

@@ -15,6 +15,7 @@ import msgspec
 
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import RefusedError
+from homeostat.core.plaintext import plain, plain_json
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -43,7 +44,11 @@ class JsonFormatter(logging.Formatter):
         line |= getattr(record, "facts", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+        try:
+            return plain_json(msgspec.json.encode(line).decode())
+        except UnicodeEncodeError:  # half a character in what a caller sent
+            told = {name: plain(value) if isinstance(value, str) else value for name, value in line.items()}
+            return plain_json(msgspec.json.encode(told).decode())
 
 
 class TextFormatter(logging.Formatter):
@@ -53,7 +58,8 @@ class TextFormatter(logging.Formatter):
         """The line of a record."""
         moment = datetime.fromtimestamp(record.created, UTC)
         facts = " ".join(f"{name}={value}" for name, value in getattr(record, "facts", {}).items())
-        line = f"{moment:%Y-%m-%d %H:%M:%S} {record.levelname.lower()}: {record.getMessage()} {facts}".rstrip()
+        said = plain(f"{record.levelname.lower()}: {record.getMessage()} {facts}".rstrip())
+        line = f"{moment:%Y-%m-%d %H:%M:%S} {said}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
