@@ -51,6 +51,7 @@ def test_it_is_registered_once_and_the_first_becomes_the_champion(exported, else
     assert {gate.gate for gate in first.gates} >= {"compatible", "contract"}
     assert first.trigger.kind == "import"
     assert first.trigger.user == "ann"
+    assert first.run.startswith("import-")
     assert "our own registry" in first.trigger.reason
 
 

@@ -22,6 +22,7 @@ from homeostat.cli.common import (
     say,
     styled,
 )
+from homeostat.core.unproven import is_unproven
 
 if TYPE_CHECKING:
     from homeostat.cd.traffic import Counts
@@ -240,6 +241,7 @@ def _version_row(one: dict[str, Any]) -> tuple[Any, ...]:
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in one["test_metrics"].items() if value is not None)
     failed = [gate.gate for gate in one["gates"] if not gate.passed]
     gates = f"refused by {', '.join(failed)}" if failed else f"{len(one['gates'])} passed"
+    gates = "waits: they ran elsewhere" if is_unproven(one["gates"]) else gates
     trigger = one["trigger"].kind
     online = _online(one["online"])
     return one["version"], one["state"], one["registered"], trigger, one["trained_rows"], metrics, online, gates

@@ -55,7 +55,7 @@ class Changes:
             if self._connection is None:
                 self._connection = self._engine.raw_connection()
             return self._connection.cursor().execute("PRAGMA data_version").fetchone()[0]
-        except (sqlite3.Error, sa.exc.SQLAlchemyError):
+        except (sqlite3.Error, sa.exc.SQLAlchemyError, StoreError):
             self.close()
             return object()
 

@@ -13,8 +13,8 @@ def read_json(data: bytes | str) -> Any:
     """The value that a JSON document holds.
 
     Raises:
-        ValueError: It is no JSON, holds a name twice in one object, NaN or infinity, or is nested deeper than
-            `MOST_NESTED`.
+        ValueError: It is no JSON, holds a name twice in one object, NaN, infinity or half a character, or is nested
+            deeper than `MOST_NESTED`.
 
     Example:
         >>> read_json('{"a": 1, "a": 2}')
@@ -28,6 +28,11 @@ def read_json(data: bytes | str) -> Any:
         raise ValueError(f"it is nested deeper than {MOST_NESTED}") from None
     if _deeper(found, MOST_NESTED):
         raise ValueError(f"it is nested deeper than {MOST_NESTED}")
+    if "\\ud" in text.lower():
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("it holds half a character") from None
     return found
 
 

@@ -50,9 +50,10 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MANIFEST, MODEL, VERSION = "manifest.json", "model.bin", "version.json"
+_MOST_VERSION_BYTES = 4 << 20
 RUNTIMES = ("onnx", "skops", "numpy", *LIBRARIES)
 _AGAIN = "export it again"
-_PARTS = {MANIFEST: MOST_MANIFEST_BYTES, MODEL: MOST_BYTES, VERSION: MOST_MANIFEST_BYTES}
+_PARTS = {MANIFEST: MOST_MANIFEST_BYTES, MODEL: MOST_BYTES, VERSION: _MOST_VERSION_BYTES}
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,6 +226,7 @@ def take_in(
     event = msgspec.structs.replace(
         registered,
         version=0,
+        run=f"import-{key[:20]}",  # a run of this store is none of theirs
         parent=proven[1] if proven else None,
         manifest=key,
         gates=tuple(gates),
