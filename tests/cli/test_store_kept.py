@@ -116,21 +116,7 @@ def test_what_is_no_anchor_is_refused(homeostat: Verb, trained: Path, text: str 
 
 # -------------------------------------------------------------------------------------------------------- odd places
 
-PLACES = (
-    "a?b",
-    "a#b",
-    "a%20b",
-    "a b",
-    "[a] {b}",
-    "ä/ß €",
-    "a?mode=memory&b#c",
-    "a&b;c=d",
-    "-a",
-    "~",
-    "$HOME",
-    "a*b",
-    "'\"",
-)
+PLACES = ("a?b#c", "a%20b", "[a] {b}", "ä/ß €", "a?mode=memory&b", "-~$HOME'\"")
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import in_a_process
 from tests.cli.test_run import LOOP, bad_project, flights
 from tests.cli.test_up import serving, start
 
@@ -16,16 +17,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that was up, with a copy of its ledger from the beginning."""
+    """A project with one version, and a copy of its ledger as it is before the loop is up."""
     folder = tmp_path_factory.mktemp("replaced")
     bad_project(folder, flights(), LOOP)
-    process = start(folder)
-    try:
-        serving(process)
-        shutil.copy(folder / ".homeostat" / "ledger.sqlite", folder / "older")
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
+    assert in_a_process("run", cwd=folder).code == 0
+    shutil.copy(folder / ".homeostat" / "ledger.sqlite", folder / "older")
     return folder
 
 
