@@ -125,3 +125,15 @@ def test_of_many_openings_at_once_none_is_refused(tmp_path: Path, create: list[s
     started = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     said = [process.communicate()[1] for process in started]
     assert [process.returncode for process in started] == [0] * 3, said
+
+
+def test_nothing_is_written_through_a_link_beside_it(tmp_path: Path) -> None:
+    Ledger.open(tmp_path / "ledger.sqlite").close()
+    for beside in ("journal", "wal", "shm"):
+        link = tmp_path / f"ledger.sqlite-{beside}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(StoreError, match="is a link"):
+            Ledger.open(tmp_path / "ledger.sqlite")
+        link.unlink()
+    assert not (tmp_path / "elsewhere").exists()

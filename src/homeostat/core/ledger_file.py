@@ -60,6 +60,11 @@ class LedgerFile:
             sqlite3.Error: SQLite cannot open it.
         """
         self.check()
+        for beside in (f"{self.path}-journal", f"{self.path}-wal", f"{self.path}-shm"):
+            if os.path.islink(beside):  # noqa: PTH114 - as above
+                raise StoreError(
+                    f"{beside} is a link, and would be written through", hint="remove it, then start again"
+                )
         told = "mode=rw"
         if self._unwritable():
             # What a write-ahead log holds beside the file is only seen with locks.
