@@ -32,7 +32,7 @@ def test_scaler_statistics_are_those_of_the_training_rows():
     from sklearn.linear_model import RidgeClassifier
 
     bundle = trained(PARTS.train, PARTS.test, model=RidgeClassifier())
-    pipeline = load_estimator(bundle.data, bundle.manifest.blob.trusted)
+    pipeline = load_estimator(bundle.data)
     front = pipeline.named_steps["prepare"]
     scaler = front.named_transformers_["number"].named_steps["scale"]
     encoder = bundle.manifest.encoder

@@ -85,12 +85,14 @@ def test_an_exported_version_serves_the_same_bytes_on_a_host_that_has_nothing_el
     clean = tmp_path / "clean"
     clean.mkdir()
     exported.rename(clean / "model")
-    said = command("import", "model", "--json", cwd=clean)
+    said = command("import", "model", "--store", "unsure", "--json", cwd=clean)
+    assert (said["loop"], said["state"]) == ("world", "candidate")  # nobody here knows what its gates were worth
+    said = command("import", "model", "--vouch", "it is ours", "--json", cwd=clean)
     assert (said["loop"], said["state"]) == ("world", "champion")
     assert {"compatible", "contract"} <= {gate["gate"] for gate in said["gates"]}
     assert answers(clean / ".homeostat", body, clean) == before
 
-    again = command("import", "model", "--json", cwd=clean)
+    again = command("import", "model", "--vouch", "it is ours", "--json", cwd=clean)
     assert (again["version"], again["state"]) == (said["version"], "champion")
 
 

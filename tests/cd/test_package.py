@@ -170,3 +170,15 @@ def test_a_loop_is_taken_along(tmp_path):
     assert (tmp_path / "deploy" / "loop.py").read_text() == "# the declaration\n"
     arguments = json.loads(told(tmp_path / "deploy" / "Dockerfile", "CMD")[0])
     assert arguments[arguments.index("--loop") + 1] == "/opt/homeostat/loop.py"
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "README.md", "wheels", "healthcheck.py"])
+def test_nothing_is_written_through_a_link(tmp_path, name):
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "package"
+    elsewhere.mkdir()
+    folder.mkdir()
+    (folder / name).symlink_to(elsewhere if name == "wheels" else elsewhere / "escaped")
+    with pytest.raises(RefusedError, match=f"{name} in .* is no file of its own"):
+        write_package(folder, force=True)
+    assert list(elsewhere.iterdir()) == []
+    assert [file.name for file in folder.iterdir()] == [name]

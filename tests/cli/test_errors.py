@@ -48,7 +48,7 @@ def test_a_missing_loop_file_says_how_to_get_one(homeostat):
     assert "homeostat init" in answer.err
 
 
-@pytest.mark.parametrize("verb", sorted(verbs() - {"demo", "init", "verify", "doctor"}))
+@pytest.mark.parametrize("verb", sorted(verbs() - {"anchor", "demo", "init", "verify", "doctor"}))
 def test_help_promises_a_loops_name_only_where_it_is_taken(verb: str, homeostat, history):
     promised = "its name in the store" in " ".join(homeostat(verb, "--help").out.split())
     given = {"infer": ["rows.csv"], "promote": ["2", "--reason", "x"], "why": ["last"]}

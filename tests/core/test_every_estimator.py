@@ -38,9 +38,6 @@ REFUSED = {
     "LabelPropagation": FAR,
     "LabelSpreading": FAR,
     "RadiusNeighborsRegressor": ("alone", "transformed target", "bagged"),
-    # LightGBM has a safe format for itself alone; within others it would be stored as skops stores anything.
-    "LGBMClassifier": ("in a pipeline", "calibrated"),
-    "LGBMRegressor": ("in a pipeline", "transformed target", "bagged"),
 }
 """What is refused although its own `fit` and `predict` work, and in which ways."""
 

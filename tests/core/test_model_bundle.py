@@ -12,7 +12,7 @@ from homeostat.core import codecs
 from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.errors import IntegrityError, ModelError
 from homeostat.core.model import Bundle, Manifest
-from homeostat.core.model.bundle import FORMAT
+from homeostat.core.model.manifest import FORMAT
 from tests.core.model_rows import rows, trained
 
 TABLE = rows(600)

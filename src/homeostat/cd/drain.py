@@ -9,6 +9,7 @@ import msgspec
 import polars as pl
 
 from homeostat.cd.log import LabelRecord, LogReader, Position, PredictionRecord
+from homeostat.core.files import read_regular, write_own
 from homeostat.core.spec import TableSpec
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Archive:
     def position(self) -> Position:
         """How far the tables hold the log."""
         try:
-            return msgspec.json.decode(self._note.read_bytes(), type=Position)
+            return msgspec.json.decode(read_regular(self._note), type=Position)
         except (FileNotFoundError, msgspec.MsgspecError):
             return Position()
 
@@ -179,5 +180,5 @@ def _text(scores: list[Any]) -> str | None:
 
 def _write_atomically(file: Path, data: bytes) -> None:
     temporary = file.with_name(f".{file.name}")
-    temporary.write_bytes(data)
+    write_own(temporary, data)
     temporary.replace(file)

@@ -38,9 +38,13 @@ def write_package(folder: Path, *, loop: Path | None = None, workers: int = 1, f
         The files.
 
     Raises:
-        RefusedError: One of them is there already; nothing was written.
+        RefusedError: One of them is there already, or leads elsewhere; nothing was written.
     """
     files = _files(loop, workers)
+    odd = [name for name in (*files, "wheels") if (folder / name).is_symlink()]
+    odd += [name for name in files if (folder / name).exists() and not (folder / name).is_file()]
+    if odd:
+        raise RefusedError(f"{', '.join(sorted(odd))} in {folder} is no file of its own", hint="name a new folder")
     there = [name for name in files if (folder / name).exists()]
     if there and not force:
         raise RefusedError(

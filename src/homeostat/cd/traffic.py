@@ -30,6 +30,7 @@ from homeostat.cd.log import (
 )
 from homeostat.cd.needed import Needed
 from homeostat.cd.performance import Outcomes
+from homeostat.core.files import read_regular, write_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,14 +132,14 @@ class _Waiting(NamedTuple):
 def write_counts(folder: Path, counts: Counts) -> None:
     """Leave the counts beside the log, for the verbs and the server that tell them to people."""
     temporary = folder / f".{_COUNTS}"
-    temporary.write_bytes(msgspec.json.encode(counts))
+    write_own(temporary, msgspec.json.encode(counts))
     temporary.replace(folder / _COUNTS)
 
 
 def read_counts(folder: Path) -> Counts | None:
     """The counts of the loop that joins this log, as of its last look; None when none ever looked."""
     try:
-        return msgspec.json.decode((folder / _COUNTS).read_bytes(), type=Counts)
+        return msgspec.json.decode(read_regular(folder / _COUNTS), type=Counts)
     except (OSError, msgspec.MsgspecError):
         return None
 

@@ -10,10 +10,11 @@ import numpy as np
 from homeostat.core.errors import HomeostatError, ModelError
 from homeostat.core.metrics import default_metric, greater_is_better, score
 from homeostat.core.model.boosters import library, library_of
-from homeostat.core.model.bundle import Trial, unlearned
+from homeostat.core.model.bundle import unlearned
 from homeostat.core.model.encoder import Coder, Encoder
 from homeostat.core.model.estimator import prepared
 from homeostat.core.model.labelling import Output
+from homeostat.core.model.manifest import Trial
 from homeostat.core.model.runtimes import EstimatorRuntime
 from homeostat.core.model.signature import Predictions
 

@@ -9,15 +9,7 @@ import msgspec
 
 from homeostat.ci.fitting import choose, fit, inputs_of, limited_threads
 from homeostat.core.errors import DataError
-from homeostat.core.model.bundle import (
-    Blob,
-    Bundle,
-    EstimatorInfo,
-    Lineage,
-    Manifest,
-    golden_rows,
-    spaced,
-)
+from homeostat.core.model.bundle import Bundle, golden_rows, spaced
 from homeostat.core.model.convert import store_estimator
 from homeostat.core.model.encoder import fit_encoder
 from homeostat.core.model.estimator import (
@@ -31,6 +23,7 @@ from homeostat.core.model.estimator import (
     wants_table,
 )
 from homeostat.core.model.features import apply_features, check_rowwise, features_code
+from homeostat.core.model.manifest import Blob, EstimatorInfo, Lineage, Manifest
 from homeostat.core.model.signature import signature_of
 from homeostat.core.own_code import lasting
 from homeostat.core.profile import Profile
@@ -43,10 +36,10 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from homeostat.core.model.bundle import Trial
     from homeostat.core.model.convert import Stored
     from homeostat.core.model.encoder import Encoder
     from homeostat.core.model.features import Features
+    from homeostat.core.model.manifest import Trial
     from homeostat.core.model.signature import Label, Signature
     from homeostat.core.schema import Schema
     from homeostat.core.task import Task

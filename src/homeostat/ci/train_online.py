@@ -10,12 +10,13 @@ import numpy as np
 from homeostat.ci.fitting import said_by
 from homeostat.ci.train import describe, spanning, with_reference
 from homeostat.core.errors import ModelError
-from homeostat.core.model.bundle import Blob, Bundle, EstimatorInfo, Lineage, Manifest
+from homeostat.core.model.bundle import Bundle
 from homeostat.core.model.convert import Stored
 from homeostat.core.model.encoder import Coder, Encoder, fit_encoder
 from homeostat.core.model.estimator import classes_of, prepared, seeded_clone, target_of, task_of, trusted_types
 from homeostat.core.model.features import Features, apply_features, check_rowwise, features_code
 from homeostat.core.model.labelling import Labelling
+from homeostat.core.model.manifest import Blob, EstimatorInfo, Lineage, Manifest
 from homeostat.core.model.runtimes import EstimatorRuntime, dump_estimator, load_estimator
 from homeostat.core.model.signature import Predictions, joined, signature_of
 from homeostat.core.online import OnlineState, dump_state, learn, load_state, new_state, sizes_of
@@ -240,7 +241,7 @@ def _estimator(
         if isinstance(whole, Pipeline) and whole is not inner:
             whole.steps[0][1].fit(codes[:_BIRTH])
     else:
-        whole = load_estimator(begun.data, begun.manifest.blob.trusted, trusted=vouched)
+        whole = load_estimator(begun.data, vouched)
     front, inner = (whole.steps[0][1], whole.steps[-1][1]) if isinstance(whole, Pipeline) else (None, whole)
     seen = codes if front is None else front.transform(codes)
     runtime = EstimatorRuntime(inner, classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from homeostat.cli import (
     table,
     verdict,
 )
+from homeostat.cli.common import say
 from homeostat.core.errors import HomeostatError
 
 _VERBS: tuple[Callable[..., None], ...] = (
@@ -36,7 +38,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
     *(serve.serve, package.package),
     *(build.infer, flow.stream, rows.labels, live.replay),
     *(table.rows, table.accept_schema),
-    *(look.verify, start.doctor),
+    *(look.verify, look.anchor, start.doctor),
 )
 
 
@@ -63,7 +65,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from homeostat import __version__
 
-        print(f"homeostat {__version__}")
+        say(f"homeostat {__version__}")
         raise typer.Exit
 
 
@@ -85,6 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: The words after `homeostat`; those of this process by default.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # where a letter cannot be shown, its number is
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(None if arguments is None else list(arguments))
     except HomeostatError as error:
@@ -117,7 +122,7 @@ def options(verb: str) -> set[str]:
 
 def _leave() -> NoReturn:
     """End at once after Ctrl-C: a step that still computes in a thread would hold the process until it is done."""
-    print("interrupted; what was done is recorded, and `homeostat run` goes on from there", file=sys.stderr)
+    say("interrupted; what was done is recorded, and `homeostat run` goes on from there", err=True)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(_INTERRUPTED)
@@ -126,9 +131,9 @@ def _leave() -> NoReturn:
 def _tell(error: HomeostatError) -> None:
     if os.environ.get("HOMEOSTAT_DEBUG"):
         raise error
-    print(f"error: {error.what}", file=sys.stderr)
+    say(f"error: {error.what}", err=True, lines=True)
     if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+        say(f"hint: {error.hint}", err=True, lines=True)
 
 
 def _tell_unexpected(error: Exception) -> None:
@@ -141,10 +146,10 @@ def _tell_unexpected(error: Exception) -> None:
     from homeostat.core.clock import new_id
 
     what = str(error).strip().partition("\n")[0][:300]
-    print(f"error: {type(error).__name__}: {what} (a fault in Homeostat, not in what you asked)", file=sys.stderr)
+    say(f"error: {type(error).__name__}: {what} (a fault in Homeostat, not in what you asked)", err=True)
     try:
         path = Path(tempfile.gettempdir()) / new_id("homeostat-error-")
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        print(f"hint: the full traceback is in {path}", file=sys.stderr)
+        say(f"hint: the full traceback is in {path}", err=True)
     except OSError:
-        print("hint: HOMEOSTAT_DEBUG=1 shows the full traceback", file=sys.stderr)
+        say("hint: HOMEOSTAT_DEBUG=1 shows the full traceback", err=True)

@@ -17,6 +17,7 @@ from homeostat.cli.common import (
     loop_file,
     print_json,
     progress,
+    say,
     who,
 )
 
@@ -109,6 +110,6 @@ def infer(
         print_json({**msgspec.structs.asdict(made), "version": row.version})
         return
     before = f" ({made.resumed:,} of them before it was cut off)" if made.resumed else ""
-    print(f"version {row.version} predicted {made.rows:,} rows{before}: {made.out}")
+    say(f"version {row.version} predicted {made.rows:,} rows{before}: {made.out}")
     for said in made.signals:
-        print(f"  unusual: {said}")
+        say(f"  unusual: {said}")

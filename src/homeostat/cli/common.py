@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homeostat.core.errors import LoopError, NotFoundError, StoreError, UserError
+from homeostat.core.errors import LoopError, NotFoundError, UserError
+from homeostat.core.plaintext import plain, plain_json
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from homeostat.core.ledger import Ledger
 
@@ -36,6 +38,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 
 def said(option: typer.CallbackParam, given: str | None) -> str | None:
     """What a person gave for the record: who and why are facts, so nothing but blanks is refused."""
+    if given is not None and not given.isascii() and given.encode(errors="replace").decode() != given:
+        raise UserError(f"--{option.name} is no text: {given!r:.80}", hint="write it in UTF-8")
     if given is not None and not given.strip():
         raise UserError(f"--{option.name} is blank", hint=f"it is recorded with the request: --{option.name} TEXT")
     return given and given.strip()
@@ -56,12 +60,9 @@ def open_ledger(store: Path) -> Ledger:
     Raises:
         StoreError: There is none.
     """
-    from homeostat.core.ledger import Ledger
+    from homeostat.core.store import Store
 
-    file = store / "ledger.sqlite"
-    if not file.is_file():
-        raise StoreError(f"there is no store at {store}", hint="`homeostat run` makes one; or pass --store")
-    return Ledger.open(file)
+    return Store.open(store, create=False).ledger
 
 
 def loop_name(ledger: Ledger, wanted: str | None) -> str:
@@ -132,29 +133,48 @@ def console(*, stderr: bool = False) -> Console:
     return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDTH_OF_A_PIPE, emoji=False)
 
 
+def say(text: object = "", *, err: bool = False, end: str = "\n", lines: bool = False, flush: bool = False) -> None:
+    """Print text, of which some may come from outside: its control characters are written out.
+
+    Args:
+        text: One line.
+        err: On standard error.
+        end: What follows.
+        lines: It has several lines.
+        flush: Send it at once.
+    """
+    print(plain(str(text), lines=lines), end=end, file=sys.stderr if err else sys.stdout, flush=flush)
+
+
+def styled(text: object, style: str = "") -> Text:
+    """Text for Rich, of which some may come from outside: it holds neither markup nor control characters."""
+    from rich.text import Text
+
+    return Text(plain(str(text), lines=True), style=style)
+
+
 def print_json(facts: Any) -> None:
     """One JSON document on standard output, for programs."""
     import msgspec
 
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(facts, order="sorted")).decode() + "\n")
+    sys.stdout.write(plain_json(msgspec.json.format(msgspec.json.encode(facts, order="sorted")).decode()) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
     """A table on standard output; times in UTC to the second, numbers to the right."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     rows = [list(row) for row in rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for place, column in enumerate(columns):
         numbers = all(isinstance(row[place], int | float | None) for row in rows)
-        table.add_column(column, justify="right" if rows and numbers else "left", overflow="fold")
+        table.add_column(styled(column), justify="right" if rows and numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell(value)) for value in row))
+        table.add_row(*(styled(cell(value)) for value in row))
     out = console()
     if title:
-        out.print(Text(title, style="bold"))
+        out.print(styled(title, style="bold"))
     out.print(table)
 
 
@@ -199,5 +219,7 @@ class Progressing:
     def __call__(self, done: int, total: int | None, what: str | None = None) -> None:
         """Show that `done` of `total` are done, and what is being done."""
         if self._shown is not None:
-            changes = {"completed": done, "total": total} | ({"description": what} if what else {})
+            from rich.markup import escape
+
+            changes = {"completed": done, "total": total} | ({"description": escape(plain(what))} if what else {})
             self._shown.update(self._task, **changes)

@@ -18,6 +18,7 @@ from homeostat.cli.common import (
     loop_file,
     open_ledger,
     print_json,
+    say,
     who,
 )
 from homeostat.core.errors import RefusedError
@@ -145,7 +146,7 @@ def _tell(decisions: Sequence[Decision], *, as_json: bool) -> None:
         print_json(decided)
     _refuse(decisions)
     for one in [] if as_json else decided:
-        print(f"{one.action.replace('_', ' ')}: {one.reason}")
+        say(f"{one.action.replace('_', ' ')}: {one.reason}")
 
 
 def _refuse(decisions: Sequence[Decision]) -> None:

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.common import STORE, JsonOption, LoopOption, StoreOption, console, loop_name, open_ledger, print_json
+from homeostat.cli.common import (
+    STORE,
+    JsonOption,
+    LoopOption,
+    StoreOption,
+    console,
+    loop_name,
+    open_ledger,
+    print_json,
+    styled,
+)
 
 if TYPE_CHECKING:
     from homeostat.engine.why import Why
@@ -33,23 +43,22 @@ def why(
 
 def _print(answer: Why) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     out = console()
-    out.print(Text(answer.subject, style="bold"))
-    out.print(Text(answer.answer))
+    out.print(styled(answer.subject, style="bold"))
+    out.print(styled(answer.answer))
     if answer.because:
         out.print()
         for line in answer.because:
-            out.print(Text(f"  • {line}"))
+            out.print(styled(f"  • {line}"))
     if answer.facts:
         out.print()
         table = Table(box=None, show_header=False, padding=(0, 2))
         for name, value in answer.facts.items():
-            table.add_row(Text(name, style="dim"), Text(value))
+            table.add_row(styled(name, style="dim"), styled(value))
         out.print(table)
     if answer.cause:
         out.print()
-        out.print(Text(f"caused by {answer.cause}"))
+        out.print(styled(f"caused by {answer.cause}"))
     if answer.see:
-        out.print(Text("see also: " + ", ".join(f"homeostat why {one}" for one in answer.see), style="dim"))
+        out.print(styled("see also: " + ", ".join(f"homeostat why {one}" for one in answer.see), style="dim"))

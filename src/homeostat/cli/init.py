@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homeostat.cli.common import LOOP_FILE, JsonOption, print_json, progress
+from homeostat.cli.common import LOOP_FILE, JsonOption, print_json, progress, say
 from homeostat.core.errors import DataError, LoopError
 
 if TYPE_CHECKING:
@@ -190,11 +190,11 @@ def _report(found: Guess, told: list[str], output: Path, *, as_json: bool) -> No
         task = {"task": found.task, "task_why": found.task_why}
         print_json({**facts, **task, **columns, "left_out": found.leaks, "declared": declared, "notes": told})
         return
-    print(f"wrote {output}: loop {name!r}, {found.task} of {found.target!r} ({found.task_why})")
+    say(f"wrote {output}: loop {name!r}, {found.task} of {found.target!r} ({found.task_why})")
     for part, what in meanings:
-        print(f"  {what}: {', '.join(part.value) or 'none'} ({part.why})")
+        say(f"  {what}: {', '.join(part.value) or 'none'} ({part.why})")
     for column, share in found.leaks.items():
-        print(f"  left out: {column}, which tells the target by itself ({share:.0%})")
+        say(f"  left out: {column}, which tells the target by itself ({share:.0%})")
     for note in told:
-        print(f"  note: {note}")
-    print("review it, then: homeostat run")
+        say(f"  note: {note}")
+    say("review it, then: homeostat run")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from homeostat.cli.common import open_ledger
+from homeostat.core.anchor import broken, read_anchor
 from homeostat.core.errors import HomeostatError, IntegrityError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
 
 
-def verify_store(store: Path, progress: Progress | None = None) -> Verified:
+def verify_store(store: Path, progress: Progress | None = None, anchor: Path | None = None) -> Verified:
     """Recompute the chain, every artifact's hash and every table's digest, and read every version's model.
 
     The result of a step may be missing: it is made again when it is needed. A version's model may not.
@@ -45,6 +46,7 @@ def verify_store(store: Path, progress: Progress | None = None) -> Verified:
     Args:
         store: The store's folder.
         progress: Called with how many are done, how many there are, and of what, before each of them.
+        anchor: What `homeostat anchor` printed earlier; events of then that are gone or rewritten are found too.
 
     Raises:
         IntegrityError: Lists what is not what was written, or is missing though a version needs it.
@@ -57,7 +59,11 @@ def verify_store(store: Path, progress: Progress | None = None) -> Verified:
     events = ledger.verify()
     artifacts = ArtifactStore(store / "artifacts")
     problems, checked, size = [], 0, 0
+    if anchor is not None:
+        problems += broken(ledger, read_anchor(anchor))
     names = list(artifacts.names())
+    if not events and names:
+        problems.append(f"the ledger holds no event, and {len(names):,} artifacts lie beside it: it was emptied")
     for place, name in enumerate(names):
         tell(place, len(names), "artifacts")
         try:
@@ -66,7 +72,7 @@ def verify_store(store: Path, progress: Progress | None = None) -> Verified:
         except HomeostatError as error:
             problems.append(error.what)
     versions, missing = _versions(ledger, artifacts, tell)
-    tables, altered = _tables(store, tell)
+    tables, altered = _tables(store, _appended(ledger), tell)
     problems += missing + altered
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
@@ -91,20 +97,40 @@ def _versions(ledger: Ledger, artifacts: ArtifactStore, tell: Progress) -> tuple
     return whole, problems
 
 
-def _tables(store: Path, tell: Progress) -> tuple[int, list[str]]:
-    """How many rows the tables hold, and which tables do not hold what was committed."""
+def _appended(ledger: Ledger) -> dict[tuple[str, str], int]:
+    """How many rows each table of a loop held when something was last recorded about it."""
+    from homeostat.core import events as ev
+
+    found: dict[tuple[str, str], int] = {}
+    kinds = tuple(
+        kind for kind in vars(ev).values() if {"table", "total"} <= set(getattr(kind, "__struct_fields__", ()))
+    )
+    for recorded in ledger.events(kinds=kinds):
+        event: Any = recorded.event
+        found[event.loop, event.table] = event.total
+    return found
+
+
+def _tables(store: Path, appended: dict[tuple[str, str], int], tell: Progress) -> tuple[int, list[str]]:
+    """How many rows the tables hold, and which tables do not hold what was committed and recorded."""
     from homeostat.core.delta import open_table, read_meta
     from homeostat.core.tables import Table
 
     rows, problems = 0, []
-    logs = sorted(store.glob("tables/*/*/_delta_log"))
-    for place, log in enumerate(logs):
-        tell(place, len(logs), "tables")
-        folder, name = log.parent, f"{log.parent.parent.name}/{log.parent.name}"
+    there = {(log.parent.parent.name, log.parent.name) for log in (store / "tables").glob("*/*/_delta_log")}
+    wanted = {name for name, total in appended.items() if total}
+    for place, (loop, name) in enumerate(sorted(there | wanted)):
+        tell(place, len(there | wanted), "tables")
+        folder, total = store / "tables" / loop / name, appended.get((loop, name), 0)
+        if (loop, name) not in there:
+            problems.append(f"table {loop}/{name} is missing, and {total:,} rows were appended to it")
+            continue
         try:
             table = Table(folder, read_meta(open_table(folder), name).spec)
             table.content_digest()
             rows += table.rows
+            if table.rows < total:
+                problems.append(f"table {loop}/{name} has {table.rows:,} rows, and {total:,} were appended to it")
         except HomeostatError as error:
-            problems.append(f"table {name}: {error.what}")
+            problems.append(f"table {loop}/{name}: {error.what}")
     return rows, problems

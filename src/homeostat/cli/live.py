@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,10 @@ from homeostat.cli.common import (
     print_json,
     print_table,
     progress,
+    say,
+    styled,
 )
+from homeostat.core.plaintext import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +81,7 @@ def up(
         for ending, handler in before.items():
             signal.signal(ending, handler)
     if not as_json:
-        print("stopped; the next `homeostat up` goes on from here")
+        say("stopped; the next `homeostat up` goes on from here")
 
 
 def replay(
@@ -112,7 +116,7 @@ def replay(
         return
     _print_replay(found)
     if picture is not None:
-        print(f"picture: {picture}")
+        say(f"picture: {picture}")
 
 
 def _history(declared: Loop, store: Path, *, quiet: bool) -> pl.DataFrame:
@@ -152,12 +156,12 @@ def _print_replay(found: Replay) -> None:
     span = f"{found.start:%Y-%m-%d} to {found.end:%Y-%m-%d}"
     print_table(columns, rows, title=f"{found.loop}: {found.rows:,} rows, {span}, decided every {found.block}")
     first = found.results[0].report
-    print(
+    say(
         f"baselines on the same rows: persistence (the last known label) {metric} {cell(first.persistence)}, "
         f"majority {cell(first.majority)}; best policy's kappa_per {cell(first.kappa_per)}"
     )
-    print(first.verdict)
-    print(found.comparison.verdict)
+    say(first.verdict)
+    say(found.comparison.verdict)
 
 
 def _asker(live: Live) -> Callable[[int, object], None]:
@@ -173,7 +177,7 @@ def _asker(live: Live) -> Callable[[int, object], None]:
 
 def _greet(name: str, shown: dict[str, Any], *, as_json: bool) -> None:
     if not shown["greeted"] and not as_json:
-        print(f"loop {name!r} is up; decisions appear here, Ctrl-C stops it", flush=True)
+        say(f"loop {name!r} is up; decisions appear here, Ctrl-C stops it", flush=True)
     shown["greeted"] = True
 
 
@@ -208,11 +212,10 @@ def _announce(live: Live, shown: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_line({"serving": url})
     else:
-        print(f"serving at {url}  (POST {url}/predict, POST {url}/labels, GET {url}/metrics)", flush=True)
+        say(f"serving at {url}  (POST {url}/predict, POST {url}/labels, GET {url}/metrics)", flush=True)
 
 
 def _tell(recorded: Recorded, *, as_json: bool) -> None:
-    from rich.text import Text
 
     from homeostat.core.events import Decided
 
@@ -222,8 +225,8 @@ def _tell(recorded: Recorded, *, as_json: bool) -> None:
     event = recorded.event
     assert isinstance(event, Decided)
     style = _STYLES.get(event.action, "") if event.fired else "dim"
-    line = Text(f"{recorded.time:%Y-%m-%d %H:%M:%S} @{recorded.seq} ", style="dim")
-    line = line.append(f"{event.action.replace('_', ' ')}: ", style=style).append(event.reason, style=style)
+    line = styled(f"{recorded.time:%Y-%m-%d %H:%M:%S} @{recorded.seq} ", style="dim")
+    line = line.append(f"{event.action.replace('_', ' ')}: ", style=style).append_text(styled(event.reason, style))
     console().print(line, soft_wrap=True)
 
 
@@ -231,4 +234,5 @@ def print_line(facts: Any) -> None:
     """One line of JSON, at once."""
     import msgspec
 
-    print(msgspec.json.encode(facts, order="sorted").decode(), flush=True)
+    sys.stdout.write(plain_json(msgspec.json.encode(facts, order="sorted").decode()) + "\n")
+    sys.stdout.flush()

@@ -19,7 +19,10 @@ from homeostat.cli.common import (
     print_json,
     print_table,
     progress,
+    say,
+    styled,
 )
+from homeostat.core.unproven import is_unproven
 
 if TYPE_CHECKING:
     from homeostat.cd.traffic import Counts
@@ -152,36 +155,53 @@ def _endpoint(store: Path, name: str) -> Any:
 
 def verify(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the status tables again from the events.")] = False,
+    anchor: Annotated[
+        Path | None, typer.Option("--anchor", metavar="FILE", help="What `homeostat anchor --json` printed earlier.")
+    ] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Check that the store holds what was written.
 
     Recomputes the ledger's hash chain and the status tables that follow from it, the hash of every artifact and the
-    digest of every table.
+    digest of every table, and looks that no table has fewer rows than were appended. With --anchor it also finds events
+    that were cut off or rewritten at the end.
     """
     from homeostat.cli.integrity import verify_store
 
     if rebuild:
         open_ledger(store).rebuild()
     with progress("events", quiet=as_json) as bar:
-        found = verify_store(store, bar)
+        found = verify_store(store, bar, anchor)
     if as_json:
         print_json(found)
     else:
         size = f"{found.artifacts:,} artifacts ({found.bytes / 1e6:,.1f} MB)"
         whole = f"{size}, {found.versions} versions and {found.rows:,} rows of tables are whole"
-        print(f"ok: {found.events:,} events follow from one another; {whole}")
+        say(f"ok: {found.events:,} events follow from one another; {whole}")
+
+
+def anchor(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+    """Print the newest event of every loop, with its hash, to be kept elsewhere.
+
+    `homeostat verify --anchor FILE` finds what was cut off or rewritten since.
+    """
+    from homeostat.core.anchor import anchor_of
+
+    found = anchor_of(open_ledger(store))
+    if as_json:
+        print_json(found)
+        return
+    print_table(("loop", "event", "hash"), [(head.loop, head.seq, head.hash) for head in found.heads])
 
 
 def print_facts(facts: dict[str, Any]) -> None:
     """Names and values in two columns."""
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in facts.items():
-        table.add_row(Text(name, style="bold"), Text(str(value)))
+        table.add_row(styled(name, style="bold"), styled(str(value)))
     console().print(table)
 
 
@@ -221,6 +241,7 @@ def _version_row(one: dict[str, Any]) -> tuple[Any, ...]:
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in one["test_metrics"].items() if value is not None)
     failed = [gate.gate for gate in one["gates"] if not gate.passed]
     gates = f"refused by {', '.join(failed)}" if failed else f"{len(one['gates'])} passed"
+    gates = "waits: they ran elsewhere" if is_unproven(one["gates"]) else gates
     trigger = one["trigger"].kind
     online = _online(one["online"])
     return one["version"], one["state"], one["registered"], trigger, one["trained_rows"], metrics, online, gates

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homeostat.cli.common import in_charge, print_json, print_table, progress
+from homeostat.cli.common import in_charge, print_json, print_table, progress, say
 from homeostat.core import events as ev
 from homeostat.core.errors import NotFoundError, RefusedError
+from homeostat.core.files import make_folder, write_own
 
 if TYPE_CHECKING:
     from homeostat.core.store import Store
@@ -31,9 +32,9 @@ def carry_out(store: Store, declared: Loop, feed: Feed, *, as_json: bool, resume
     holder = in_charge(store.ledger, declared.name)
     if holder is not None:
         if not as_json:
-            print(f"the loop is up in the hands of {holder}, which does it; `homeostat status` shows how far it is")
+            say(f"the loop is up in the hands of {holder}, which does it; `homeostat status` shows how far it is")
             if _declared_then(store, declared.name) != declared.digest:
-                print("note: the loop's file changed since; that takes effect when `homeostat up` is started again")
+                say("note: the loop's file changed since; that takes effect when `homeostat up` is started again")
         return False
     finish(store, declared, state.inflight.key, as_json=as_json, resume=resume)
     return True
@@ -132,15 +133,15 @@ def report(store: Store, name: str, trigger: str, *, as_json: bool) -> None:
     )
     page = _page(store, row.run, steps)
     if page is not None:
-        print(f"data report: {page}\n")
+        say(f"data report: {page}", end="\n\n")
     if version is not None:
         _print_version(ledger.event(version.seq).event)
     for warning in warnings:
-        print(f"warning: {warning}")
+        say(f"warning: {warning}")
     if isinstance(last, ev.Decided):
-        print(f"{last.action.replace('_', ' ')}: {last.reason}")
+        say(f"{last.action.replace('_', ' ')}: {last.reason}")
         if last.action == "promote":
-            print("next: `homeostat up` serves it, watches it and retrains it")
+            say("next: `homeostat up` serves it, watches it and retrains it")
 
 
 def _output(store: Store, steps: list[ev.StepFinished], name: str) -> Any:
@@ -178,8 +179,8 @@ def _page(store: Store, run: str, steps: list[ev.StepFinished]) -> Path | None:
     if not isinstance(page, str):
         return None
     path = store.path / "reports" / f"{run}.html"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    make_folder(path.parent)
+    write_own(path, page.encode())
     return path
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from homeostat.cli.common import JsonOption, print_json
+from homeostat.cli.common import JsonOption, print_json, say
 
 
 class What(str, Enum):  # noqa: UP042 - typer shows the values of such an enumeration
@@ -42,5 +42,5 @@ def package(
         print_json({"what": what.value, "files": [str(path) for path in written]})
         return
     for path in written:
-        print(path)
-    print(f"next: read {out / 'README.md'}")
+        say(path)
+    say(f"next: read {out / 'README.md'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +13,13 @@ from homeostat.cli.common import (
     JsonOption,
     LoopOption,
     StoreOption,
+    UserOption,
     loop_file,
     loop_name,
     open_ledger,
     print_json,
+    say,
+    who,
 )
 from homeostat.core.errors import UserError
 
@@ -49,9 +53,9 @@ def card(
     if as_json:
         print_json(made)
     elif out is not None:
-        print(f"the card of version {version}: {out}")
+        say(f"the card of version {version}: {out}")
     else:
-        print(to_markdown(made), end="")
+        sys.stdout.write(to_markdown(made))  # whose cells are plain already
 
 
 def export(
@@ -70,7 +74,7 @@ def export(
     if as_json:
         print_json({"loop": name, "version": version, "folder": str(folder)})
     else:
-        print(f"version {version} of {name} is in {folder}; `homeostat import {folder}` registers it elsewhere")
+        say(f"version {version} of {name} is in {folder}; `homeostat import {folder}` registers it elsewhere")
 
 
 def import_(
@@ -79,16 +83,24 @@ def import_(
         str | None,
         typer.Option("--loop", "-l", metavar="PATH", help="The loop's file, where features() is needed."),
     ] = None,
+    vouch: Annotated[
+        str | None,
+        typer.Option("--vouch", metavar="REASON", help="Let the gates count that its sender ran; recorded, with you."),
+    ] = None,
+    user: UserOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Register an exported version in this store, making the store when there is none.
 
-    Golden requests and the comparison with this machine are asked anew; the first version that passes is the champion.
+    Golden requests and the comparison with this machine are asked anew. What other gates said elsewhere is only
+    recorded: with --loop they run on this store's rows, with --vouch you answer for them, and else the version waits
+    as a candidate. The first version that passes is the champion.
     """
+    from homeostat.core import unproven
     from homeostat.core.clock import SystemClock
     from homeostat.core.store import Store
-    from homeostat.engine.transfer import take_in
+    from homeostat.engine.transfer import Vouched, take_in
     from homeostat.loop import load
 
     declared = load(loop_file(loop)) if loop is not None else None
@@ -96,12 +108,24 @@ def import_(
     trusted = declared.trusted_types if declared is not None else ()
     target = declared.target if declared is not None else None
     opened = Store.open(store)
-    event = take_in(opened, folder, features, now=SystemClock().now(), target=target, trusted=trusted)
+    if vouch is not None and not vouch.strip():
+        raise UserError("--vouch is blank", hint="it is recorded with the version: --vouch TEXT")
+    vouched = Vouched(who(user), vouch.strip()) if vouch is not None else None
+    event = take_in(
+        opened,
+        folder,
+        features,
+        now=SystemClock().now(),
+        target=target,
+        trusted=trusted,
+        declared=declared,
+        vouched=vouched,
+    )
     row = opened.ledger.version(event.loop, event.version)
     if as_json:
         print_json({"loop": event.loop, "version": event.version, "state": row.state, "gates": event.gates})
         return
-    print(f"version {event.version} of {event.loop} is registered: {row.state}")
+    say(f"version {event.version} of {event.loop} is registered: {row.state}")
     for gate in event.gates:
         if not gate.passed:
-            print(f"  refused by {gate.gate}: {gate.reason}")
+            say(f"  {'waits' if unproven.is_unproven(event.gates) else 'refused by ' + gate.gate}: {gate.reason}")

@@ -19,6 +19,8 @@ from homeostat.cli.common import (
     print_json,
     print_table,
     progress,
+    say,
+    styled,
 )
 from homeostat.core.errors import NotFoundError
 
@@ -93,8 +95,8 @@ def labels(
         return
     for field, text in _ENDINGS.items():
         if count := getattr(found, field):
-            print(f"{count:,} {text}")
-    print("nothing was recorded: --dry-run" if dry_run else f"{found.recorded:,} recorded")
+            say(f"{count:,} {text}")
+    say("nothing was recorded: --dry-run" if dry_run else f"{found.recorded:,} recorded")
 
 
 def explain(
@@ -132,31 +134,30 @@ def _print(found: Explained) -> None:
     for row in found.rows:
         _print_row(row)
     if found.more:
-        print(f"and {found.more:,} more rows of this request\n")
+        say(f"and {found.more:,} more rows of this request", end="\n\n")
     for origin in found.versions:
         _print_origin(origin)
     if found.source == "tables":
-        print("this part of the log was deleted: what other versions said of the rows is not known any more")
+        say("this part of the log was deleted: what other versions said of the rows is not known any more")
 
 
 def _print_row(row: RowFacts) -> None:
-    from rich.text import Text
 
     out = console()
-    out.print(Text(f"{row.id} of request {row.request}", style="bold"))
-    out.print(Text(f"answered {cell(row.time)} by version {row.arm}, chosen with probability {cell(row.propensity)}"))
+    out.print(styled(f"{row.id} of request {row.request}", style="bold"))
+    out.print(styled(f"answered {cell(row.time)} by version {row.arm}, chosen with probability {cell(row.propensity)}"))
     features = row.features or {}
     names = [*row.input, *(name for name in features if name not in row.input)]
     print_table(("column", "input", "feature"), [(name, row.input.get(name), features.get(name)) for name in names])
     if row.note:
-        out.print(Text(row.note, style="dim"))
+        out.print(styled(row.note, style="dim"))
     said = [
         (one.version, "answer" if one.answered else "beside it", one.value, _shown(one.scores), one.error)
         for one in row.predictions
     ]
     print_table(("version", "said as", "prediction", "probabilities", "error"), said)
     if not row.labels:
-        out.print(Text("no label yet\n"))
+        out.print(styled("no label yet\n"))
         return
     told = [
         (one.label, one.known, one.received, "yes" if one.counts else "no: the first one does") for one in row.labels
@@ -165,10 +166,9 @@ def _print_row(row: RowFacts) -> None:
 
 
 def _print_origin(origin: Origin) -> None:
-    from rich.text import Text
 
     out = console()
-    out.print(Text(f"version {origin.version}, {origin.state}", style="bold"))
+    out.print(styled(f"version {origin.version}, {origin.state}", style="bold"))
     begin, end = origin.window
     data = ", ".join(f"{name} {value}" for name, value in origin.data.items() if name in ("uri", "version", "digest"))
     lines = [
@@ -177,8 +177,8 @@ def _print_origin(origin: Origin) -> None:
         *(f"gate {gate.gate} {'passed' if gate.passed else 'refused it'}: {gate.reason}" for gate in origin.gates),
     ]
     for line in lines:
-        out.print(Text(f"  • {line}"))
-    out.print(Text(f"see also: homeostat why {origin.version}", style="dim"))
+        out.print(styled(f"  • {line}"))
+    out.print(styled(f"see also: homeostat why {origin.version}", style="dim"))
 
 
 def _shown(scores: dict[str, float | None] | None) -> str | None:

@@ -17,6 +17,7 @@ from homeostat.cli.common import (
     print_json,
     print_table,
     said,
+    say,
     who,
 )
 from homeostat.core.errors import UserError
@@ -83,8 +84,8 @@ def rows(
     if as_json:
         print_json(event)
         return
-    print(f"{event.rows:,} rows were taken out ({event.selection}); {event.total:,} are left")
-    print(f"version {event.before} of the table still has them")
+    say(f"{event.rows:,} rows were taken out ({event.selection}); {event.total:,} are left")
+    say(f"version {event.before} of the table still has them")
 
 
 def accept_schema(
@@ -112,11 +113,11 @@ def accept_schema(
         print_json(facts | {"accepted": bool(found.changes) and not dry_run})
         return
     for line in found.described:
-        print(line)
+        say(line)
     if not found.changes:
-        print(f"nothing differs from what was accepted ({len(found.files)} new files were looked at)")
+        say(f"nothing differs from what was accepted ({len(found.files)} new files were looked at)")
     else:
-        print("nothing was accepted: --dry-run" if dry_run else "accepted; `homeostat run` takes the rows in")
+        say("nothing was accepted: --dry-run" if dry_run else "accepted; `homeostat run` takes the rows in")
 
 
 def _opened(store: Path, loop: str | None) -> tuple[Store, Loop, Table]:
@@ -150,4 +151,4 @@ def _show(found: pl.DataFrame, chosen: object, table: Table, *, as_json: bool, d
         print_json({"selection": str(chosen), "rows": found.height, "version": table.version, "first": first})
         return
     print_table(found.columns, [list(row.values()) for row in first])
-    print(f"{found.height:,} rows: {chosen}" + ("; nothing was changed: --dry-run" if dry_run else ""))
+    say(f"{found.height:,} rows: {chosen}" + ("; nothing was changed: --dry-run" if dry_run else ""))

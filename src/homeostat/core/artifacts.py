@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from homeostat.core import faults
 from homeostat.core.clock import SystemClock, new_id
 from homeostat.core.errors import IntegrityError, NotFoundError, StoreError
+from homeostat.core.files import OddFileError, make_folder, open_regular, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +125,7 @@ class ArtifactStore:
             IntegrityError: they are not the bytes that were stored.
         """
         try:
-            data = _read(self._place(name))
+            data = read_regular(self._place(name))
         except FileNotFoundError as error:
             what = f"artifact {name[:12]} is missing from {self.folder}"
             raise NotFoundError(what, hint=_WHAT_NOW) from error
@@ -136,7 +138,10 @@ class ArtifactStore:
 
     def has(self, name: str) -> bool:
         """Whether there is an artifact of this name; its bytes are not verified."""
-        return Path(self._place(name)).is_file()
+        try:
+            return stat.S_ISREG(os.lstat(self._place(name)).st_mode)
+        except OSError:
+            return False
 
     def size(self, name: str) -> int:
         """How many bytes are kept under this name; they are not read, so they may be any number.
@@ -145,7 +150,7 @@ class ArtifactStore:
             NotFoundError: there are none.
         """
         try:
-            return Path(self._place(name)).stat().st_size
+            return os.lstat(self._place(name)).st_size
         except FileNotFoundError as error:
             what = f"artifact {name[:12]} is missing from {self.folder}"
             raise NotFoundError(what, hint=_WHAT_NOW) from error
@@ -174,7 +179,7 @@ class ArtifactStore:
         try:
             file = _create(aside)
         except FileNotFoundError:
-            self._aside.mkdir(parents=True, exist_ok=True)
+            make_folder(self._aside)
             file = _create(aside)
         try:
             try:
@@ -185,7 +190,7 @@ class ArtifactStore:
             try:
                 aside.replace(place)
             except FileNotFoundError:
-                place.parent.mkdir(exist_ok=True)
+                make_folder(place.parent)
                 aside.replace(place)
             faults.point("artifact.after_rename")
         except OSError:
@@ -194,7 +199,7 @@ class ArtifactStore:
 
 
 def _create(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
+    return open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
 
 def _write_all(file: int, data: bytes) -> None:
@@ -206,14 +211,9 @@ def _write_all(file: int, data: bytes) -> None:
 def _holds(place: str, data: bytes) -> bool:
     """Whether the file is there with these bytes: after a power cut a name may stand for an empty file."""
     try:
-        return _read(place) == data
-    except FileNotFoundError:
+        return read_regular(place) == data
+    except (FileNotFoundError, OddFileError):
         return False
-
-
-def _read(place: str) -> bytes:
-    with open(place, "rb", buffering=0) as file:  # noqa: PTH123 - see _prefix
-        return file.readall()
 
 
 def _sync(place: str) -> None:

@@ -22,6 +22,8 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from homeostat.core.plaintext import plain
+
 _LONGEST = 2_000
 
 ENDINGS = (KeyboardInterrupt, SystemExit, GeneratorExit)
@@ -33,7 +35,8 @@ class HomeostatError(Exception):
     r"""An error with a hint.
 
     Args:
-        what: What happened, to what (run, step, column, row). Cut at 2,000 characters.
+        what: What happened, to what (run, step, column, row). Cut at 2,000 characters; control characters are written
+            out, because part of it may come from outside.
         hint: What the reader can do now; one sentence, built from the data where possible.
 
     Example:
@@ -44,8 +47,8 @@ class HomeostatError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, hint: str | None = None) -> None:
-        self.what = _bounded(what)
-        self.hint = _bounded(hint) if hint else None
+        self.what = _bounded(plain(what, lines=True))
+        self.hint = _bounded(plain(hint, lines=True)) if hint else None
         super().__init__(self.what, self.hint)
 
     def __str__(self) -> str:

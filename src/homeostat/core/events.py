@@ -198,6 +198,7 @@ class VersionRegistered(Event, tag="version_registered", frozen=True, kw_only=Tr
         train_metrics, test_metrics: Metric name to value; NaN is recorded as None.
         window_start, window_end: Event-time range of the training rows.
         trainable: Rows of the table whose label had matured when training began.
+        told: What gates said in the registry that an imported version comes from: information, which decides nothing.
     """
 
     version: int
@@ -213,6 +214,7 @@ class VersionRegistered(Event, tag="version_registered", frozen=True, kw_only=Tr
     trainable: int
     window_start: datetime | None
     window_end: datetime | None
+    told: tuple[GateResult, ...] = ()
 
     @property
     def passed(self) -> bool:

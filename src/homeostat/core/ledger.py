@@ -14,9 +14,17 @@ from homeostat.core import events as ev
 from homeostat.core import faults
 from homeostat.core import ledger_schema as db
 from homeostat.core.errors import ConflictError, NotFoundError, StoreError
+from homeostat.core.ledger_file import make_ledger_file
+from homeostat.core.ledger_rows import CacheRow as CacheRow  # noqa: PLC0414 - part of this module's face, as below
+from homeostat.core.ledger_rows import ChampionRow as ChampionRow  # noqa: PLC0414
+from homeostat.core.ledger_rows import Lease as Lease  # noqa: PLC0414
+from homeostat.core.ledger_rows import Recorded as Recorded  # noqa: PLC0414
+from homeostat.core.ledger_rows import RunRow as RunRow  # noqa: PLC0414
+from homeostat.core.ledger_rows import VersionRow as VersionRow  # noqa: PLC0414
 from homeostat.core.ledger_sqlite import Changes, database_errors, open_engine, refuse_network_share
 from homeostat.core.ledger_sqlite import journal_mode as journal_mode  # noqa: PLC0414 - part of this module's face
-from homeostat.core.ledger_verify import GENESIS, chain, kind_of, status_tables, verify_rows
+from homeostat.core.ledger_verify import GENESIS, chain, check_pages, kind_of, status_tables, verify_rows
+from homeostat.core.loopnames import check_loop_name
 from homeostat.core.registry import check_moves
 
 if TYPE_CHECKING:
@@ -26,81 +34,17 @@ if TYPE_CHECKING:
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 
 
-class Recorded(msgspec.Struct, frozen=True):
-    """An event as it stands in the ledger. `fresh` is False when its key was there already."""
-
-    seq: int
-    time: datetime
-    key: str | None
-    cause: int | None
-    hash: str
-    event: ev.AnyEvent
-    fresh: bool = True
-
-
-class RunRow(msgspec.Struct, frozen=True):
-    """The status of a run."""
-
-    run: str
-    loop: str
-    status: str
-    trigger: str
-    kind: str
-    reason: str
-    started: datetime
-    ended: datetime | None
-    error: str | None
-    version: int | None
-
-
-class CacheRow(msgspec.Struct, frozen=True):
-    """A step's earlier result."""
-
-    key: str
-    step: str
-    output: str
-    run: str
-
-
-class VersionRow(msgspec.Struct, frozen=True):
-    """The status of a version: candidate, refused, what its arm is called, retired, rolled_back or inconclusive."""
-
-    loop: str
-    version: int
-    state: str
-    trigger: str
-    run: str
-    manifest: str
-    registered: datetime
-    seq: int
-
-
-class ChampionRow(msgspec.Struct, frozen=True):
-    """The one champion of a loop. `epoch` counts its changes from 1."""
-
-    loop: str
-    version: int
-    previous: int | None
-    epoch: int
-    since: datetime
-
-
-class Lease(msgspec.Struct, frozen=True):
-    """A claim on a piece of work. The fence grows with every change of hands."""
-
-    name: str
-    owner: str
-    fence: int
-
-
 class Transaction:
     """Several appends and reads that are committed together, or not at all."""
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, seen: tuple[int, str] = (0, GENESIS)) -> None:
         self._connection = connection
-        last = connection.execute(sa.select(db.events.c.seq, db.events.c.hash).order_by(db.events.c.seq.desc())).first()
-        self._seq: int = last.seq if last else 0
-        self._hash: str = last.hash if last else GENESIS
+        self._seq, self._hash = head(connection, seen)
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Number and hash of the newest event."""
+        return self._seq, self._hash
 
     def append(
         self, event: ev.AnyEvent, *, time: datetime, key: str | None = None, cause: int | None = None
@@ -109,6 +53,7 @@ class Transaction:
         taken = self.find(key) if key is not None else None
         if taken is not None:
             return msgspec.structs.replace(taken, fresh=False)
+        check_loop_name(event.loop)
         check_moves(self._connection, event)
         seq, data, when = self._seq + 1, db.encode(event), db.stamp(time)
         digest = chain(self._hash, seq, when, key, cause, data)
@@ -123,6 +68,7 @@ class Transaction:
         """Append events without keys; one statement per table, however many there are."""
         recorded, rows, when = [], [], db.stamp(time)
         for event in batch:
+            check_loop_name(event.loop)
             seq, data = self._seq + 1, db.encode(event)
             digest = chain(self._hash, seq, when, None, None, data)
             row = {"seq": seq, "loop": event.loop, "kind": kind_of(event), "time": when, "key": None, "cause": None}
@@ -187,18 +133,28 @@ class Ledger:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self._seen = (0, GENESIS)
 
     @classmethod
-    def open(cls, path: Path | str) -> Ledger:
+    def open(cls, path: Path | str, *, create: bool = True) -> Ledger:
         """Open the ledger in a SQLite file, creating it when there is none. `":memory:"` keeps it in this process.
 
+        One that is there is only read, without a lock: a disk that is read-only will do.
+
         Raises:
-            StoreError: the file cannot be opened or written, lies on a network share, or is of a newer format.
+            StoreError: the file cannot be opened or made, lies on a network share, is of a newer format, or is empty
+                and may not be created.
         """
         if str(path) != ":memory:":
             refuse_network_share(str(path))
+            if create:
+                make_ledger_file(str(path))
         ledger = cls(open_engine(str(path)))
-        ledger._create()
+        if not ledger._is_made():
+            if not create:
+                hint = "it was emptied: restore it from a backup; nothing makes a new one in its place"
+                raise StoreError(f"the ledger {path} holds nothing at all", hint=hint)
+            ledger._create()
         return ledger
 
     def close(self) -> None:
@@ -209,10 +165,20 @@ class Ledger:
     def transaction(self, lease: Lease | None = None) -> Iterator[Transaction]:
         """Several appends, one commit; with a lease, only while the lease is held."""
         with self.transaction_raw() as connection:
-            tx = Transaction(connection)
+            tx = Transaction(connection, self._seen)
             if lease is not None:
                 tx.hold(lease)
             yield tx
+        self._seen = max(self._seen, tx.head)
+
+    def check_whole(self) -> None:
+        """Make sure that the ledger still holds all that this process knows of it; for those who run for long.
+
+        Raises:
+            StoreError: it was deleted, emptied, or replaced by an older copy.
+        """
+        with database_errors(), self._engine.connect() as connection, connection.begin():
+            self._seen = max(self._seen, head(connection, self._seen))
 
     def append(
         self,
@@ -280,6 +246,11 @@ class Ledger:
         if not rows:
             raise NotFoundError(f"the ledger has no event {seq}", hint=f"the newest is {self.newest()}")
         return _recorded(rows[0])
+
+    def heads(self) -> list[Recorded]:
+        """The newest event of every loop."""
+        newest = sa.select(sa.func.max(db.events.c.seq)).group_by(db.events.c.loop)
+        return [_recorded(row) for row in self._all(_select_events(None, (), 0).where(db.events.c.seq.in_(newest)))]
 
     def newest(self) -> int:
         """Ledger number of the newest event; 0 when there is none."""
@@ -424,13 +395,14 @@ class Ledger:
     def verify(self) -> int:
         """Recompute the hash chain and all that follows from it; returns the number of events.
 
-        Events that were removed from the end leave a whole chain: note the newest hash elsewhere to see that too.
+        Events that were removed from the end leave a whole chain: see `homeostat.core.anchor`.
 
         Raises:
             IntegrityError: an event was changed, removed or inserted, or a status table is not what the events give;
                 the message names the first one.
         """
         with database_errors(), self._engine.connect() as connection:
+            check_pages(connection)
             rows = connection.execute(sa.select(db.events).order_by(db.events.c.seq)).all()
             stored = status_tables(connection)
         return verify_rows(rows, stored)
@@ -447,16 +419,23 @@ class Ledger:
         with database_errors(), self._engine.connect() as connection:
             return list(connection.execute(query, parameters or {}).all())
 
+    def _is_made(self) -> bool:
+        """Whether the tables are there; refuses those of a newer format."""
+        with database_errors(), self._engine.connect() as connection:
+            made = sa.text("select count(*) from sqlite_master where name = 'meta'")
+            if not connection.execute(made).scalar():
+                return False
+            found = connection.execute(sa.select(db.meta.c.value).where(db.meta.c.name == "format")).scalar()
+        if found is not None and int(found) > db.FORMAT:
+            what = f"the ledger has format {found} and this Homeostat reads up to {db.FORMAT}"
+            raise StoreError(what, hint="upgrade: pip install --upgrade homeostat")
+        return found is not None
+
     def _create(self) -> None:
         with self.transaction_raw() as connection:
-            db.meta.create(connection, checkfirst=True)
-            found = connection.execute(sa.select(db.meta.c.value).where(db.meta.c.name == "format")).scalar()
-            if found is None:
-                connection.execute(sa.insert(db.meta).values(name="format", value=str(db.FORMAT)))
-            elif int(found) > db.FORMAT:
-                what = f"the ledger has format {found} and this Homeostat reads up to {db.FORMAT}"
-                raise StoreError(what, hint="upgrade: pip install --upgrade homeostat")
             db.metadata.create_all(connection)
+            known = sa.insert(db.meta).values(name="format", value=str(db.FORMAT))
+            connection.execute(known.prefix_with("OR IGNORE"))
 
     @contextmanager
     def transaction_raw(self) -> Iterator[sa.Connection]:
@@ -466,6 +445,25 @@ class Ledger:
 
     def _writing(self) -> sa.Connection:
         return self._engine.connect().execution_options(homeostat_write=True)
+
+
+def head(connection: sa.Connection, seen: tuple[int, str]) -> tuple[int, str]:
+    """Number and hash of the newest event of a ledger that holds what was seen of it before.
+
+    Raises:
+        StoreError: it does not.
+    """
+    query = sa.select(db.events.c.seq, db.events.c.hash)
+    last = connection.execute(query.order_by(db.events.c.seq.desc()).limit(1)).first()
+    found = (last.seq, last.hash) if last else (0, GENESIS)
+    known = found if found[0] == seen[0] else connection.execute(query.where(db.events.c.seq == seen[0])).first()
+    if seen[0] and (known is None or tuple(known) != seen):
+        what = (
+            f"the ledger was replaced by another one while it was in use: event {seen[0]} is not the one that was there"
+        )
+        hint = "restore the newest one from a backup, then start again; the other lacks what happened since"
+        raise StoreError(what, hint=hint)
+    return found
 
 
 _insert_event = sa.insert(db.events)

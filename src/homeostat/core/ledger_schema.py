@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from homeostat.core import events as ev
+from homeostat.core import unproven
 from homeostat.core.errors import ConflictError, StoreError
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def project(connection: sa.Connection, seq: int, when: datetime, event: ev.Event
         case ev.VersionRegistered():
             place = {"loop": event.loop, "version": event.version, "registered": stamp(when), "seq": seq}
             row = {"trigger": event.trigger.key, "run": event.run, "manifest": event.manifest}
-            row["state"] = "candidate" if event.passed else "refused"
+            row["state"] = "candidate" if event.passed or unproven.is_unproven(event.gates) else "refused"
             connection.execute(_add_version, place | row)
             connection.execute(sa.update(runs).where(runs.c.run == event.run).values(version=event.version))
         case ev.ArmsSet():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from homeostat.core.errors import ConflictError, HomeostatError, StoreError, UserError
+from homeostat.core.ledger_file import LedgerFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +26,11 @@ def open_engine(path: str) -> sa.Engine:
     if path == ":memory:":
         engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
     else:
-        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS}, pool_size=8)
+        file = LedgerFile(path)
+        connect = partial(file.connect, timeout=_BUSY_SECONDS)
+        engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool, pool_size=8)
+        # A connection goes on with a file that was deleted, and what it writes is lost.
+        sa.event.listen(engine, "begin", lambda _: file.check())
     sa.event.listen(engine, "connect", _prepare)
     sa.event.listen(engine, "begin", _begin)
     return engine
@@ -49,7 +55,7 @@ class Changes:
             if self._connection is None:
                 self._connection = self._engine.raw_connection()
             return self._connection.cursor().execute("PRAGMA data_version").fetchone()[0]
-        except (sqlite3.Error, sa.exc.SQLAlchemyError):
+        except (sqlite3.Error, sa.exc.SQLAlchemyError, StoreError):
             self.close()
             return object()
 
@@ -93,14 +99,16 @@ def database_errors() -> Iterator[None]:
             "full": "the disk is full: free some space and run again; nothing was half-written",
             "disk I/O": "the disk refused: check its space, its quota and its health, then run again",
             "readonly": "the ledger cannot be written: check the permissions of the store's folder",
+            "no such table": "it was emptied: restore it from a backup; nothing makes a new one in its place",
             "unable to open": "check that the folder exists and that you may write to it",
         }
         hint = next((hint for part, hint in hints.items() if part in text), "`homeostat doctor` checks the store")
         raise StoreError(f"the ledger could not be used: {text}", hint=hint) from error
-    except sa.exc.DatabaseError as error:
+    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
         if isinstance(error, sa.exc.IntegrityError):
             raise ConflictError(f"another process wrote first: {error.orig}") from error
-        raise StoreError(f"the ledger is damaged: {error.orig}", hint="restore it from a backup") from error
+        said = getattr(error, "orig", error)
+        raise StoreError(f"the ledger is damaged: {said}", hint="restore it from a backup") from error
 
 
 def refuse_network_share(path: str) -> None:

@@ -34,6 +34,18 @@ def kind_of(event: ev.Event) -> str:
     return str(type(event).__struct_config__.tag)
 
 
+def check_pages(connection: sa.Connection) -> None:
+    """Let SQLite look at every page of its file and at every index.
+
+    Raises:
+        IntegrityError: one of them is damaged.
+    """
+    said = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(5)")]
+    if said != ["ok"]:
+        what = f"the ledger's file is damaged: {'; '.join(said)[:300]}"
+        raise IntegrityError(what, hint="restore the ledger from a backup")
+
+
 def status_tables(connection: sa.Connection) -> _Tables:
     """All rows of the status tables, by the table's name."""
     return {table.name: {tuple(row) for row in connection.execute(sa.select(table)).all()} for table in db.projections}

@@ -182,9 +182,35 @@ def load_state(data: bytes) -> OnlineState:
             if head.pop("format") > FORMAT:
                 raise ModelError("a newer Homeostat wrote this online learner", hint="upgrade homeostat")
             arrays = {name: np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False) for name in _ARRAYS}
-        return OnlineState(**head, **arrays)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, msgspec.DecodeError) as error:
+        state = OnlineState(**head, **arrays)
+        _check_state(state)
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, AttributeError, OSError) as error:
         raise ModelError(f"these bytes are no online learner: {error}") from error
+    return state
+
+
+def _check_state(state: OnlineState) -> None:
+    """Make sure that no array points outside of another: compiled code looks without asking.
+
+    Raises:
+        ValueError: One does, or is of another shape or type than it has to be.
+    """
+    codes = len(state.size)
+    kinds = {"weights": (np.float64, 1), "moments": (np.float64, 2), "offset": (np.int64, 1), "size": (np.int64, 1)}
+    for name, (dtype, dimensions) in kinds.items():
+        array = getattr(state, name)
+        if array.dtype != dtype or array.ndim != dimensions:
+            raise ValueError(f"{name} is of the type {array.dtype} and the shape {array.shape}")
+    if state.task not in ("classification", "regression"):
+        raise ValueError(f"its task is {state.task!r:.40}")
+    if not all(isinstance(value, float) and 0 <= value < 1e6 for value in (state.learning_rate, state.l2)):
+        raise ValueError("its settings are no numbers")
+    if codes and (int(state.size.min()) < 0 or int(state.size.max()) > len(state.weights)):
+        raise ValueError("its sizes point outside of its weights")
+    widths = np.maximum(state.size, 1)
+    whole = state.offset.shape == (codes,) and bool((state.offset == np.cumsum(widths) - widths).all())
+    if not whole or state.weights.shape != (int(widths.sum()) + 1,) or state.moments.shape != (3, codes + 1):
+        raise ValueError("its arrays do not fit together")
 
 
 class OnlineRuntime:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from homeostat.core import events as ev
 from homeostat.core import ledger_schema as db
+from homeostat.core import unproven
 from homeostat.core.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def check_moves(connection: sa.Connection, event: ev.Event) -> None:
             what = f"version {version} is {row.state} and cannot become {wanted}"
             raise RefusedError(what, hint=f"from there it may become {', '.join(sorted(MOVES.get(row.state, ())))}")
         if wanted == "champion" and (barred := _barred_by(connection, row.seq)):
+            if barred == [unproven.UNPROVEN]:
+                raise RefusedError(f"version {version} {unproven.REASON}", hint=unproven.HINT)
             what = f"version {version} was refused for good by {', '.join(barred)}, and cannot become champion"
             raise RefusedError(what, hint="train another one")
 

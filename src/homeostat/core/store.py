@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.errors import StoreError
+from homeostat.core.files import make_folder
 from homeostat.core.ledger import Ledger
+from homeostat.core.loopnames import check_loop_name
 
 if TYPE_CHECKING:
     from homeostat.core.tables import Table, TableSpec
@@ -37,18 +40,23 @@ class Store:
             StoreError: the folder is missing (with `create=False`), is a file, or cannot be written.
         """
         folder = Path(path)
-        if not create and not (folder / "ledger.sqlite").exists():
-            raise StoreError(f"there is no store at {folder}", hint="`homeostat run` makes one; or pass --store")
+        file = folder / "ledger.sqlite"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / ".writable"
-            probe.write_bytes(b"")
-            probe.unlink()
+            if create:
+                make_folder(folder)
+            empty = not file.exists() or not file.lstat().st_size
         except OSError as error:
             reason = error.strerror or str(error)
             hint = "check the folder's permissions and free space, or choose another with --store"
             raise StoreError(f"the store {folder} cannot be written: {reason}", hint=hint) from error
-        return cls(folder, Ledger.open(folder / "ledger.sqlite"))
+        if empty and (beside := _orphaned(folder)):
+            what = f"the ledger of the store {folder} is gone, and its {' and '.join(beside)} are there"
+            raise StoreError(what, hint="restore ledger.sqlite from a backup, or move the folder away to begin anew")
+        if not create and not file.exists():
+            raise StoreError(f"there is no store at {folder}", hint="`homeostat run` makes one; or pass --store")
+        # One that is there is only read: the first write tells whether it can be written.
+        create = create and empty
+        return cls(folder, Ledger.open(file, create=create))
 
     def table(self, loop: str, name: str, spec: TableSpec) -> Table:
         """A table of a loop, for example `rows`; the same object every time, because it remembers what it has read."""
@@ -57,15 +65,24 @@ class Store:
             # A server needs no tables: without Delta Lake it takes 16 MB less.
             from homeostat.core.tables import Table
 
-            self._tables[key] = Table(self.path / "tables" / loop / name, spec)
+            self._tables[key] = Table(self.path / "tables" / check_loop_name(loop) / name, spec)
         return self._tables[key]
 
     def log_folder(self, loop: str) -> Path:
         """Where the prediction log of a loop lies; created when missing."""
-        folder = self.path / "log" / loop
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self.path / "log" / check_loop_name(loop)
+        try:
+            make_folder(folder)
+        except OSError as error:
+            if error.errno != errno.EROFS:  # where nothing can be written there is nothing to be read either
+                raise StoreError(f"{folder} cannot be made: {error.strerror or error}") from error
         return folder
 
     def close(self) -> None:
         """Close the ledger's connections."""
         self.ledger.close()
+
+
+def _orphaned(folder: Path) -> list[str]:
+    """What lies beside a ledger that is not there, and was recorded in it."""
+    return [name for name in ("artifacts", "tables") if next(folder.glob(f"{name}/*/*"), None) is not None]

@@ -30,6 +30,7 @@ from homeostat.core.delta import (
     stored_types,
 )
 from homeostat.core.errors import ConflictError, IntegrityError, NotFoundError, SchemaError, StoreError, shown
+from homeostat.core.files import keep_private, make_folder
 from homeostat.core.rowindex import RowIndex
 from homeostat.core.rows import row_hashes
 from homeostat.core.spec import MARK, Snapshot, TableSpec, describe, did_you_mean, table_spec, without_dates
@@ -386,7 +387,7 @@ class Table:
         commit = CommitProperties(custom_metadata={META: msgspec.json.encode(meta).decode()}, max_commit_retries=0)
         before = -1 if self._delta is None else self._delta.version()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             _refuse_without_space(self.folder, rows)
             if self._delta is None:
                 write_deltalake(
@@ -396,6 +397,7 @@ class Table:
             else:
                 whole: Any = "overwrite" if mode == "overwrite" else None
                 write_deltalake(self._delta, rows, mode=mode, schema_mode=whole, commit_properties=commit)
+            keep_private(self.folder)
         except (DeltaError, OSError) as error:
             self._delta = None
             now = self._refresh()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from html import escape
 from typing import TYPE_CHECKING
 
 from homeostat.core import events as ev
+from homeostat.core.plaintext import plain_html as escape
 from homeostat.demo.figures import fortnightly
 from homeostat.demo.screen import number, word
 from homeostat.engine import pictures

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from homeostat.core.clock import SystemClock, pause, stopwatch
 from homeostat.core.errors import HomeostatError, InternalError, RefusedError, UserError
+from homeostat.core.files import make_folder, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -138,7 +139,7 @@ class Child:
         if self.log is None:
             return "it said why"
         try:
-            with self.log.open("rb") as log:
+            with os.fdopen(open_regular(self.log), "rb") as log:
                 log.seek(self._begin)
                 text = log.read().decode(errors="replace").strip()
         except OSError:
@@ -173,8 +174,8 @@ class Child:
         if self.log is None:
             yield None
             return
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as output:
+        make_folder(self.log.parent)
+        with os.fdopen(open_regular(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as output:
             self._begin = output.tell()
             yield output
 

@@ -13,6 +13,7 @@ import msgspec
 
 from homeostat.cd.deploy import Canary, Immediately, Trial, advance, begin, role, seen
 from homeostat.core import events as ev
+from homeostat.core import unproven
 from homeostat.core.events import Arm, Cancel, Command, Decided, Train, Trigger
 from homeostat.ct.when import Reading
 from homeostat.engine.state import LOOP, State, evolve
@@ -150,6 +151,9 @@ def _held(state: State, now: datetime) -> str | None:
 def _on_candidate(state: State, _recorded: Recorded, event: ev.VersionRegistered) -> Decision | None:
     name = f"version {event.version}"
     evidence = {gate.gate: {"passed": gate.passed, "reason": gate.reason, **gate.numbers} for gate in event.gates}
+    if unproven.is_unproven(event.gates):
+        reason = f"{name} waits: it {unproven.REASON}"
+        return _decision(state, "keep", "candidate", reason, evidence, fired=False)
     if not event.passed:
         failed = "; ".join(f"{gate.gate}: {gate.reason}" for gate in event.gates if not gate.passed) or "no gates ran"
         return _decision(state, "keep", "candidate", f"{name} is refused by {failed}", evidence, fired=False)
@@ -250,6 +254,8 @@ def _on_promotion_request(state: State, _recorded: Recorded, event: ev.Promotion
             return _refusal(state, f"version {state.trial.challenger} is on trial; cancel that first", evidence)
         veto = f"{', '.join(candidate.vetoes)} refused it for good" if candidate.vetoes else None
         return _put_on_its_way(state, event.version, f"{event.user} pushed {name} ({event.reason})", evidence, veto)
+    if candidate.vetoes == (unproven.UNPROVEN,):
+        return _refusal(state, f"{name} {unproven.REASON}: {unproven.HINT}", evidence)
     if candidate.vetoes:
         return _refusal(state, f"{name} was refused for good by {', '.join(candidate.vetoes)}", evidence)
     overruled = f", overruling {by}" if by else ""

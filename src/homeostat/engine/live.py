@@ -153,6 +153,7 @@ class Live:
     def step(self) -> State:
         """Look at what happened since the last step, decide, and carry out what was decided."""
         self._check()
+        self.store.ledger.check_whole()
         now = self.clock.now()
         self.watch.take()
         due = self.watch.since is None or now - self.watch.since >= duration(self.loop.observe)

@@ -110,7 +110,7 @@ def check_contract(
         changes = contract_problems(before, manifest.signature)
     with (
         staged(name, candidate) as store,
-        application(store, Settings(name=name), features, SystemClock(), trusted=trusted) as app,
+        application(store, Settings(name=name), features, SystemClock(), trusted=tuple(trusted)) as app,
     ):
         refused = app.hosted.router.status().error
         if refused is not None:

@@ -8,6 +8,7 @@ import msgspec
 
 from homeostat.cd.deploy import Plan, Trial, Tried
 from homeostat.core import events as ev
+from homeostat.core import unproven
 from homeostat.core.events import Trigger
 from homeostat.ct.when import AnyPolicy, History
 
@@ -128,7 +129,7 @@ def _registered(state: State, recorded: Recorded, event: ev.VersionRegistered) -
         source_version=state.source_version,
         busy_until=recorded.time,
     )
-    if not event.passed:
+    if not event.passed and not unproven.is_unproven(event.gates):
         history = _fruitless(history, recorded)
     done = state.inflight is not None and state.inflight.key == event.trigger.key
     return {

@@ -10,6 +10,7 @@ from homeostat.cd.deploy import Canary, Plan, Target
 from homeostat.ci import gates as standard_gates
 from homeostat.core.clock import duration
 from homeostat.core.errors import LoopError
+from homeostat.core.loopnames import loop_name_problem
 from homeostat.core.own_code import TrustedTypes
 from homeostat.ct.how import Method, Refit
 from homeostat.ct.when import AnyPolicy, Policy, metrics_of, never
@@ -36,7 +37,6 @@ _KINDS: tuple[tuple[str, Any], ...] = (
     ("target", Target | None),
     ("owner", str | None),
 )
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
@@ -136,8 +136,8 @@ class Loop:
     def _problems(self) -> list[str]:
         """Everything that is wrong with the declaration."""
         found = []
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            found.append("name has other characters than a-z, 0-9 and '-', or is too long")
+        if loop_name_problem(self.name) is not None:
+            found.append("name has other characters than a-z, 0-9 and '-', is too long, or is a device on Windows")
         if not hasattr(self.source, "spec"):
             found.append(f"source is a {type(self.source).__name__}, not a FileSource or FrameSource")
         elif missing := [part for part in ("parts", "form", "ignore") if not hasattr(self.source, part)]:

@@ -221,10 +221,17 @@ def _version(store: Any, loop: str, which: str | None) -> tuple[int, str]:
 
 
 def _strange(bundle: Bundle, trusted: Sequence[str]) -> bool:
-    from homeostat.core.model.runtimes import TRUSTED_PACKAGES
+    """Whether the Loop has to vouch for a class that the model holds."""
+    from homeostat.core.model.inspect import check_skops
+    from homeostat.core.model.skops_form import StrangeTypeError
 
-    types = bundle.manifest.blob.trusted
-    return any(one.partition(".")[0] not in TRUSTED_PACKAGES and one not in trusted for one in types)
+    if bundle.manifest.blob.runtime != "skops":
+        return False
+    try:
+        check_skops(bundle.data, trusted)
+    except StrangeTypeError:
+        return True
+    return False
 
 
 def _declared(manifest: Manifest, loop: Any, folder: Path, features: Any, trusted: Sequence[str]) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ from homeostat.cd.log import LogReader, Position, PredictionRecord, ShadowRecord
 from homeostat.cd.log.segments import segments
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS
+from homeostat.core.files import OddFileError, make_folder, read_regular, write_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,15 +78,15 @@ class Notes:
 
     def begin(self) -> None:
         """Note where the log ends now, unless a follower was further back: what comes from here on is to be scored."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         if not self.file.exists():
             self.write(Note(Position(0, _ends(self._log))))
 
     def read(self) -> Note | None:
         """The last note, or None."""
         try:
-            return msgspec.json.decode(self.file.read_bytes(), type=Note)
-        except (FileNotFoundError, msgspec.MsgspecError):
+            return msgspec.json.decode(read_regular(self.file), type=Note)
+        except (FileNotFoundError, OddFileError, msgspec.MsgspecError):
             return None
 
     def write(self, note: Note) -> None:
@@ -95,8 +96,8 @@ class Notes:
     def at_hand(self) -> set[str]:
         """The requests that were being scored last."""
         try:
-            return set(msgspec.json.decode(self._hand.read_bytes(), type=list[str]))
-        except (FileNotFoundError, msgspec.MsgspecError):
+            return set(msgspec.json.decode(read_regular(self._hand), type=list[str]))
+        except (FileNotFoundError, OddFileError, msgspec.MsgspecError):
             return set()
 
     def take_in_hand(self, requests: list[str]) -> None:
@@ -111,7 +112,7 @@ class Notes:
     def _replace(self, file: Path, content: Any) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = file.with_name(f".{file.name}")
-        temporary.write_bytes(msgspec.json.encode(content))
+        write_own(temporary, msgspec.json.encode(content))
         temporary.replace(file)
 
 

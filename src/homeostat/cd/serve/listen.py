@@ -14,6 +14,8 @@ from homeostat.cd.serve.notify import notify
 from homeostat.cd.serve.requestlog import tell
 from homeostat.cd.serve.visitors import is_loopback
 from homeostat.core.errors import RefusedError, StoreError
+from homeostat.core.files import OddFileError, read_regular, write_own
+from homeostat.core.loopnames import check_loop_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,14 +35,14 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 def endpoint_file(store_path: Path | str, name: str) -> Path:
     """Where a server says how to reach it."""
-    return Path(store_path) / f"serve-{name}.json"
+    return Path(store_path) / f"serve-{check_loop_name(name)}.json"
 
 
 def read_endpoint(store_path: Path | str, name: str) -> Endpoint | None:
     """The endpoint of the running server of a Loop, or None."""
     try:
-        return msgspec.json.decode(endpoint_file(store_path, name).read_bytes(), type=Endpoint)
-    except (FileNotFoundError, msgspec.MsgspecError):
+        return msgspec.json.decode(read_regular(endpoint_file(store_path, name)), type=Endpoint)
+    except (FileNotFoundError, OddFileError, msgspec.MsgspecError):
         return None
 
 
@@ -130,12 +132,12 @@ def announced(files: Sequence[Path], host: str, port: int) -> Iterator[None]:
 
 def _is_ours(file: Path) -> bool:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Endpoint).pid == os.getpid()
-    except (FileNotFoundError, msgspec.MsgspecError):
+        return msgspec.json.decode(read_regular(file), type=Endpoint).pid == os.getpid()
+    except (FileNotFoundError, OddFileError, msgspec.MsgspecError):
         return False
 
 
 def _write_atomically(file: Path, data: bytes) -> None:
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_bytes(data)
+    write_own(temporary, data)
     temporary.replace(file)

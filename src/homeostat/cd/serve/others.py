@@ -23,6 +23,7 @@ from homeostat.cd.serve.follower import Follower, Notes, OtherStats
 from homeostat.cd.serve.requestlog import tell
 from homeostat.core.clock import pause, stopwatch
 from homeostat.core.errors import ENDINGS
+from homeostat.core.files import make_folder, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -302,8 +303,8 @@ class ProcessScorer:
 
     def _may(self) -> bool:
         if self._lock is None:
-            self.notes.folder.mkdir(parents=True, exist_ok=True)
-            lock = self.notes.lock.open("wb")
+            make_folder(self.notes.folder)
+            lock = os.fdopen(open_regular(self.notes.lock, os.O_WRONLY | os.O_CREAT), "wb")
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from homeostat.cd.serve.jsontext import encode_any
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import RefusedError
+from homeostat.core.plaintext import plain, plain_json
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -43,7 +44,7 @@ class JsonFormatter(logging.Formatter):
         line |= getattr(record, "facts", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return encode_any(line).decode()
+        return plain_json(encode_any(line).decode())
 
 
 class TextFormatter(logging.Formatter):
@@ -55,8 +56,9 @@ class TextFormatter(logging.Formatter):
         facts = dict(getattr(record, "facts", {}))
         why = self.formatException(record.exc_info) if record.exc_info else facts.pop("traceback", "")
         told = " ".join(f"{name}={value}" for name, value in facts.items())
-        line = f"{moment:%Y-%m-%d %H:%M:%S} {record.levelname.lower()}: {record.getMessage()} {told}".rstrip()
-        return f"{line}\n{why}" if why else line
+        said = plain(f"{record.levelname.lower()}: {record.getMessage()} {told}".rstrip())
+        line = f"{moment:%Y-%m-%d %H:%M:%S} {said}"
+        return f"{line}\n{plain(why, lines=True)}" if why else line
 
 
 def set_up_logging(stream: TextIO | None = None) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from homeostat.ci.analyze.pictures import AMBER, BLUE, Histogram, bars, line, share
+from homeostat.core.plaintext import plain_html as escape
 
 if TYPE_CHECKING:
     from homeostat.ci.analyze.changes import Change

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from homeostat.core.clock import pause
 from homeostat.core.errors import StoreError
+from homeostat.core.files import open_regular
 
 try:
     import fcntl
@@ -40,7 +41,7 @@ class InFlight:
     def __init__(self, file: Path) -> None:
         try:
             # Never closed: closing any handle of the file would drop all of the process's locks on it.
-            self._handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+            self._handle = open_regular(file, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             what = f"the lock file {file} cannot be opened: {error.strerror or error}"
             raise StoreError(what, hint="check the permissions of the store's folder") from error

@@ -21,6 +21,7 @@ from homeostat.core import events as ev
 from homeostat.core import faults
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import NotFoundError, StoreError
+from homeostat.core.files import make_folder, open_regular, read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,8 +65,8 @@ class Recorder:
     def begin(self, event: ev.RunStarted) -> None:
         """Take the beginning of the run, and from now on commit what comes."""
         try:
-            self._place.parent.mkdir(exist_ok=True)
-            self._journal = os.open(self._place, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            make_folder(self._place.parent)
+            self._journal = open_regular(self._place, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         except OSError as error:
             raise _unwritable(error) from error
         self._take(event)
@@ -244,7 +245,7 @@ def _starts(lines: list[_Line]) -> list[ev.RunStarted]:
 def _journaled(place: Path) -> list[_Line]:
     """The whole records of a journal; the last line may be torn."""
     try:
-        lines = place.read_bytes().split(b"\n")[:-1]
+        lines = read_regular(place).split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     found = []

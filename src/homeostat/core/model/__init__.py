@@ -1,21 +1,12 @@
 """Models as data: what they take and give, how features are coded, how they are stored, and what runs them."""
 
-from homeostat.core.model.bundle import (
-    Blob,
-    Bundle,
-    EstimatorInfo,
-    Golden,
-    Lineage,
-    Manifest,
-    Model,
-    Trial,
-    check_features,
-)
+from homeostat.core.model.bundle import Bundle, Model, check_features
 from homeostat.core.model.convert import Proof
 from homeostat.core.model.encoder import Code, Coder, Encoder, fit_encoder
 from homeostat.core.model.estimator import trusted_types
 from homeostat.core.model.features import Features, FeaturesCode, apply_features
 from homeostat.core.model.labelling import Labelling, Output
+from homeostat.core.model.manifest import Blob, EstimatorInfo, Golden, Lineage, Manifest, Trial
 from homeostat.core.model.signature import Predictions, Signature, signature_of
 
 __all__ = [

@@ -12,8 +12,11 @@ import numpy as np
 
 from homeostat.core.errors import ModelError
 from homeostat.core.model.labelling import Output
+from homeostat.core.model.trees import BrokenTreeError, check_lightgbm, check_xgboost
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import polars as pl
     from numpy.typing import NDArray
 
@@ -58,6 +61,13 @@ def dump_booster(estimator: Any) -> bytes:
         raise ModelError(f"{type(estimator).__name__} cannot be stored: {error}") from error
 
 
+_TAIL = re.compile(
+    rb"end of trees\n\nfeature_importances:\n(?:[^\n]+=\d+\n)*+"
+    rb"\nparameters:\n(?:\[[^\n]*\]\n)*+\nend of parameters\n\npandas_categorical:[^\n]*\n?"
+)
+"""What stands behind the trees of LightGBM, which ends the process where that is cut off."""
+
+
 class BoosterRuntime:
     """Trees of XGBoost or LightGBM, which take NaN as missing.
 
@@ -99,40 +109,37 @@ class BoosterRuntime:
 
 
 def check_booster(name: str, data: bytes) -> None:
-    """Refuse bytes that are cut off or no model, on some of which LightGBM would end the process.
+    """Refuse bytes that are cut off or no model, or whose trees lead out of themselves, which would end the process.
 
     Raises:
         ModelError: They are.
     """
-    if not (_is_xgboost(data) if name == "xgboost" else _is_lightgbm(data)):
-        raise ModelError(f"these bytes are no whole {name} model", hint=_AGAIN)
-
-
-class _Document(msgspec.Struct):
-    """The outermost fields of a model of XGBoost."""
-
-    learner: dict[str, msgspec.Raw]
-    version: tuple[int, int, int]
-
-
-def _is_xgboost(data: bytes) -> bool:
     try:
-        found = msgspec.json.decode(data, type=_Document)
-    except msgspec.MsgspecError:
-        return False
-    return {"gradient_booster", "objective", "learner_model_param"} <= found.learner.keys()
+        if name == "xgboost":
+            check_xgboost(data)
+        else:
+            check_lightgbm(*_lightgbm_parts(data))
+    except BrokenTreeError as error:
+        raise ModelError(f"these bytes are no whole {name} model: {error}", hint=_AGAIN) from None
+    except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError) as error:
+        raise ModelError(f"these bytes are no whole {name} model", hint=_AGAIN) from error
 
 
-def _is_lightgbm(data: bytes) -> bool:
-    """Whether the trees stand where the header says that they do."""
-    if not data.startswith(b"tree\nversion=v"):
-        return False
+def _lightgbm_parts(data: bytes) -> tuple[bytes, Iterator[bytes]]:
+    """What stands before the trees, and each of them where the header says that it stands."""
     sizes = re.search(rb"\ntree_sizes=([\d ]*)\n", data)
-    if sizes is None:
-        return False
-    at = data.find(b"Tree=0\n", sizes.end())
-    for number, size in enumerate(map(int, sizes[1].split())):
+    if not data.startswith(b"tree\nversion=v") or sizes is None:
+        raise BrokenTreeError("it does not begin as one")
+    first = data.find(b"Tree=0\n", sizes.end())
+    begin = first if first >= 0 else data.find(b"end of trees", sizes.end())
+    return data[:begin], _lightgbm_trees(data, begin, [int(size) for size in sizes[1].split()])
+
+
+def _lightgbm_trees(data: bytes, at: int, sizes: list[int]) -> Iterator[bytes]:
+    for number, size in enumerate(sizes):
         if not data.startswith(b"Tree=%d\n" % number, at):
-            return False
+            raise BrokenTreeError(f"tree {number} is not where it has to be")
+        yield data[at : at + size]
         at += size
-    return data.startswith(b"end of trees", at)
+    if not _TAIL.fullmatch(data, at):
+        raise BrokenTreeError("it does not end as one")

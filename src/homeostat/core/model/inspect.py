@@ -7,16 +7,20 @@ is read, a library that is called or memory that is taken on the way to finding 
 from __future__ import annotations
 
 import io
-import json
 import math
 import re
+import tokenize
 import zipfile
-from typing import TYPE_CHECKING, Any
+import zlib
+from typing import IO, TYPE_CHECKING, Any
 
 from homeostat.core.errors import ModelError
+from homeostat.core.model.boosters import LIBRARIES, check_booster
+from homeostat.core.model.skops_form import check_form
+from homeostat.core.plainjson import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 MOST_BYTES = 4 << 30
 """Largest stored model."""
@@ -27,6 +31,7 @@ MOST_MANIFEST_BYTES = 64 << 20
 _SPREAD, _ROOM = 100, 256 << 20
 """An archive may unpack to this many times its size, and a quarter of a gigabyte more."""
 
+_MOST_OF_A_MATRIX = 8
 _DEEPEST = 32
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _AGAIN = "restore the artifact from a copy, or train the version again"
@@ -38,16 +43,18 @@ _PLAIN = re.compile(
 )
 
 
-def check_blob(runtime: str, data: bytes) -> None:
+def check_blob(runtime: str, data: bytes, trusted: Collection[str] = ()) -> None:
     r"""Refuse bytes that are not what their runtime reads, or that hold more than a model.
 
     Args:
-        runtime: What is to read them: `onnx`, `skops` or `numpy`; bytes of other runtimes are only no pickle.
+        runtime: What is to read them: `onnx`, `skops`, `numpy`, `xgboost` or `lightgbm`.
         data: The bytes.
+        trusted: Classes of the project's own that a skops model may hold.
 
     Raises:
         ModelError: They are something else, such as a pickle; an ONNX graph has data in other files or operators of
-            unknown makers; an archive has missing, extra, pickled or absurdly large parts.
+            unknown makers; an archive has missing, extra, pickled or absurdly large parts; an estimator names what is
+            neither on the fixed list nor trusted.
 
     Example:
         >>> check_blob("onnx", b"\x80\x04K\x01.")
@@ -55,12 +62,38 @@ def check_blob(runtime: str, data: bytes) -> None:
         homeostat.core.errors.ModelError: these bytes are no onnx model: they are a pickle, which is never loaded
           hint: restore the artifact from a copy, or train the version again
     """
-    strange = _known_as(data)
-    looks: dict[str, Callable[[bytes], None]] = {"onnx": _check_graph, "skops": _check_skops, "numpy": _check_numpy}
-    if strange is not None and not (strange == _ARCHIVE and runtime in ("skops", "numpy")):
-        raise ModelError(f"these bytes are no {runtime} model: they are {strange}", hint=_AGAIN)
+    if runtime == "skops":
+        check_skops(data, trusted)
+        return
+    _check_kind(runtime, data)
+    looks: dict[str, Callable[[bytes], None]] = {"onnx": _check_graph, "numpy": _check_numpy}
     if runtime in looks:
         looks[runtime](data)
+    elif runtime in LIBRARIES:
+        check_booster(runtime, data)
+
+
+def check_skops(data: bytes, trusted: Collection[str] = ()) -> list[str]:
+    """The exact names of everything that a skops model builds or refers to, all of which may be.
+
+    Args:
+        data: Its bytes.
+        trusted: Classes of the project's own.
+
+    Raises:
+        ModelError: As `check_blob`.
+    """
+    _check_kind("skops", data)
+    with _opened(data, "skops") as archive:
+        files, named = check_form(_head(archive, "schema.json", "skops"), trusted)
+        _check_parts(archive, data, files, "schema.json", "skops")
+    return named
+
+
+def _check_kind(runtime: str, data: bytes) -> None:
+    strange = _known_as(data)
+    if strange is not None and not (strange == _ARCHIVE and runtime in ("skops", "numpy")):
+        raise ModelError(f"these bytes are no {runtime} model: they are {strange}", hint=_AGAIN)
 
 
 _ARCHIVE = "a zip archive"
@@ -80,12 +113,6 @@ def _known_as(data: bytes) -> str | None:
 # ---------------------------------------------------------------------------------------------------------- archives
 
 
-def _check_skops(data: bytes) -> None:
-    with _opened(data, "skops") as archive:
-        schema = _head(archive, "schema.json", "skops")
-        _check_parts(archive, data, set(_files(schema)), "schema.json", "skops")
-
-
 def _check_numpy(data: bytes) -> None:
     with _opened(data, "numpy") as archive:
         _head(archive, "state.json", "numpy")
@@ -95,30 +122,26 @@ def _check_numpy(data: bytes) -> None:
 
 def _opened(data: bytes, runtime: str) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except _BROKEN as error:
         raise ModelError(f"these bytes are no {runtime} model: {error}", hint=_AGAIN) from error
+    for part in archive.infolist():
+        if part.flag_bits & 1 or part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ModelError(f"these bytes are no {runtime} model: {part.filename!r:.80} is packed oddly", hint=_AGAIN)
+    return archive
+
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, NotImplementedError, RuntimeError)
+_NO_HEADER = (tokenize.TokenError, SyntaxError, TypeError, MemoryError)
 
 
 def _head(archive: zipfile.ZipFile, name: str, runtime: str) -> Any:
     try:
         if archive.getinfo(name).file_size > MOST_MANIFEST_BYTES:
             raise ModelError(f"{name} of this {runtime} model is absurdly large", hint=_AGAIN)
-        return json.loads(archive.read(name))
-    except (KeyError, ValueError, zipfile.BadZipFile, OSError, RecursionError, EOFError, NotImplementedError) as error:
+        return read_json(archive.read(name))
+    except (KeyError, *_BROKEN) as error:
         raise ModelError(f"this {runtime} model has no {name} that can be read: {error}", hint=_AGAIN) from error
-
-
-def _files(schema: Any) -> Iterator[str]:
-    pending = [schema]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            if isinstance(node.get("file"), str):
-                yield node["file"]
-            pending.extend(node.values())
-        elif isinstance(node, list):
-            pending.extend(node)
 
 
 def _check_parts(archive: zipfile.ZipFile, data: bytes, named: set[str], head: str, runtime: str) -> None:
@@ -138,22 +161,42 @@ def _check_parts(archive: zipfile.ZipFile, data: bytes, named: set[str], head: s
 
 
 def _array_problem(archive: zipfile.ZipFile, name: str) -> str | None:
-    """What is wrong with an array by its first bytes; None also for parts that are no arrays."""
-    if not name.endswith(".npy"):
-        return None
+    """What is wrong with an array, or with a sparse matrix, by its first bytes; None also for other parts."""
+    try:
+        if name.endswith(".npz"):
+            with zipfile.ZipFile(io.BytesIO(archive.read(name))) as inner:
+                return _matrix_problem(inner, name)
+        if not name.endswith(".npy"):
+            archive.read(name)  # its checksum
+            return None
+        with archive.open(name) as part:
+            return _header_problem(part, archive.getinfo(name).file_size, name)
+    except (*_BROKEN, *_NO_HEADER) as error:
+        return f"{name} is no array: {' '.join(str(error).split())[:200]}"
+
+
+def _matrix_problem(inner: zipfile.ZipFile, name: str) -> str | None:
+    """What is wrong with the arrays of a sparse matrix."""
+    parts = inner.infolist()
+    if len(parts) > _MOST_OF_A_MATRIX or sum(part.file_size for part in parts) > _ROOM:
+        return f"{name} is absurdly large"
+    for part in parts:
+        with inner.open(part) as file:
+            problem = _header_problem(file, part.file_size, f"{part.filename} in {name}")
+        if problem is not None:
+            return problem
+    return None
+
+
+def _header_problem(part: IO[bytes], size: int, name: str) -> str | None:
     from numpy.lib import format as npy
 
-    try:
-        with archive.open(name) as part:
-            version = npy.read_magic(part)
-            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = read(part)
-            left = archive.getinfo(name).file_size - part.tell()
-    except (ValueError, zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
-        return f"{name} is no array: {error}"
+    version = npy.read_magic(part)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(part)
     if dtype.hasobject:
         return f"{name} holds pickled objects, which are never loaded"
-    said = math.prod(shape) * dtype.itemsize
+    said, left = math.prod(shape) * dtype.itemsize, size - part.tell()
     return None if said == left else f"{name} says {said:,} bytes and has {left:,}"
 
 

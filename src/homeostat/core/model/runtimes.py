@@ -12,7 +12,11 @@ import numpy as np
 from homeostat.core.errors import ModelError
 from homeostat.core.forks import forks, has_threads
 from homeostat.core.model.boosters import library_of
+from homeostat.core.model.fitted import check_fitted
+from homeostat.core.model.inspect import check_skops
 from homeostat.core.model.labelling import Labelling, Output, decider, places_of
+from homeostat.core.model.skops_form import check_classes
+from homeostat.core.model.trees import BrokenTreeError
 from homeostat.core.own_code import found_at_home, lasting
 
 if TYPE_CHECKING:
@@ -23,8 +27,6 @@ if TYPE_CHECKING:
 
 INPUT = "x"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-TRUSTED_PACKAGES = frozenset({"sklearn", "numpy", "scipy", "skrub", "xgboost", "lightgbm", "polars", "homeostat"})
-"""Packages whose estimators a bundle may hold without being asked; other types are named by whoever loads it."""
 
 
 class Runtime(Protocol):
@@ -175,7 +177,7 @@ def squashed(decision: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def dump_estimator(estimator: Any) -> tuple[bytes, tuple[str, ...]]:
-    """A fitted estimator as skops bytes, and the exact list of types that reading them back needs.
+    """A fitted estimator as skops bytes, and the types that skops itself does not trust, for the record.
 
     Raises:
         ModelError: It holds something that skops has no safe form for, such as a function.
@@ -193,8 +195,13 @@ def dump_estimator(estimator: Any) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _renumbered(data: bytes) -> bytes:
-    """Parts are named by memory addresses; numbered by place instead, equal estimators give equal bytes."""
+    """Parts are named by memory addresses; numbered by place instead, equal estimators give equal bytes.
+
+    An object that is there several times is written alike each time: a number stands for one thing.
+    """
     names: dict[Any, int] = {}
+    written: dict[Any, dict[str, Any]] = {}
+    used: set[str] = set()
 
     def walk(node: Any) -> None:
         if isinstance(node, list):
@@ -203,11 +210,18 @@ def _renumbered(data: bytes) -> bytes:
         if not isinstance(node, dict):
             return
         if "__id__" in node:
-            shared = (
-                node.get("__loader__") != "JsonNode"
-            )  # plain values are shared by chance, so each is one of its own
+            # plain values are shared by chance, so each is one of its own
+            shared = node.get("__loader__") != "JsonNode"
+            seen = written.get(node["__id__"]) if shared else None
+            if seen is not None:
+                node.clear()
+                node.update(seen)
+                return
+            if shared:
+                written[node["__id__"]] = node
             node["__id__"] = names.setdefault(node["__id__"] if shared else (len(names), "plain"), len(names))
         if isinstance(node.get("file"), str):
+            used.add(node["file"])
             stem, dot, ending = node["file"].rpartition(".")
             node["file"] = f"{names.setdefault(int(stem) if stem.isdigit() else stem, len(names))}{dot}{ending}"
         for value in node.values():
@@ -217,38 +231,39 @@ def _renumbered(data: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
         schema = json.loads(old.read("schema.json"))
         walk(schema)
-        members = {name: name for name in old.namelist() if name != "schema.json"}
-        for name in members:
+        members = {}
+        for name in used:
             stem, dot, ending = name.rpartition(".")
-            key: Any = int(stem) if stem.isdigit() else stem
-            members[name] = f"{names[key]}{dot}{ending}" if key in names else name
+            members[name] = f"{names[int(stem) if stem.isdigit() else stem]}{dot}{ending}"
         for name, renamed in sorted(members.items(), key=lambda pair: (len(pair[1]), pair[1])):
             new.writestr(zipfile.ZipInfo(renamed, _EPOCH), old.read(name))
         new.writestr(zipfile.ZipInfo("schema.json", _EPOCH), lasting(json.dumps(schema)))
     return out.getvalue()
 
 
-def load_estimator(data: bytes, listed: Sequence[str], *, trusted: Collection[str] = ()) -> Any:
-    """The estimator back from its bytes.
+def load_estimator(data: bytes, trusted: Collection[str] = ()) -> Any:
+    """The estimator back from its bytes; nothing of it is built before all of it was checked.
 
     Args:
         data: What `dump_estimator` gave.
-        listed: The types that the manifest lists.
-        trusted: Types outside of `TRUSTED_PACKAGES` that the caller vouches for, as `package.module.Class`.
+        trusted: Classes of the project's own, as `package.module.Class`. The bytes themselves, and the manifest that
+            came along with them, vouch for nothing.
 
     Raises:
-        ModelError: The bytes hold a type that is not listed, or one that nobody vouches for.
+        ModelError: The bytes are not what skops writes, or hold a type that is neither on the fixed list nor trusted.
     """
     import skops.io
 
-    with found_at_home(trusted) as own:
-        strange = [name for name in listed if name.partition(".")[0] not in TRUSTED_PACKAGES and name not in own]
-        if strange:
-            raise ModelError(
-                f"the bundle holds types that nobody vouched for: {', '.join(strange[:20])}",
-                hint="if they are yours, name them in the Loop, as in Loop(trusted=(MyEstimator,))",
-            )
-        try:
-            return skops.io.loads(data, trusted=list(listed))
-        except Exception as error:  # skops raises whatever the bytes make it raise
-            raise ModelError(f"the stored estimator cannot be read: {error}") from error
+    try:
+        with found_at_home(trusted) as own:
+            named = check_skops(data, own)
+            check_classes(named)
+            made = skops.io.loads(data, trusted=named)
+        check_fitted(made)
+    except BrokenTreeError as error:
+        raise ModelError(f"the stored estimator leads out of its own arrays: {error}") from None
+    except ModelError:
+        raise
+    except Exception as error:  # skops raises whatever the bytes make it raise
+        raise ModelError(f"the stored estimator cannot be read: {' '.join(str(error).split())[:300]}") from error
+    return made

@@ -235,7 +235,11 @@ def _gates(event: VersionRegistered) -> Section:
         (one.gate, "passed" if one.passed else "REFUSED" + (" for good" if one.binding else ""), one.reason)
         for one in event.gates
     )
-    return Section(title="Gates", columns=("gate", "verdict", "what it saw"), rows=rows)
+    notes: tuple[str, ...] = ()
+    if event.told:
+        said = ", ".join(f"{one.gate} {'passed' if one.passed else 'REFUSED'}" for one in event.told)
+        notes = (f"Imported. Its metrics, and these verdicts, are what another registry told: {said}.",)
+    return Section(title="Gates", columns=("gate", "verdict", "what it saw"), rows=rows, notes=notes)
 
 
 def _serving(event: VersionRegistered, manifest: Manifest) -> Section:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from homeostat.core.plaintext import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -12,9 +14,9 @@ if TYPE_CHECKING:
 
 def to_markdown(card: Card) -> str:
     """The card as one Markdown document; what came with the data cannot break its tables."""
-    lines = [f"# {card.loop}, version {card.version}", "", card.summary]
+    lines = [f"# {card.loop}, version {card.version}", "", _plain(card.summary)]
     for section in card.sections:
-        lines += ["", f"## {section.title}", *_section(section)]
+        lines += ["", f"## {_plain(section.title)}", *_section(section)]
     return "\n".join(lines) + "\n"
 
 
@@ -36,4 +38,4 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[st
 
 
 def _plain(value: str) -> str:
-    return " ".join(str(value).split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return plain(" ".join(str(value).split())).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
