@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from homeostat.core.store import Store
     from homeostat.loop import Loop
 
-_START_SECONDS = 60.0
+_START_SECONDS = 600.0
+"""A model may take minutes to load; a process that ends is noticed at once."""
 _LEAVE_SECONDS = 12.0
 _END_SECONDS = 25.0
 """Requests in flight, shadows and logs of all workers have to fit in here."""

@@ -23,7 +23,8 @@ from homeostat.engine.children import Child
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_START_SECONDS = 60.0
+_START_SECONDS = 600.0
+"""A model may take minutes to load; a process that ends is noticed at once."""
 _LOOK_SECONDS = 0.1
 _DRAIN_SECONDS = 20.0
 """A worker that has not ended so long after its lead time is ended."""
