@@ -69,7 +69,8 @@ def test_whatever_comes_is_answered_with_a_sentence_that_can_be_printed(value):
     [
         pl.Series("n", [2**63], dtype=pl.UInt64),
         pl.Series("n", [-(2**63) - 1], dtype=pl.Int128),
-        pl.Series("n", [Decimal(2**53 + 1)]),
+        pl.Series("n", [Decimal(2**63)], dtype=pl.Decimal(38, 0)),
+        pl.Series("n", [Decimal(2**53 + 1)], dtype=pl.Decimal(38, 2)),
         pl.Series("n", [float("nan")]),
         pl.Series("n", ["a\0"]),
         pl.Series("n", ["x" * (LONGEST_TEXT + 1)]),
@@ -79,6 +80,11 @@ def test_a_column_that_would_lose_something_is_refused_by_row(column):
     rows = pl.DataFrame([pl.Series("at", ["2013-01-01"] * 2), pl.concat([column[:0], column[:1].clear(1), column])])
     with pytest.raises(DataError, match=r"'n' holds .* in row 2"):
         prepare(rows, SPEC)
+
+
+def test_decimals_without_a_fraction_become_whole_numbers():
+    rows = pl.DataFrame({"at": ["2013-01-01"], "n": pl.Series([Decimal(2**53 + 1)], dtype=pl.Decimal(38, 0))})
+    assert prepare(rows, SPEC)["n"].to_list() == [2**53 + 1]
 
 
 def test_decimals_become_the_nearest_fractions():

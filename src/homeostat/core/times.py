@@ -232,11 +232,15 @@ def _fast(text: pl.Series) -> pl.Series:
 
 def _counted(values: pl.Series, unit: str) -> pl.Series:
     """Numbers since 1970, as numbers or as text."""
+    factor = UNITS[unit]
+    if values.dtype in (pl.UInt64, pl.Int128):
+        wide = values.cast(pl.Int128)
+        counts = _within_calendar(wide, factor) * factor if factor else _within_calendar(wide // 1_000, 1)
+        return counts.cast(pl.Int64).cast(UTC_TIME)
     if values.dtype.is_integer() or values.dtype == pl.String:
         whole = values.cast(pl.Int64, strict=False)
     else:
         whole = pl.Series(values.name, [None] * values.len(), dtype=pl.Int64)
-    factor = UNITS[unit]
     micros = _within_calendar(whole, factor) * factor if factor else whole // 1_000
     if whole.null_count() == values.null_count():
         return micros.cast(UTC_TIME)

@@ -375,7 +375,7 @@ def _parts(asked: Asked) -> Sequence[Part]:
 
 
 def _ids(rows: Rows, keys: Sequence[str | None], request: str) -> list[str]:
-    if (problem := id_problem(request)) is not None:
+    if rows.request is not None and (problem := id_problem(request)) is not None:
         raise DataError(f"the request's id {problem}")
     if rows.ids is not None:
         return rows.ids

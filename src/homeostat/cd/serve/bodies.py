@@ -14,7 +14,7 @@ from homeostat.core.errors import DataError
 
 _MOST_NESTED = 1_000_000
 _MOST_DIGITS = 4_000
-_FEW_BYTES, _QUOTE = 4_096, ord('"')
+FEW_BYTES, _QUOTE = 4_096, ord('"')
 
 
 class TooLargeError(DataError):
@@ -34,7 +34,7 @@ def refuse_crowd(data: bytes) -> None:
 
 def count_quotes(data: bytes) -> int:
     """How many quotes a body has."""
-    if len(data) < _FEW_BYTES:
+    if len(data) < FEW_BYTES:
         return data.count(b'"')
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == _QUOTE))
 

@@ -7,6 +7,7 @@ is many times what the model does. The codes are those of `core.model.encoder.Co
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from homeostat.core.model.encoder import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from numpy.typing import NDArray
 
@@ -84,18 +84,10 @@ class QuickCoder:
     def _block(self, part: Rows) -> NDArray[np.float64]:
         assert part.columns is not None
         codes = np.empty((part.count, len(self._names)), dtype=np.float64)
-        listed: dict[int, Any] = {}
         for place, name in enumerate(self._names):
             column, translate = part.columns[name], self._columns.get(place)
-            if translate is not None:
-                listed[place] = translate(column)
-            elif isinstance(column, np.ndarray):
-                codes[:, place] = column
-            else:
-                listed[place] = column
-        if listed:
             # null becomes NaN, and truth values 0 and 1.
-            codes[:, list(listed)] = np.array(list(listed.values()), dtype=np.float64).T
+            codes[:, place] = column if translate is None else translate(column)
         return codes
 
 
@@ -109,10 +101,24 @@ def _translation(code: Code) -> Translate | None:
 def _column_translation(code: Code, translate: Translate) -> Callable[[Sequence[Any]], list[float]]:
     """The same for a whole column, without a call for each value where that is what takes the time."""
     if code.kind == "hour":
-        return lambda column: [math.nan if value is None else value.hour + value.minute / 60 for value in column]
+        return _hours
     if code.kind == "weekday":
-        return lambda column: [math.nan if value is None else value.isoweekday() for value in column]
+        return _weekdays
     return lambda column: list(map(translate, column))
+
+
+def _hours(column: Sequence[datetime | None]) -> list[float]:
+    try:
+        return [value.hour + value.minute / 60 for value in column]  # type: ignore[union-attr]
+    except AttributeError:  # one of them is null
+        return list(map(_hour, column))
+
+
+def _weekdays(column: Sequence[datetime | None]) -> list[float]:
+    try:
+        return list(map(datetime.isoweekday, column))  # type: ignore[arg-type]
+    except TypeError:  # one of them is null
+        return list(map(_weekday, column))
 
 
 def _hour(value: datetime | None) -> float:

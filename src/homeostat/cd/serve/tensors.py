@@ -10,13 +10,13 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import islice
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
 import msgspec
 import numpy as np
 
 from homeostat.cd.serve import binary
-from homeostat.cd.serve.bodies import count_quotes, nulls_among, parse, quotes_of, refuse_crowd, refuse_twice
+from homeostat.cd.serve.bodies import FEW_BYTES, count_quotes, nulls_among, parse, quotes_of, refuse_crowd, refuse_twice
 from homeostat.cd.serve.decode import (
     FEW,
     MOST_PROBLEMS,
@@ -30,7 +30,7 @@ from homeostat.cd.serve.decode import (
 )
 from homeostat.core.errors import DataError
 from homeostat.core.spec import did_you_mean
-from homeostat.core.values import EXACT, taken
+from homeostat.core.values import EXACT, LONGEST_TEXT, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,6 +97,20 @@ class Wanted(msgspec.Struct, frozen=True):
     timeout: float | None = None
 
 
+class _Layout(NamedTuple):
+    """Tensors in one order.
+
+    Attributes:
+        arrange: Brings their data, and a column of nulls behind it, into the order of a row's values.
+        texts: How many of them are texts.
+        nullable: Places of those texts that may be null.
+    """
+
+    arrange: Callable[[list[Any]], Any]
+    texts: int
+    nullable: tuple[int, ...]
+
+
 _data, _shape = attrgetter("data"), attrgetter("shape")
 _moments = msgspec.json.Decoder(list[datetime])
 _encode = msgspec.json.Encoder().encode
@@ -114,7 +128,7 @@ class TensorDecoder:
     def __init__(self, rows: RowDecoder, signature: Signature) -> None:
         self._rows, self._signature = rows, signature
         kinds = [_tensor_type(place, column) for place, column in enumerate(rows.columns)]
-        self._layouts: dict[tuple[type[Any], ...], Callable[[list[Any]], Any]] = {}
+        self._layouts: dict[tuple[type[Any], ...], _Layout] = {}
         by_name = {column.name: kind for kind, column in zip(kinds, rows.columns, strict=True)}
         self._order = [by_name[name] for name in rows.order]
         # Whether a text may be null, of those that are texts.
@@ -189,27 +203,28 @@ class TensorDecoder:
     def _quick(self, request: Any, data: bytes) -> Rows | None:
         """Rows of a request whose values have the right types; None leaves it to the slow way to say what is wrong."""
         tensors = request.inputs
-        if not tensors or self._rows.declared or suspicious(data):
+        if not tensors or self._rows.declared:
+            return None
+        if (b"\\" in data or len(data) > LONGEST_TEXT) and suspicious(data):
             return None
         # Written for speed: everything here is a loop in C.
         lists, shapes, total = list(map(_data, tensors)), list(map(_shape, tensors)), len(tensors)
         count = len(lists[0])
         if shapes.count((count,)) != total or list(map(len, lists)).count(count) != total:
             return None
-        layout = tuple(map(type, tensors))
-        arrange = self._layouts.get(layout) or self._learned(layout)
-        if arrange is None:
+        kinds = tuple(map(type, tensors))
+        layout = self._layouts.get(kinds) or self._learned(kinds)
+        if layout is None:
             return None
-        quotes = _OF_REQUEST + total * _OF_TENSOR + 4 * (request.id is not None)
+        quotes = _OF_REQUEST + total * _OF_TENSOR + 4 * (request.id is not None) + 2 * count * layout.texts
         if request.parameters is not None or request.outputs is not None:
             quotes += quotes_of(request.parameters) + quotes_of(request.outputs)
-        for place, kind in enumerate(layout):
-            if (nullable := self._texts.get(kind)) is not None:
-                quotes += 2 * (count - nulls_among(lists[place]) if nullable else count)
-        if count_quotes(data) != quotes:
+        for place in layout.nullable:
+            quotes -= 2 * nulls_among(lists[place])
+        if (data.count(b'"') if len(data) < FEW_BYTES else count_quotes(data)) != quotes:
             refuse_twice(data)
         lists.append([None] * count)
-        lists = arrange(lists)
+        lists = layout.arrange(lists)
         decoder = self._rows
         if count <= FEW:
             row_type = decoder.row_type
@@ -219,22 +234,23 @@ class TensorDecoder:
         columns.request = request.id
         return columns
 
-    def _learned(self, layout: tuple[type[Any], ...]) -> Callable[[list[Any]], Any] | None:
-        """What brings the data of tensors in this order, and a column of nulls, into the order of a row's values.
-
-        None when a column is missing, or there twice.
-        """
-        places = {kind: place for place, kind in enumerate(layout)}
+    def _learned(self, kinds: tuple[type[Any], ...]) -> _Layout | None:
+        """What is known of requests with these tensors; None when a column is missing, or there twice."""
+        places = {kind: place for place, kind in enumerate(kinds)}
         missing = set(self._order) - places.keys()
-        if len(places) != len(layout) or not missing <= self._optional:
+        if len(places) != len(kinds) or not missing <= self._optional:
             return None
-        first, *rest = (places.get(kind, len(layout)) for kind in self._order)
-        arrange: Callable[[list[Any]], Any]
-        # A single place would give the column alone, a slice gives it in a list.
-        arrange = itemgetter(first, *rest) if rest else itemgetter(slice(first, first + 1))
+        first, *rest = (places.get(kind, len(kinds)) for kind in self._order)
+        texts = [place for place, kind in enumerate(kinds) if kind in self._texts]
+        layout = _Layout(
+            # A single place would give the column alone, a slice gives it in a list.
+            itemgetter(first, *rest) if rest else itemgetter(slice(first, first + 1)),
+            len(texts),
+            tuple(place for place in texts if self._texts[kinds[place]]),
+        )
         if len(self._layouts) < _MOST_LAYOUTS:
-            self._layouts[layout] = arrange
-        return arrange
+            self._layouts[kinds] = layout
+        return layout
 
     def _gathered(self, columns: dict[str, Any]) -> Rows:
         """Rows of checked columns."""
