@@ -13,6 +13,8 @@ CLIENTS := .venv-clients
 SERVING := fastapi litserve mlserver mlflow bentoml
 PIP    := -m pip -qq --disable-pip-version-check
 WORKERS ?= 2
+# As many processes as cores: more threads than that only wait for each other.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 help: ## this list
 	@echo "Homeostat: keeps machine-learning models at their set point."
@@ -24,10 +26,10 @@ demo: $(READY) ## a year of flights through the whole closed loop, on this machi
 	$(PY) -m homeostat demo
 
 test: $(READY) ## every test but the long ones, on WORKERS processes (default 2)
-	$(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not long" tests
+	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not long" tests
 
 test-fast: $(READY) ## the tests without the slow and the crash ones
-	$(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not slow and not crash and not long" tests
+	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not slow and not crash and not long" tests
 
 test-long: $(READY) $(CLIENTS)/.ready ## the tests that take minutes: a thousand kills, swaps under load, fuzzing, other people's clients
 	$(PY) -m pytest -m long tests

@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from homeostat.core.store import Store
     from tests.engine.played import Played
+
+# How long an example takes says something of the machine's load, and nothing of the code.
+settings.register_profile("homeostat", settings.get_profile(settings.get_current_profile_name()), deadline=None)
+settings.load_profile("homeostat")
 
 SHARED = Path(os.environ.get("HOMEOSTAT_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 

@@ -235,8 +235,8 @@ def _counted(values: pl.Series, unit: str) -> pl.Series:
     factor = UNITS[unit]
     if values.dtype in (pl.UInt64, pl.Int128):
         wide = values.cast(pl.Int128)
-        counts = _within_calendar(wide, factor) * factor if factor else _within_calendar(wide // 1_000, 1)
-        return counts.cast(pl.Int64).cast(UTC_TIME)
+        wide = wide if factor else wide // pl.Series([1_000], dtype=pl.Int128)
+        return (_within_calendar(wide, factor or 1).cast(pl.Int64) * (factor or 1)).cast(UTC_TIME)
     if values.dtype.is_integer() or values.dtype == pl.String:
         whole = values.cast(pl.Int64, strict=False)
     else:
