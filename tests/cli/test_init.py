@@ -80,6 +80,26 @@ def test_init_reads_csv_with_times_as_text(homeostat, flights: pl.DataFrame, tmp
     assert load_loop(tmp_path / "made.py").source.spec.label_time == "landed"
 
 
+@pytest.mark.parametrize("name", ["😀", 'a"b', "a'b", "a\\b", "ü", "${y}", "{y}", "%s", "x; y", "𝒚"])
+def test_every_name_is_written_so_that_python_reads_it_as_it_is(
+    homeostat, flights: pl.DataFrame, tmp_path: Path, name: str
+):
+    flights.rename({"late": name, "flight_id": f"key {name}"}).write_parquet(tmp_path / "flights.parquet")
+    answer = homeostat("init", "flights.parquet", "--target", name, "--key", f"key {name}")
+    assert answer.code == 0, answer.err
+    spec = load_loop(tmp_path / "loop.py").source.spec
+    assert (spec.target, spec.key) == (name, (f"key {name}",))
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_another_separator_beside_decimal_commas_is_told(homeostat, tmp_path: Path, mark: str):
+    lines = ["id at x y", *(f"r{row} 2026-01-{row:02} 1,5 {row % 2}" for row in range(1, 29))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines).replace(" ", mark))
+    answer = homeostat("init", "rows.csv", "--target", "y")
+    assert answer.code == 2
+    assert f"separator={mark!r}" in answer.err
+
+
 def test_a_number_with_many_values_is_a_regression(flights: pl.DataFrame):
     found = guess(survey([("flights", flights.drop("late"))]), "distance")
     assert (found.task, found.metric) == ("regression", "mae")

@@ -219,9 +219,15 @@ def test_a_file_that_is_not_what_its_name_says_is_told_by_its_first_bytes(tmp_pa
         read(tmp_path, data)
 
 
-def test_utf_16_without_a_mark_is_refused_with_the_declaration(tmp_path):
-    with pytest.raises(DataError, match="encoding='utf-16-le'"):
-        read(tmp_path, "id\n1\n".encode("utf-16-le"))
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("city", ["Ulm", "Köln"])
+def test_wide_text_without_a_mark_is_refused_with_the_declaration_that_reads_it(tmp_path, encoding, city):
+    data = f"id,city\n1,{city}\n".encode(encoding)
+    with pytest.raises(DataError, match=f"encoding='{encoding}'"):
+        read(tmp_path, data)
+    told = []
+    assert read(tmp_path, data, encoding=encoding, tell=told.append)["city"].to_list() == [city]
+    assert told == []
 
 
 JSON = [

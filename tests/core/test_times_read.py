@@ -144,6 +144,31 @@ def test_numbers_are_no_times_until_a_form_says_what_they_count():
         read_times(pl.Series("at", [1359609300]))
 
 
+@pytest.mark.parametrize("wrong", ["29.02.2025 10:00", "31.12.2024 24:00", "31.04.2025 10:00", "01.13.2025", "soon"])
+@pytest.mark.parametrize("place", [0, 3, 9])
+def test_the_one_row_that_is_no_day_is_named_and_not_the_others(wrong: str, place: int):
+    values = [f"{day:02}.01.2025 10:00" for day in range(11, 21)]
+    values[place] = wrong
+    with pytest.raises(DataError) as refused:
+        read_times(pl.Series("at", values))
+    assert f"row {place + 1} has '{wrong}'" in refused.value.what
+    assert "%d.%m.%Y %H:%M" in refused.value.what
+    assert "(1 of 10 rows)" in refused.value.what
+
+
+@pytest.mark.parametrize("values", [[46023, 46024], [46023.25, 46023.5], [30_000]])
+def test_the_days_that_a_spreadsheet_counts_are_told_and_not_called_seconds(values: list[float]):
+    with pytest.raises(DataError, match="the days that a spreadsheet counts") as refused:
+        read_times(pl.Series("at", values))
+    assert "dates=" not in (refused.value.hint or "")
+
+
+def test_numbers_that_no_form_makes_a_time_of_are_not_called_seconds():
+    with pytest.raises(DataError, match="no times of our days") as refused:
+        read_times(pl.Series("at", [1, 2, 3]))
+    assert "dates=" not in (refused.value.hint or "")
+
+
 def test_a_later_value_that_contradicts_the_form_is_told_with_its_row():
     with pytest.raises(DataError, match=r"row 2 has '01/31/2013', which is not written as '%d/%m/%Y' \(1 of 3 rows\)"):
         read_times(pl.Series("at", ["31/01/2013", "01/31/2013", "2013-01-31"]), "%d/%m/%Y")

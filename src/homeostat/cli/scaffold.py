@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
@@ -124,4 +123,12 @@ def _literal(value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text)
+    """A text as Python writes it, in double quotes; JSON halves what is beyond 16 bits, which Python does not join."""
+    return '"' + "".join(map(_letter, text)) + '"'
+
+
+def _letter(letter: str) -> str:
+    if letter == '"':
+        return '\\"'
+    plain = letter.isprintable() and letter != "\\"
+    return letter if plain else letter.encode("unicode_escape").decode()

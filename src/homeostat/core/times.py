@@ -40,6 +40,8 @@ _LOW, _HIGH = -62_135_596_800_000_000, 253_402_300_799_999_999
 """The calendar in microseconds since 1970."""
 _PLAUSIBLE = (datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 """Where digits alone are taken to be times when a form is looked for."""
+_SPREADSHEET_DAYS = (29_221, 80_000)
+"""Days since 30 December 1899 from 1980 on: what Excel writes where a cell has lost its form."""
 _PER_MICROSECOND = {"ms": 1_000, "us": 1}
 _SAMPLE = 50
 
@@ -319,10 +321,16 @@ def _no_times(series: pl.Series) -> DataError:
     name, dtype = series.name, series.dtype
     if not dtype.is_numeric():
         return DataError(f"time column {name!r} has the type {dtype}, which is no point in time")
-    first = shown(series.drop_nulls()[0])
-    return DataError(
-        f"time column {name!r} holds numbers such as {first}", hint=_declare(possible_forms(series) or ("s",))
-    )
+    values = series.drop_nulls()
+    what = f"time column {name!r} holds numbers such as {shown(values[0])}"
+    forms = possible_forms(series)
+    if forms:
+        return DataError(what, hint=_declare(forms))
+    if values.is_between(*_SPREADSHEET_DAYS).all():
+        return DataError(
+            f"{what}, which may be the days that a spreadsheet counts", hint="export them as text like 2013-01-31 05:15"
+        )
+    return DataError(f"{what}, which are no times of our days in any form", hint="is it the time?")
 
 
 def _unread(series: pl.Series, failed: pl.Series, form: str) -> DataError:
@@ -334,6 +342,14 @@ def _unread(series: pl.Series, failed: pl.Series, form: str) -> DataError:
     if form:
         hint = f"mend those rows, or declare another form; times like 2013-01-31 05:15:00 are {_also(form)}"
         return DataError(f"{what}, which is not written as {form!r}{count}", hint=hint)
+    if series.len() > 1 and (misfit := _misfit(series)) is not None:
+        likely, rest = misfit
+        row = rest.arg_true()[0]
+        return DataError(
+            f"time column {series.name!r}: row {row + 1} has {shown(series[row])}, which is not written as {likely!r} "
+            f"or is no day of the calendar, as the others are ({rest.sum():,} of {series.len():,} rows)",
+            hint="mend those rows, or write all times as 2013-01-31 05:15:00",
+        )
     readings = [
         f"{moment:%-d %B %Y} ({form})"
         for form in possible_forms(pl.Series([value]))
@@ -351,6 +367,19 @@ def _unread(series: pl.Series, failed: pl.Series, form: str) -> DataError:
         if fitting
         else "no one form reads the whole column: write its times as 2013-01-31 05:15:00",
     )
+
+
+def _misfit(series: pl.Series) -> tuple[str, pl.Series] | None:
+    """The form that reads most rows of a column though not all, if there is one, and the rows that it does not read."""
+    text = _bare(series)
+    sample = text.drop_nulls().unique(maintain_order=True).head(_SAMPLE).to_list()
+    forms = [form for form, pattern in candidates() if any(map(pattern.fullmatch, sample))]
+    if not forms:
+        return None
+    reads = {form: _read(text, form) for form in forms}
+    likely = max(forms, key=lambda form: reads[form].count())
+    rest = text.is_not_null() & reads[likely].is_null()
+    return (likely, rest) if rest.any() and 2 * rest.sum() < text.count() else None
 
 
 def _also(form: str) -> str:

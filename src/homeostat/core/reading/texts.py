@@ -35,6 +35,7 @@ _SIGNATURES = {
 }
 """How files begin that are no text, whatever their names say."""
 _TELLS = re.compile(rb'^"?sep=[^\r\n]"?[\r\n]*$', re.IGNORECASE)
+_HEAD = 1_000
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
@@ -55,8 +56,9 @@ def as_utf8(data: bytes, form: Form, tell: Callable[[str], None]) -> bytes:
                 f"the file is {called}, not text", hint="give it the ending that it should have, or export it"
             )
     encoding = encoding_of(data[:2], form.encoding)
-    if encoding.startswith("utf-16-"):
+    if encoding != form.encoding:
         tell("the file is UTF-16, as its first bytes say, and was read so")
+    _refuse_zero_bytes(data[:_HEAD], encoding, form)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -71,14 +73,22 @@ def as_utf8(data: bytes, form: Form, tell: Callable[[str], None]) -> bytes:
         raise DataError(f"the file is not {encoding} text: {error}", hint="FileSource(..., encoding=...)") from error
     if codecs.lookup(encoding).name != "utf-8":
         data = text.encode(errors="strict")
-    data = data.removeprefix(codecs.BOM_UTF8)
-    if b"\0" in data:
-        line = form.lines + data.count(b"\n", 0, data.index(b"\0")) + 1
-        raise DataError(
-            f"line {line} holds the byte 0x00, so the file is not text",
-            hint="write it again as UTF-8, or say what it is: FileSource(..., encoding='utf-16-le')",
-        )
-    return data
+    _refuse_zero_bytes(data, "utf-8", form)
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def _refuse_zero_bytes(data: bytes, encoding: str, form: Form) -> None:
+    """Refuse what no text of one byte a letter holds; beside every other letter, it is text of two or four bytes."""
+    at = data.find(b"\0")
+    if at < 0 or encoding.replace("-", "").lower().startswith(("utf16", "utf32")):
+        return
+    width = 4 if data[:_HEAD].count(b"\0\0\0") > len(data[:_HEAD]) // 8 else 2
+    likely = f"utf-{8 * width}-{'be' if at == 0 else 'le'}"
+    line = form.lines + data.count(b"\n", 0, at) + 1
+    raise DataError(
+        f"line {line} holds the byte 0x00, so the file is not {encoding} text",
+        hint=f"write it again as UTF-8, or say what it is: FileSource(..., encoding={likely!r})",
+    )
 
 
 def refuse_endless_lines(data: bytes) -> None:
@@ -210,8 +220,14 @@ def _same_width(data: bytes, width: int, form: Form) -> None:
         row = wrong[0]
         text = data[starts[row] : ends[row]].decode().strip()
         line = data.count(b"\n", 0, int(starts[row])) + 1
+        header = data[: header_end(data)].decode()
+        other = next((mark for mark in _SEPARATORS if mark != form.separator and mark in header), None)
+        if width == 1 and other:
+            hint = f"is it separated by {_SEPARATORS[other]}? FileSource(..., separator={other!r})"
+        else:
+            hint = "quote fields that hold the separator, or complete the line if the file was cut off"
         raise DataError(
             f"line {form.lines + line} has {fields[row]} fields where the header has {width} "
             f"({wrong.size:,} such lines): {shown(text)}",
-            hint="quote fields that hold the separator, or complete the line if the file was cut off",
+            hint=hint,
         )
