@@ -46,9 +46,11 @@ USER = textwrap.dedent("""
                 os._exit(0)
             answer(model, rows)
             os.write(writing, json.dumps(answer(model, rows)).encode())
-            os._exit(0)
+            sys.exit(7)
         os.close(writing)
         print(os.read(reading, 1 << 16).decode())
+        if "twice" not in how:
+            assert os.waitstatus_to_exitcode(os.wait()[1]) == 7
 """)
 
 
@@ -87,6 +89,11 @@ def test_a_child_of_a_process_that_has_predicted_says_why_it_cannot(said):
     told = said("warm, forked twice")
     assert "was forked from one that had used a model or Polars" in told
     assert "spawn" in told
+
+
+@pytest.mark.parametrize(("how", "threads"), [("loaded", 1), ("loaded", 2), ("warm", 1), ("warm", 2)])
+def test_a_child_ends_with_the_status_that_it_was_given(said, how, threads):
+    assert said(how, threads)
 
 
 def test_a_pickled_model_is_loaded_again_from_its_store(stored):

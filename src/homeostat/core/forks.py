@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -39,10 +40,14 @@ class _Fork:
         """This is a child, of a parent that may have been one."""
         self.forked, self.fit = True, None
         self.count += 1
+        if "onnxruntime" in sys.modules:
+            _leave_without_libraries()
         for one in list(_threaded):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
 
 
+_libc = ctypes.CDLL(None)  # looked up before any fork, which may find the lock of the loader held
+_on_exit = getattr(_libc, "on_exit", None)
 _fork = _Fork()
 _inside = threading.local()
 os.register_at_fork(after_in_child=_fork.happened)
@@ -118,3 +123,12 @@ def _within(act: Callable[[], Any], seconds: float | None) -> tuple[BaseExceptio
     thread.start()
     thread.join(seconds)
     return found[0] if found else None
+
+
+def _leave_without_libraries() -> None:
+    """Have this process end without the last words of C libraries, which wait for threads that only the parent has.
+
+    Python's own end, and whatever was registered with `atexit`, comes before.
+    """
+    if _on_exit is not None:  # of glibc: the handler is given the status, and the last one is called first
+        _on_exit(_libc._exit, None)  # noqa: SLF001
