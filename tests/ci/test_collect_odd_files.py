@@ -257,3 +257,33 @@ def test_parquet_times_with_a_fixed_offset_are_times(tmp_path, store):
     bring(source, store)
     assert stored(source, store, "at")[0] == datetime(2013, 1, 1, tzinfo=UTC)
     assert store.table("t", "rows", source.spec).conform(pl.read_parquet(tmp_path / "a.parquet")).height == 2
+
+
+FIRST = "id,at,x,y\na,2013-01-01,1,0\nb,2013-01-02,2,1\nc,2013-01-03,3,\n"
+
+
+@pytest.mark.parametrize(
+    ("again", "changed"),
+    [
+        ("a,2013-01-01,9,0\n", 1),
+        ("a,2013-01-01,1,1\nb,2013-01-02,2,0\n", 2),
+        ("b,2013-01-05,2,1\n", 1),
+        ("c,2013-01-03,4,\n", 1),
+        ("d,2013-01-04,4,1\nd,2013-01-04,5,1\nd,2013-01-04,4,1\n", 1),
+        ("a,2013-01-01,1,0\n", 0),
+        ("b,2013-01-02,2,\n", 0),
+        ("c,2013-01-03,3,1\n", 0),
+        ("c,2013-01-03,3,\nc,2013-01-03,3,1\n", 0),
+    ],
+)
+def test_a_row_that_comes_again_with_other_values_is_told_and_the_stored_one_stays(tmp_path, store, again, changed):
+    source = FileSource(tmp_path / "in", **COLUMNS)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.csv").write_text(FIRST)
+    bring(source, store)
+    (tmp_path / "in" / "2.csv").write_text("id,at,x,y\n" + again)
+    bring(source, store)
+    (*_, last) = store.ledger.events(loop="t", kinds=(RowsAppended,))
+    told = [note for note in last.event.notes if f"2.csv: {changed:,} rows have the key of another row" in note]
+    assert len(told) == len(last.event.notes) == (changed > 0)
+    assert stored(source, store, "x")[:3] == [1, 2, 3]

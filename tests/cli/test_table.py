@@ -179,6 +179,23 @@ def test_a_change_of_columns_waits_until_a_person_accepts_and_promotes_it(homeos
     assert table.read(table.snapshot(0)).equals(before)
 
 
+@pytest.mark.parametrize(
+    ("column", "values"), [("carrier", [1, 2, 3, 4]), ("ride", [1, 2, 3, 4]), ("carrier", [1.5] * 4)]
+)
+def test_typed_numbers_for_texts_are_refused_by_the_run_and_by_accepting_alike(
+    project: Verb, column: str, values: list[float]
+) -> None:
+    rows = later().with_columns(pl.Series(column, values))
+    rows.write_parquet("data/b.parquet")
+    refused(project("run"), f"'{column}' holds String")
+    refused(
+        project("accept-schema", "--reason", "meant"), f"column '{column}' is text in the table", "write it as text"
+    )
+    rows.with_columns(pl.col(column).cast(pl.String)).write_parquet("data/b.parquet")
+    assert project("run").code == 0
+    assert stored().height == ROWS + 4
+
+
 def test_rows_are_shown_and_taken_out_with_name_and_reason(project: Verb) -> None:
     put(later(), "b")
     assert project("run").code == 0

@@ -156,6 +156,10 @@ def record(
         The event as recorded.
     """
     done = table.append(rows, source=source)
+    if done.changed and MARK in source:
+        told = f"{done.changed:,} rows have the key of another row and other values, and were left out"
+        way = "to correct a row, take it out with `homeostat rows --remove` and write it into a new file"
+        notes += (f"{source.rpartition(MARK)[0]}: {told}; {way}",)
     event = RowsAppended(
         loop=loop,
         table=table.folder.name,

@@ -127,7 +127,9 @@ def status(
 
 def _joined(counts: Counts | None) -> str:
     """What became of the labels of the log, as the loop saw them last."""
-    if counts is None or not counts.labels:
+    if counts is None:
+        return "not counted yet (`homeostat up` does)"
+    if not counts.labels:
         return "none yet"
     parts = {
         "joined": counts.joined,

@@ -90,11 +90,16 @@ class RowIndex:
         after = self._with(keys[new], content[new], known[new])
         spot = np.searchsorted(after.keys, keys[upgrade])
         after.content[spot], after.known[spot] = content[upgrade], known[upgrade]
+        kept, content_there, known_there = there & ~labels, content[first], known[first]
+        content_there[kept], known_there[kept] = self.content[place[kept]], self.known[place[kept]]
+        of = np.searchsorted(keys[first], keys)
+        # A row that comes without its label when that is known already says nothing new.
+        changed = (content != content_there[of]) & ((known != NEVER) | (known_there[of] == NEVER))
         taken = rows[np.sort(np.concatenate([new, upgrade]))]
         if taken.height:
             newest = _latest(taken[self.spec.time])
             after.latest = newest if self.latest is None else max(self.latest, newest)
-        return Fresh(taken, new.size, upgrade.size, after)
+        return Fresh(taken, new.size, upgrade.size, int(changed.sum()), after)
 
     def learn(self, rows: pl.DataFrame, *, files: set[str], version: int) -> None:
         """Take in stored rows that another writer, or an earlier process, added."""
@@ -123,6 +128,7 @@ class Fresh:
     rows: pl.DataFrame
     new: int
     labelled: int
+    changed: int
     after: RowIndex
 
 

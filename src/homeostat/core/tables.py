@@ -56,6 +56,7 @@ class Appended(msgspec.Struct, frozen=True, kw_only=True):
         rows: Rows that are new in the table.
         labelled: Rows that were there without a label and have it now.
         duplicates: Rows that changed nothing, because the table (or the same batch) had them already.
+        changed: Those of them with other values than the row of their key, which stays as it is.
         late: New rows whose event time is before the newest one that was stored.
         version: Delta version afterwards.
         total: Rows in the table afterwards.
@@ -65,6 +66,7 @@ class Appended(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     labelled: int
     duplicates: int
+    changed: int
     late: int
     version: int
     total: int
@@ -163,6 +165,7 @@ class Table:
                     rows=fresh.new,
                     labelled=fresh.labelled,
                     duplicates=rows.height - fresh.new - fresh.labelled,
+                    changed=fresh.changed,
                     late=late,
                     version=version + 1 if fresh.rows.height else version,
                     total=fresh.after.count,

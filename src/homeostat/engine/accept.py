@@ -135,6 +135,8 @@ class _Difference:
         self.described.append(f"column {name!r} is new ({kind_of(dtype)}), null in the rows that are stored")
 
     def _same(self, name: str, dtype: pl.DataType, there: Sequence[pl.Series]) -> None:
+        import polars as pl
+
         lacking = [file for file, rows in self.frames.items() if name not in rows.columns]
         if there and lacking and name not in self.table.spec.labels:
             raise DataError(
@@ -143,6 +145,12 @@ class _Difference:
         stored = self.table.read(columns=[name])[name]
         came = [series for series in there if series.count()]
         wanted = _common([*came, stored], name) if came and stored.count() else dtype
+        other = next((series.dtype for series in came if series.dtype != dtype), None)
+        if other is not None and wanted == dtype == pl.String():
+            raise DataError(
+                f"column {name!r} is text in the table, which it stays, and {kind_of(other)} in new files",
+                hint="write it as text in those files; CSV files hold all values as text",
+            )
         known = self.accepted[name] if self.accepted is not None and name in self.accepted else None
         nulls = sum(series.null_count() for series in (stored, *there))
         null = bool(nulls) and known is not None and not known.nullable
