@@ -133,3 +133,30 @@ def test_the_same_labels_given_twice_change_nothing(world, archived):
     again = deliver(GIVEN, folder, archive, LATER + timedelta(hours=1))
     assert again == Delivered(repeated=len(GIVEN))
     assert LogReader(folder).read().records == before
+
+
+CODES = Signature(inputs=(KEY,), key=("flight",), time=None, target="class", task="classification", classes=(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("labels.csv", "flight,class\na,1\nb,maybe\nc,0\n"),
+        ("labels.json", '[{"flight":"a","class":1},{"flight":"b","class":"maybe"},{"flight":"c","class":0}]'),
+    ],
+)
+@pytest.mark.parametrize("signature", [CODES, NUMBERS], ids=["classes", "numbers"])
+def test_only_the_row_that_is_no_label_is_blamed(tmp_path, name, content, signature):
+    with pytest.raises(DataError) as refused:
+        read(content.replace("class", signature.target), name, folder=tmp_path, signature=signature)
+    assert "row 2, column" in refused.value.what
+    assert "maybe" in refused.value.what
+    assert "row 1" not in refused.value.what
+    assert "row 3" not in refused.value.what
+
+
+@pytest.mark.parametrize("mark", [";", "|"])
+def test_another_separator_is_told(tmp_path, mark):
+    with pytest.raises(DataError) as refused:
+        read(f"flight{mark}late\na{mark}true\n", folder=tmp_path)
+    assert f"--separator {mark!r}" in (refused.value.hint or "")

@@ -185,7 +185,10 @@ def _columns(
         if name not in there
     ]
     if missing:
-        raise DataError(bulleted("the table holds no labels", missing), hint=f"it has {', '.join(rows.columns[:20])}")
+        mark = next((mark for mark in ";|," if len(rows.columns) == 1 and mark in rows.columns[0]), None)
+        other = f"; is it separated by another character? try --separator {mark!r}" if mark else ""
+        hint = f"it has {', '.join(rows.columns[:20])}{other}"
+        raise DataError(bulleted("the table holds no labels", missing), hint=hint)
     return ids, label, time
 
 
@@ -209,6 +212,7 @@ def _items(
     if mistyped:
         return [], 0
     moments = rows[time].to_list() if time else [None] * rows.height
+    numbers, wrong, carried_along = _numbers_made_text(rows[label], before), list[str](), list[str]()
     items, empty = [], 0
     names = zip(*(rows[name].to_list() for name in ids), strict=True)
     for place, (parts, value, moment) in enumerate(zip(names, rows[label].to_list(), moments, strict=True), before + 1):
@@ -218,12 +222,24 @@ def _items(
         typed, message = typed_label(value, signature)
         one, strange = _id(parts, ids, inputs)
         if message is not None:
-            problems.append(f"row {place}, column {label!r}: {message}")
+            to_blame = wrong if place not in numbers else carried_along
+            to_blame.append(f"row {place}, column {label!r}: {message}")
         elif strange is not None:
-            problems.append(f"row {place}: {strange}")
+            wrong.append(f"row {place}: {strange}")
         else:
             items.append(LabelItem(one, typed, moment or now))
+    problems += wrong or carried_along
     return items, empty
+
+
+def _numbers_made_text(labels: pl.Series, before: int) -> set[int]:
+    """Rows whose number became text because another row's label is none, which alone is to blame."""
+    import polars as pl
+
+    if labels.dtype != pl.String:
+        return set()
+    is_number = labels.cast(pl.Float64, strict=False).is_not_null()
+    return set() if (is_number | labels.is_null()).all() else {row + before + 1 for row in is_number.arg_true()}
 
 
 def _id(parts: Sequence[Any], names: Sequence[str], inputs: dict[str, Column]) -> tuple[str, str | None]:
