@@ -156,6 +156,13 @@ def test_a_file_that_is_not_there_is_named(homeostat):
     assert "nowhere.csv" in answer.err
 
 
+def test_a_file_that_is_not_there_in_an_empty_folder_is_told_so(homeostat, tmp_path: Path):
+    answer = homeostat("init", "flights.parquet", "--target", "late")
+    assert answer.code == 2
+    assert f"the folder '{tmp_path.resolve()}' is empty" in answer.err
+    assert "no folder" in homeostat("init", "nowhere/flights.parquet", "--target", "late").err
+
+
 def test_a_loop_written_elsewhere_means_the_same_files(homeostat, flights: pl.DataFrame, tmp_path: Path):
     flights.write_parquet(tmp_path / "flights.parquet")
     (tmp_path / "deep").mkdir()

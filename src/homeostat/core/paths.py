@@ -86,7 +86,12 @@ def _found(pattern: str, suffixes: tuple[str, ...], *, tables: bool) -> list[Fou
             raise NotFoundError(what, hint=f"seen from {Path.cwd()}; or give a folder")
         return found
     beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = did_you_mean(path.name, beside) if beside else f"there is no folder {str(path.parent)!r} either"
+    if beside:
+        near = did_you_mean(path.name, beside)
+    elif path.parent.is_dir():
+        near = f"the folder {str(path.parent.resolve())!r} is empty"
+    else:
+        near = f"there is no folder {str(path.parent)!r} either"
     raise NotFoundError(f"there is no {'table' if tables else 'file'} {pattern!r}", hint=near)
 
 
