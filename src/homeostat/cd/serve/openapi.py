@@ -29,7 +29,18 @@ _KINDS: dict[str, Schema] = {
     "text": {"type": "string"},
     "time": {"type": "string", "format": "date-time"},
 }
-_ID: Schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
+_ID: Schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": "^[^\\u0000]+$"}
+_LEAP = r"((17|18|19|20|21)(0[48]|[2468][048]|[13579][26])|16(8[048]|9[26])|22(0[48]|[24][048]|[135][26]|60)|2000)"
+_DATE = (
+    rf"({_LEAP}-02-29|(1679|16[89]\d|1[7-9]\d\d|2[01]\d\d|22[0-5]\d|2260)-"
+    r"((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8])))"
+)
+_LABEL_TIME: Schema = {
+    "type": ["string", "null"],
+    "description": "When the label became known, from 1678 to 2261; now, if it is left out.",
+    # A format of JSON schemas would allow years that no label has.
+    "pattern": rf"^{_DATE}[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{{1,6}})?(Z|[+-](0\d|1[0-3]):[0-5]\d)?$",
+}
 _WORDS: Schema = {"type": "array", "items": {"type": "string"}}
 _NUMBERS: Schema = {"type": "array", "items": {"type": "integer"}}
 _ERRORS = {
@@ -177,7 +188,7 @@ def _model_schemas(signature: Signature, most_rows: int) -> dict[str, Schema]:
             "properties": {
                 "id": _ID,
                 "label": _sent_label(signature),
-                "time": {"type": ["string", "null"], "format": "date-time"},
+                "time": _LABEL_TIME,
             },
             "additionalProperties": False,
         },
