@@ -378,6 +378,8 @@ def _misfit(series: pl.Series) -> tuple[str, pl.Series] | None:
         return None
     reads = {form: _read(text, form) for form in forms}
     likely = max(forms, key=lambda form: reads[form].count())
+    if _read(text, "").count() >= reads[likely].count():
+        return None  # most are year first
     rest = text.is_not_null() & reads[likely].is_null()
     return (likely, rest) if rest.any() and 2 * rest.sum() < text.count() else None
 

@@ -86,7 +86,7 @@ def _refuse_zero_bytes(data: bytes, encoding: str, form: Form) -> None:
     likely = f"utf-{8 * width}-{'be' if at == 0 else 'le'}"
     line = form.lines + data.count(b"\n", 0, at) + 1
     raise DataError(
-        f"line {line} holds the byte 0x00, so the file is not {encoding} text",
+        f"line {line} holds the byte 0x00, so the file is not text in {encoding}",
         hint=f"write it again as UTF-8, or say what it is: FileSource(..., encoding={likely!r})",
     )
 
