@@ -25,8 +25,9 @@ help: ## this list
 demo: $(READY) ## a year of flights through the whole closed loop, on this machine (3 minutes)
 	$(PY) -m homeostat demo
 
-test: $(READY) ## every test but the long ones, on WORKERS processes (default 2)
-	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not long" tests
+test: $(READY) ## every test but the long ones and those of `check`, on WORKERS processes (default 2)
+	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not long" tests \
+		--ignore=tests/docs --ignore=tests/structure
 
 test-fast: $(READY) ## the tests without the slow and the crash ones
 	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not slow and not crash and not long" tests

@@ -12,7 +12,7 @@ from tests.cli.conftest import in_a_process
 from tests.cli.test_run import LOOP, bad_project, flights
 from tests.cli.test_up import serving, start
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,7 @@ class World:
         return {row["id"]: row for row in self.table.read().iter_rows(named=True)}
 
 
-@settings(FEW, max_examples=150)
+@settings(FEW, max_examples=60)
 @given(styles(), st.integers(0, 2**32))
 def test_without_a_declaration_nothing_is_read_as_something_else(style: Style, seed: int):
     """Each column comes back as what it means, or as the text that stands in the file, or the file is refused."""
