@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from homeostat.cli.common import LOOP_FILE, STORE, JsonOption, StoreOption, console, print_json, print_table, progress
 
-if TYPE_CHECKING:
-    pass
-
-_COLUMN = "COLUMN"
 _UNHEALTHY = 2
-_SEPARATORS = (";", "\t", "|", ",")
 
 
 def demo(
