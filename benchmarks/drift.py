@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from homeostat.core.clock import stopwatch
-from homeostat.core.drift import distance, drift
-from homeostat.core.profile import Profile
+from homeostat.core.stats.drift import distance, drift
+from homeostat.core.stats.profile import Profile
 
 COLUMNS = 20
 BLOCKS = 300

@@ -10,7 +10,7 @@ import importlib.util
 import numpy as np
 
 from homeostat.core.clock import stopwatch
-from homeostat.core.online import compiled, interpreted, learn, new_state
+from homeostat.core.model.online import compiled, interpreted, learn, new_state
 
 COLUMNS = 8
 SLOW_ROWS = 5_000

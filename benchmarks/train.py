@@ -19,7 +19,7 @@ from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.clock import stopwatch
 from homeostat.core.model import Bundle, Coder
 from homeostat.core.schema import infer_schema
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.spec import TableSpec
 
 TRAIN, TEST, NUMBERS = 200_000, 60_000, 12
 SPEC = TableSpec(time="at", key=("id",), target="y")

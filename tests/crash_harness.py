@@ -91,10 +91,10 @@ def passages(kill: Callable[[str], bool], point: str) -> int:
 
 
 def _be_the_child(action: Callable[[], Any], point: str, answer: int) -> None:
-    from homeostat.core import faults
+    from homeostat.core import crash_points
 
     try:
-        faults.crash_at(point)
+        crash_points.crash_at(point)
         said = {"value": action()}
     except BaseException:  # noqa: BLE001 - whatever it was, the parent must hear of it
         said = {"error": traceback.format_exc()}

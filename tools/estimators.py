@@ -25,7 +25,7 @@ from homeostat.core.model import Bundle, Output
 from homeostat.core.model.estimator import prepared, seeded_clone
 from homeostat.core.model.runtimes import EstimatorRuntime
 from homeostat.core.schema import infer_schema
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.spec import TableSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "models.md"

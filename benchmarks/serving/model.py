@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from homeostat.ci.train import train
 from homeostat.core.model.encoder import Coder
 from homeostat.core.schema import infer_schema
-from homeostat.core.spec import table_spec
+from homeostat.core.table.spec import table_spec
 
 LOOP = "bench"
 NOON = datetime(2013, 3, 1, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ from homeostat.core.store import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from homeostat.core.tables import Snapshot, Table
+    from homeostat.core.table.table import Snapshot, Table
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 COLUMNS = {"time": "at", "key": "id", "target": "late", "label_time": "landed"}

@@ -86,7 +86,7 @@ def test_every_package_that_is_named_is_really_used(tmp_path):
     from sklearn.ensemble import RandomForestClassifier
 
     from homeostat.core.artifacts import ArtifactStore
-    from homeostat.core.needs import needs_of
+    from homeostat.core.model.needs import needs_of
     from tests.core.model_rows import rows, trained
 
     made = trained(rows(300), model=RandomForestClassifier(n_estimators=3, max_depth=3))

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from homeostat.ci.evaluate import evaluate
 from homeostat.ci.preprocess import split
-from homeostat.core.tables import Table, read
+from homeostat.core.table.table import Table, read
 from tests.core.model_rows import SPEC, rows, trained
 
 MODELS = [None, HistGradientBoostingClassifier(), RandomForestClassifier(10), LogisticRegression(), SGDClassifier()]

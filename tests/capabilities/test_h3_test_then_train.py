@@ -9,7 +9,7 @@ from sklearn.linear_model import SGDClassifier
 from homeostat.ci.train_online import train_online
 from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.model import Bundle
-from homeostat.core.online import learn, new_state
+from homeostat.core.model.online import learn, new_state
 from homeostat.ct.how import Online
 from tests.core.model_rows import NOW, rows, schema_of
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from homeostat import FileSource
 from homeostat.ci.collect import collect
 from homeostat.core.clock import VirtualClock
-from homeostat.core.spec import TableSpec
-from homeostat.core.tables import Table
+from homeostat.core.table.spec import TableSpec
+from homeostat.core.table.table import Table
 from homeostat.ct import when
 from tests.engine.driver import Driver
 

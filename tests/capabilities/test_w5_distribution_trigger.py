@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from homeostat.cd.monitor import Champion, MonitorConfig, observe
-from homeostat.core.drift import DriftConfig
-from homeostat.core.profile import Profile
+from homeostat.core.stats.drift import DriftConfig
+from homeostat.core.stats.profile import Profile
 from homeostat.ct import when
 from homeostat.ct.when import History
 

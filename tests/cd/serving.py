@@ -25,7 +25,7 @@ from homeostat.ci.train import train
 from homeostat.core.clock import VirtualClock
 from homeostat.core.events import Arm, ArmsSet, Trigger, VersionRegistered
 from homeostat.core.schema import infer_schema
-from homeostat.core.spec import table_spec
+from homeostat.core.table.spec import table_spec
 
 NOON = datetime(2013, 3, 1, 12, tzinfo=UTC)
 LOOP = "flights"

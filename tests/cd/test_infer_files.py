@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from homeostat.cd.infer import infer
-from homeostat.core.chunks import Chunks
-from homeostat.core.form import form_of
-from homeostat.core.reading import SUFFIXES
 from homeostat.core.schema import fit, infer_schema
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.chunks import Chunks
+from homeostat.core.table.files import SUFFIXES
+from homeostat.core.table.form import form_of
+from homeostat.core.table.spec import TableSpec
 from tests.cd.serving import bundle, flights
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from homeostat.cd.cohorts import Maturity
 from homeostat.cd.pairs import judge_trial, pairs
 from homeostat.cd.performance import Champion, Outcomes
-from homeostat.core.profile import Profile
+from homeostat.core.stats.profile import Profile
 
 START = np.datetime64("2013-03-01T00:00", "us")
 LATER = datetime(2013, 6, 1, tzinfo=UTC)

@@ -10,8 +10,8 @@ import pytest
 from homeostat.cd.learnable import storable, stored_label, training_rows
 from homeostat.core.model import Signature
 from homeostat.core.schema import Column
-from homeostat.core.spec import TableSpec
-from homeostat.core.tables import Table
+from homeostat.core.table.spec import TableSpec
+from homeostat.core.table.table import Table
 from tests.cd.log_records import LATER, NOON
 
 SPEC = TableSpec(time="at", key=("id",), target="y", label_time="known")

@@ -11,7 +11,7 @@ import pytest
 
 from homeostat.cd.monitor import Champion, MonitorConfig, Outcomes, ServiceCounts, observe
 from homeostat.core.events import Observed
-from homeostat.core.profile import Profile
+from homeostat.core.stats.profile import Profile
 
 NOW = datetime(2013, 3, 8, tzinfo=UTC)
 CLASSES = ("late", "on time")

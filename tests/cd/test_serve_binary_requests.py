@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from homeostat.cd.serve.binary import read, write
-from homeostat.core.spec import table_spec
+from homeostat.core.table.spec import table_spec
 from tests.cd.serving import (
     LOOP,
     NOON,

@@ -10,7 +10,7 @@ import pytest
 
 from homeostat.cd.stream import FolderSource, InputSource, TailSource
 from homeostat.core.errors import NotFoundError
-from homeostat.core.form import form_of
+from homeostat.core.table.form import form_of
 from tests.cd.serving import bundle, flights
 
 ROWS = flights(300, seed=3).drop("late", "landed")

@@ -14,7 +14,7 @@ from homeostat.ci.analyze import analyze
 from homeostat.ci.analyze.changes import find_changes
 from homeostat.ci.analyze.statistics import describe
 from homeostat.core.errors import DataError
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.spec import TableSpec
 
 SPEC = TableSpec(time="at", key=("id",), target="late", label_time="landed")
 N = 5_000

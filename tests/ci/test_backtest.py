@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 from homeostat.ci.backtest import backtest
 from homeostat.core.errors import DataError
-from homeostat.core.rows import prepare
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.rows import prepare
+from homeostat.core.table.spec import TableSpec
 from homeostat.ct.how import Refit
 from tests.core.model_rows import SPEC, START, rows
 

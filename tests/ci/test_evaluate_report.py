@@ -15,9 +15,9 @@ from homeostat.ci.preprocess import split
 from homeostat.ci.train import train
 from homeostat.core.errors import DataError, LoopError, ModelError
 from homeostat.core.model import Model, Output
-from homeostat.core.rows import prepare
 from homeostat.core.schema import infer_schema
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.rows import prepare
+from homeostat.core.table.spec import TableSpec
 from tests.core.model_rows import NOW, rows, schema_of, trained
 
 OLD, TRAIN, TEST = rows(800), rows(1_600), rows(800, seed=5, start=1_600)

@@ -7,8 +7,8 @@ import pytest
 from homeostat import deploy, gates
 from homeostat.ci.rehearsed import compatible, contract
 from homeostat.core.errors import LoopError
-from homeostat.core.latency import Latency
-from homeostat.core.needs import Needs, Target
+from homeostat.core.model.needs import Needs, Target
+from homeostat.core.stats.latency import Latency
 
 
 def measured(milliseconds: float, *, errors: int = 0, p99: float | None = None) -> Latency:

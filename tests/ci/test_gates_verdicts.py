@@ -9,7 +9,7 @@ from homeostat.ci import gates
 from homeostat.ci.evaluate import Baseline, Behaved, Evaluation, Leak, Scored, Segment
 from homeostat.ci.evaluate.report import CalibrationReport
 from homeostat.core.errors import LoopError
-from homeostat.core.metrics import Difference
+from homeostat.core.stats.metrics import Difference
 
 
 def gain(of: float, error: float = 0.005, *, value: float = 0.75, rows: int = 5_000) -> Difference:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from homeostat.ci.preprocess import split
 from homeostat.core.errors import DataError, LoopError
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.spec import TableSpec
 from tests.core.model_rows import SPEC, START, rows
 
 TABLE = rows(500)

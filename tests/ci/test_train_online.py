@@ -8,9 +8,9 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from homeostat.ci.train_online import train_online
 from homeostat.core.errors import ModelError
-from homeostat.core.rows import prepare
 from homeostat.core.schema import infer_schema
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.rows import prepare
+from homeostat.core.table.spec import TableSpec
 from homeostat.ct.how import Online
 from tests.core.model_rows import NOW, rows, schema_of
 

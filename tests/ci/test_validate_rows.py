@@ -9,7 +9,7 @@ import pytest
 
 from homeostat.ci.validate import validate
 from homeostat.core.errors import DataError, SchemaError
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.spec import TableSpec
 
 SPEC = TableSpec(time="at", key=("id",), target="late", label_time="landed")
 START = datetime(2013, 1, 1, tzinfo=UTC)

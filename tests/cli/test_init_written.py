@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from homeostat import load_loop
-from homeostat.core.tables import Table
+from homeostat.core.table.table import Table
 from tests.cli.bad import refused
 
 ROWS = 300

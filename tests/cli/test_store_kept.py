@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.core.anchor import anchor_of, broken
 from homeostat.core.ledger import Ledger
+from homeostat.core.ledger.anchor import anchor_of, broken
 from tests.cli.bad import Verb, csv, refused, rides, write
 
 

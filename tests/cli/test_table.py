@@ -252,8 +252,8 @@ def test_a_selection_that_is_none_is_one_clear_error(project: Verb, words: tuple
 
 
 def test_a_row_from_beyond_the_calendar_that_an_earlier_version_stored_is_read_and_taken_out(project: Verb) -> None:
-    from homeostat.core.rowindex import RowIndex
-    from homeostat.core.tables import Table
+    from homeostat.core.table.index import RowIndex
+    from homeostat.core.table.table import Table
 
     spec = load("loop.py").source.spec
     table = Table(Path(".homeostat/tables/rides/rows"), spec)

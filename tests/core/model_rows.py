@@ -10,7 +10,7 @@ import polars as pl
 from homeostat.ci.train import train
 from homeostat.core.model import Bundle
 from homeostat.core.schema import Schema, infer_schema
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.spec import TableSpec
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 NOW = datetime(2025, 1, 1, tzinfo=UTC)

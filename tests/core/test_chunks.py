@@ -7,10 +7,10 @@ import gzip
 import polars as pl
 import pytest
 
-from homeostat.core.chunks import Chunks, Place
 from homeostat.core.errors import DataError, NotFoundError
-from homeostat.core.reading import Form, read_file
-from homeostat.core.spec import table_spec
+from homeostat.core.table.chunks import Chunks, Place
+from homeostat.core.table.files import Form, read_file
+from homeostat.core.table.spec import table_spec
 
 SPEC = table_spec("at", "id")
 FORM = Form(text=("note", "code"))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeostat.core.drift import DriftConfig, benjamini_hochberg, distance, drift
-from homeostat.core.profile import Profile
+from homeostat.core.stats.drift import DriftConfig, benjamini_hochberg, distance, drift
+from homeostat.core.stats.profile import Profile
 
 ANY = DriftConfig(psi=0.0)
 """Every difference that is not chance alarms: the false discoveries show."""

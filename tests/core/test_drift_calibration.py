@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from homeostat.core.drift import DriftConfig, calibrate, drift
 from homeostat.core.errors import DataError
-from homeostat.core.profile import Profile
+from homeostat.core.stats.drift import DriftConfig, calibrate, drift
+from homeostat.core.stats.profile import Profile
 
 
 def days(count, seed):

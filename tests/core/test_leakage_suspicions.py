@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from homeostat.core.leakage import suspicious_features
+from homeostat.core.stats.leakage import suspicious_features
 
 if TYPE_CHECKING:
     from pathlib import Path

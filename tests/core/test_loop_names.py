@@ -12,9 +12,9 @@ from homeostat.cd.serve import endpoint_file
 from homeostat.core import events as ev
 from homeostat.core.errors import LoopError, UserError
 from homeostat.core.ledger import Ledger
-from homeostat.core.loopnames import check_loop_name, check_run_name
-from homeostat.core.spec import table_spec
+from homeostat.core.loop_names import check_loop_name, check_run_name
 from homeostat.core.store import Store
+from homeostat.core.table.spec import table_spec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BAD = (

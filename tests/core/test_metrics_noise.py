@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from homeostat.core.metrics import METRICS, difference, estimate, standard_error
 from homeostat.core.model import Predictions
+from homeostat.core.stats.metrics import METRICS, difference, estimate, standard_error
 
 CLASSES = (False, True)
 

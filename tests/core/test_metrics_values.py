@@ -7,8 +7,16 @@ import pytest
 from sklearn import metrics as reference
 
 from homeostat.core.errors import LoopError
-from homeostat.core.metrics import METRICS, default_metric, greater_is_better, kappa_per, label_codes, row_loss, score
 from homeostat.core.model import Predictions
+from homeostat.core.stats.metrics import (
+    METRICS,
+    default_metric,
+    greater_is_better,
+    kappa_per,
+    label_codes,
+    row_loss,
+    score,
+)
 
 RNG = np.random.default_rng(5)
 N = 500

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from homeostat.core.errors import DataError, ModelError
-from homeostat.core.online import (
+from homeostat.core.model.online import (
     OnlineRuntime,
     compiled,
     dump_state,

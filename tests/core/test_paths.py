@@ -7,13 +7,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from homeostat.core.chunks import Chunks
 from homeostat.core.errors import DataError, NotFoundError
-from homeostat.core.form import form_of
-from homeostat.core.paths import find
-from homeostat.core.reading import SUFFIXES, read_file
-from homeostat.core.spec import table_spec
-from homeostat.core.tables import Table
+from homeostat.core.table.chunks import Chunks
+from homeostat.core.table.files import SUFFIXES, read_file
+from homeostat.core.table.form import form_of
+from homeostat.core.table.paths import find
+from homeostat.core.table.spec import table_spec
+from homeostat.core.table.table import Table
 
 SPEC = table_spec("at", "id", "y")
 ROWS = pl.DataFrame({"id": ["a", "b"], "at": ["2013-01-01", "2013-01-02"], "y": [0, 1]})

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from homeostat.core.errors import DataError
-from homeostat.core.profile import LARGEST_VOCABULARY, Calibration, Profile
+from homeostat.core.stats.profile import LARGEST_VOCABULARY, Calibration, Profile
 
 
 def column(values, **options):

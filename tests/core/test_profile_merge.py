@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeostat.core.errors import DataError
-from homeostat.core.profile import Calibration, ColumnProfile, Profile, merge
+from homeostat.core.stats.profile import Calibration, ColumnProfile, Profile, merge
 
 numbers = st.floats(-1e6, 1e6) | st.just(float("nan")) | st.just(float("inf")) | st.integers(-3, 3).map(float)
 rows = st.lists(st.tuples(st.none() | numbers, st.none() | st.sampled_from("abcdz")), max_size=40)

@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 
 from homeostat.core import guarded
-from homeostat.core.chunks import Chunks
 from homeostat.core.errors import DataError
-from homeostat.core.form import NULLS, form_of
 from homeostat.core.guarded import refusing
-from homeostat.core.reading import footers, number_forms, read_file
-from homeostat.core.spec import table_spec
+from homeostat.core.table.chunks import Chunks
+from homeostat.core.table.files import footers, number_forms, read_file
+from homeostat.core.table.form import NULLS, form_of
+from homeostat.core.table.spec import table_spec
 
 SPEC = table_spec("at", "id", "y")
 

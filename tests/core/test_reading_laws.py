@@ -12,13 +12,13 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.core.chunks import Chunks
 from homeostat.core.errors import DataError
-from homeostat.core.form import NULLS, form_of
-from homeostat.core.reading import read_file
-from homeostat.core.rows import stored_form
-from homeostat.core.spec import table_spec
-from homeostat.core.times import possible_forms, read_time
+from homeostat.core.table.chunks import Chunks
+from homeostat.core.table.files import read_file
+from homeostat.core.table.form import NULLS, form_of
+from homeostat.core.table.rows import stored_form
+from homeostat.core.table.spec import table_spec
+from homeostat.core.times.columns import possible_forms, read_time
 
 FORMS = [None, "%d/%m/%Y", "%m/%d/%Y %I:%M:%S %p", "%d.%m.%y %H:%M", "%Y%m%d", "%d %b %Y", "s", "ms"]
 MARKS = [(".", ""), (",", ""), (",", "."), (".", ","), (",", " "), (".", "'")]

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from homeostat.core.clock import utc
-from homeostat.core.ids import LONGEST_ID, id_problem, row_id
+from homeostat.core.table.ids import LONGEST_ID, id_problem, row_id
 
 TEXT = st.text(st.characters(codec="utf-8")) | st.text("ab/~01\\%")
 KINDS = {

@@ -9,7 +9,7 @@ import pytest
 
 from homeostat.core.errors import SchemaError
 from homeostat.core.schema import Findings, check, fit, infer_schema
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.spec import TableSpec
 
 SPEC = TableSpec(time="at", key=("id",), target="late", label_time="landed")
 ROWS = pl.DataFrame(

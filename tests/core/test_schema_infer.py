@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from homeostat.core.errors import DataError, SchemaError
 from homeostat.core.schema import MOST_CATEGORIES, Column, Schema, check, difference, infer_schema, merge
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.spec import TableSpec
 
 SPEC = TableSpec(time="at", key=("id",), target="late")
 ROWS = pl.DataFrame(

@@ -11,8 +11,8 @@ import pytest
 from homeostat.cd.performance import Champion, Outcomes, measure
 from homeostat.ci.evaluate.baselines import persistence
 from homeostat.core.model import Predictions
-from homeostat.core.spec import TableSpec
-from homeostat.core.stream import baseline_predictions, last_known, stream_report
+from homeostat.core.stats.prequential import baseline_predictions, last_known, stream_report
+from homeostat.core.table.spec import TableSpec
 
 HOUR = 3_600_000_000
 TIMES = np.arange(6, dtype=np.int64) * HOUR

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.core.errors import DataError, SchemaError, StoreError
-from homeostat.core.tables import Table, TableSpec
+from homeostat.core.table.table import Table, TableSpec
 
 SPEC = TableSpec(time="at", key=("id",), target="late", label_time="landed")
 START = datetime(2013, 1, 1, tzinfo=UTC)

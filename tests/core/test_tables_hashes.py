@@ -9,7 +9,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeostat.core.rows import row_hashes
+from homeostat.core.table.rows import row_hashes
 
 ROWS = pl.DataFrame(
     {

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from homeostat.core.errors import IntegrityError, NotFoundError
-from homeostat.core.tables import Table, TableSpec, read
+from homeostat.core.table.table import Table, TableSpec, read
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from homeostat.cli.guess import guess
 from homeostat.cli.survey import survey
 from homeostat.core.errors import DataError
 from homeostat.core.model.estimator import target_of
-from homeostat.core.task import task_of_values
+from homeostat.core.model.task import task_of_values
 
 GRADES = [1, 2, 3] * 100
 TARGETS = [

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from homeostat.core.clock import utc
 from homeostat.core.errors import DataError
-from homeostat.core.timeforms import candidates
-from homeostat.core.times import (
+from homeostat.core.times.columns import (
     EVENT_EARLIEST,
     EVENT_LATEST,
     UTC_TIME,
@@ -19,6 +18,7 @@ from homeostat.core.times import (
     read_time,
     read_times,
 )
+from homeostat.core.times.forms import candidates
 
 
 def moment(*parts: int) -> datetime:

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.core.errors import DataError
-from homeostat.core.frames import frame_of
-from homeostat.core.rows import prepare
-from homeostat.core.spec import TableSpec
-from homeostat.core.times import read_time, read_times
+from homeostat.core.table.foreign import frame_of
+from homeostat.core.table.rows import prepare
+from homeostat.core.table.spec import TableSpec
+from homeostat.core.times.columns import read_time, read_times
 from homeostat.core.values import LONGEST_TEXT, found, inexact_whole, taken, text_problem, unfit
 
 WHOLE = st.integers(-(2**63), 2**63 - 1) | st.integers(2**53 - 3, 2**53 + 3) | st.integers(2**62, 2**63 - 1)

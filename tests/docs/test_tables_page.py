@@ -4,7 +4,7 @@ import inspect
 from pathlib import Path
 
 from homeostat import FileSource
-from homeostat.core.form import NULLS
+from homeostat.core.table.form import NULLS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tables.md").read_text()
 DECLARED = {"self", "pattern", "time", "key", "target", "label_time"}

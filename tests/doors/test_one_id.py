@@ -13,8 +13,8 @@ from homeostat.cd.stream import Champions, JsonLinesSink, TailSource, stream
 from homeostat.ci.collect import FrameSource, collect
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import DataError
-from homeostat.core.ids import LONGEST_ID
-from homeostat.core.spec import table_spec
+from homeostat.core.table.ids import LONGEST_ID
+from homeostat.core.table.spec import table_spec
 from tests.cd.serving import LOOP, NOON, serving
 from tests.doors.world import PLAIN, Http, as_json, model
 

@@ -21,7 +21,7 @@ from homeostat.ci.admit import schema_of
 from homeostat.ci.collect import FileSource, FrameSource, collect
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import HomeostatError
-from homeostat.core.spec import table_spec
+from homeostat.core.table.spec import table_spec
 from homeostat.loop.embedded import LoadedModel
 from tests.cd.serving import LOOP, NOON, Client, bundle, log_of, promote, register
 

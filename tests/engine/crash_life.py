@@ -20,7 +20,7 @@ from homeostat.cd.deploy import Canary
 from homeostat.ci.pipeline import Pipeline, mark_interrupted
 from homeostat.core import events as ev
 from homeostat.core.clock import SystemClock
-from homeostat.core.faults import POINTS
+from homeostat.core.crash_points import POINTS
 from homeostat.core.store import Store
 from homeostat.ct import when
 from homeostat.engine.feed import Feed

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from homeostat import FrameSource, Loop, how, when
 from homeostat.core.errors import DataError
-from homeostat.core.rows import prepare
+from homeostat.core.table.rows import prepare
 from homeostat.engine.replay import Replay, replay
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from homeostat import FrameSource, Loop
 from homeostat.cd.deploy import Immediately
 from homeostat.core import events as ev
 from homeostat.core.errors import HomeostatError, IntegrityError, ModelError, NotFoundError, RefusedError, UserError
-from homeostat.core.needs import Target
+from homeostat.core.model.needs import Target
 from homeostat.core.store import Store
 from homeostat.ct.when import never
 from homeostat.engine.feed import Feed

@@ -21,7 +21,7 @@ from homeostat.ci.collect import collect
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import HomeostatError
 from homeostat.core.ledger import Ledger
-from homeostat.core.tables import Table
+from homeostat.core.table.table import Table
 from tests.tables.grammar import SLIPS, Slip, Style, meant, read_back, styles, written
 from tests.tables.refusals import one_sentence
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from homeostat.core.clock import utc
-from homeostat.core.rows import NEVER
+from homeostat.core.table.rows import NEVER
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

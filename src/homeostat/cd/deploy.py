@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from homeostat.core.errors import LoopError
-from homeostat.core.needs import Target as Target  # noqa: PLC0414 - declared beside the plan, as deploy.Target(...)
+from homeostat.core.model.needs import Target as Target  # noqa: PLC0414 - declared beside the plan, as deploy.Target(...)
 
 if TYPE_CHECKING:
     from homeostat.core.events import Arm, Judgement, Role

@@ -10,7 +10,7 @@ import polars as pl
 
 from homeostat.cd.log import LabelRecord, LogReader, Position, PredictionRecord
 from homeostat.core.files import read_regular, write_own
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.spec import TableSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

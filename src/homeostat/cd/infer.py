@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.unfinished import Note, Unfinished
-from homeostat.core.chunks import BLOCK_BYTES, Chunks, Place
 from homeostat.core.clock import new_id
 from homeostat.core.errors import DataError, ModelError, SchemaError, StoreError
-from homeostat.core.form import Form
 from homeostat.core.schema import fit
+from homeostat.core.table.chunks import BLOCK_BYTES, Chunks, Place
+from homeostat.core.table.form import Form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import polars as pl
 
-    from homeostat.core.chunks import Chunk
     from homeostat.core.model import Model, Predictions
     from homeostat.core.schema import Schema
+    from homeostat.core.table.chunks import Chunk
 
 CHUNK_ROWS = 50_000
 _MOST_PROBLEMS = 20

@@ -8,13 +8,13 @@ import msgspec
 
 from homeostat.cd.log import LabelItem, LabelRecord, LogReader, LogWriter, Position, PredictionRecord
 from homeostat.cd.serve.labels import typed_label
-from homeostat.core.chunks import Chunks
 from homeostat.core.errors import DataError, shown
-from homeostat.core.form import Form
-from homeostat.core.ids import id_problem, row_id
-from homeostat.core.rows import bulleted, stored_form
-from homeostat.core.spec import TableSpec, did_you_mean
-from homeostat.core.times import outside
+from homeostat.core.table.chunks import Chunks
+from homeostat.core.table.form import Form
+from homeostat.core.table.ids import id_problem, row_id
+from homeostat.core.table.rows import bulleted, stored_form
+from homeostat.core.table.spec import TableSpec, did_you_mean
+from homeostat.core.times.columns import outside
 from homeostat.core.values import taken
 
 if TYPE_CHECKING:

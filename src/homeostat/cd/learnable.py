@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from homeostat.core.errors import DataError
-from homeostat.core.times import UTC_TIME
+from homeostat.core.times.columns import UTC_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from homeostat.cd.traffic import Labelled
     from homeostat.core.model import Signature
-    from homeostat.core.spec import TableSpec
+    from homeostat.core.table.spec import TableSpec
 
 _MISFIT = "inputs of another type"
 _REFUSED = "not as the training table stores rows"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from homeostat.core.clock import stopwatch
-from homeostat.core.latency import Latency
+from homeostat.core.stats.latency import Latency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

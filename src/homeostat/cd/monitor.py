@@ -16,10 +16,10 @@ import polars as pl
 from homeostat.cd.cohorts import labelled_between
 from homeostat.cd.evidence import excess
 from homeostat.cd.performance import Champion, Outcomes, Window, as_predictions, finite_rows, measure
-from homeostat.core.drift import DriftConfig, compare, drift
 from homeostat.core.events import Judgement, Observed, Performance, Signal, SignalKind
-from homeostat.core.metrics import greater_is_better
-from homeostat.core.profile import Profile
+from homeostat.core.stats.drift import DriftConfig, compare, drift
+from homeostat.core.stats.metrics import greater_is_better
+from homeostat.core.stats.profile import Profile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ import numpy as np
 from homeostat.cd.cohorts import Maturity, labelled_by, matured, microseconds
 from homeostat.cd.judge import JudgeConfig, judge
 from homeostat.cd.performance import as_predictions, coded_labels, finite_rows, scores_of
-from homeostat.core.metrics import row_loss
+from homeostat.core.stats.metrics import row_loss
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -11,11 +11,11 @@ import numpy as np
 from homeostat.cd.cohorts import Maturity, labelled_by, matured, microseconds
 from homeostat.cd.learnable import as_number, as_text
 from homeostat.core.events import Performance
-from homeostat.core.metrics import estimate, greater_is_better, kappa_per, label_codes
 from homeostat.core.model.signature import Predictions
-from homeostat.core.profile import Profile
-from homeostat.core.rows import NEVER
-from homeostat.core.stream import last_known
+from homeostat.core.stats.metrics import estimate, greater_is_better, kappa_per, label_codes
+from homeostat.core.stats.prequential import last_known
+from homeostat.core.stats.profile import Profile
+from homeostat.core.table.rows import NEVER
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -118,7 +118,7 @@ def measure(champion: Champion, outcomes: Outcomes, now: datetime, window: Windo
 
     Returns:
         One `Performance` for each version that predicted any of the rows. The baselines are `persistence` (the label
-        that was known last when the row was asked about; see `homeostat.core.stream.last_known`) and `majority` (the
+        that was known last when the row was asked about; see `homeostat.core.stats.prequential`) and `majority` (the
         most frequent class, or the mean, of these very rows).
     """
     rule = window or Window()

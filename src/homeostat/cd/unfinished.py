@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from homeostat.core.chunks import Place
 from homeostat.core.errors import ConflictError
+from homeostat.core.table.chunks import Place
 
 if TYPE_CHECKING:
     import polars as pl

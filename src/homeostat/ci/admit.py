@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from homeostat.core.ledger import Ledger
     from homeostat.core.schema import Schema
     from homeostat.core.store import Store
-    from homeostat.core.tables import Table
+    from homeostat.core.table.table import Table
 
 WAYS_OUT = "mend or delete the file, or, if the change is meant, take it with `homeostat accept-schema`"
 THE_LOOP = "the loop"
@@ -69,8 +69,8 @@ def refuse_skew(rows: pl.DataFrame, accepted: Schema | None) -> None:
     Raises:
         SchemaError: Lists every problem with its first row.
     """
-    from homeostat.core.rows import bulleted
     from homeostat.core.schema import check
+    from homeostat.core.table.rows import bulleted
 
     if accepted is None:
         return
@@ -142,7 +142,7 @@ def retyped(rows: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
 def _cast(series: pl.Series, dtype: pl.DataType) -> pl.Series:
     import polars as pl
 
-    from homeostat.core.times import read_times
+    from homeostat.core.times.columns import read_times
 
     if dtype.is_temporal():
         return read_times(series)
@@ -176,7 +176,7 @@ def _first_type(came: Sequence[pl.Series]) -> pl.DataType | None:
     """The stored type of a column's first values, where it is one and no text."""
     import polars as pl
 
-    from homeostat.core.rows import stored_form
+    from homeostat.core.table.rows import stored_form
 
     found = set()
     for series in came:

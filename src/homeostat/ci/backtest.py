@@ -25,8 +25,8 @@ from homeostat.core.model.estimator import (
 from homeostat.core.model.features import apply_features
 from homeostat.core.model.runtimes import EstimatorRuntime
 from homeostat.core.model.signature import Predictions, joined
-from homeostat.core.rows import known_at
-from homeostat.core.stream import StreamReport, stream_report
+from homeostat.core.stats.prequential import StreamReport, stream_report
+from homeostat.core.table.rows import known_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.core.model.features import Features
-    from homeostat.core.spec import TableSpec
+    from homeostat.core.table.spec import TableSpec
 
 
 class Windowed(Protocol):

@@ -12,7 +12,7 @@ from homeostat.ci.admit import Growth, grow, growth, refuse_skew
 from homeostat.ci.sources import FileSource, FrameSource, Part, Source
 from homeostat.core.errors import DataError
 from homeostat.core.events import RowsAppended
-from homeostat.core.spec import MARK
+from homeostat.core.table.spec import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from homeostat.core.clock import Clock
     from homeostat.core.ledger import Ledger
     from homeostat.core.schema import Schema
-    from homeostat.core.tables import Table
+    from homeostat.core.table.table import Table
 
 __all__ = [
     "Collected",
@@ -214,9 +214,9 @@ def _read_all(
     accepted: Schema | None,
 ) -> tuple[list[pl.DataFrame], Growth]:
     """The rows of every part, checked against all that could refuse them later, and how the table grows for them."""
-    from homeostat.core.reading import same_types
-    from homeostat.core.rows import bulleted
     from homeostat.core.schema.accepted import changed
+    from homeostat.core.table.files import same_types
+    from homeostat.core.table.rows import bulleted
 
     frames, errors = read_parts(parts, table, tell, notes)
     if not errors:

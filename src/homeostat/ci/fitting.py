@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from homeostat.core.errors import HomeostatError, ModelError
-from homeostat.core.metrics import default_metric, greater_is_better, score
 from homeostat.core.model.boosters import library, library_of
 from homeostat.core.model.bundle import unlearned
 from homeostat.core.model.encoder import Coder, Encoder
@@ -17,6 +16,7 @@ from homeostat.core.model.labelling import Output
 from homeostat.core.model.manifest import Trial
 from homeostat.core.model.runtimes import EstimatorRuntime
 from homeostat.core.model.signature import Predictions
+from homeostat.core.stats.metrics import default_metric, greater_is_better, score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

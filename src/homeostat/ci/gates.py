@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from homeostat.ci.evaluate.report import Evaluation, Segment
-    from homeostat.core.metrics import Difference
+    from homeostat.core.stats.metrics import Difference
 
 FEWEST_TEST_ROWS = 100
 FEWEST_OF_A_CLASS = 10
@@ -58,7 +58,7 @@ class AtLeast(Gate, tag="at_least", frozen=True, kw_only=True):
 
     def check(self, evaluation: Evaluation) -> GateResult:
         """Passes when every metric on the test rows is as good as its target."""
-        from homeostat.core.metrics import greater_is_better
+        from homeostat.core.stats.metrics import greater_is_better
 
         missed, seen = [], {}
         for name, target in self.targets.items():
@@ -217,7 +217,7 @@ def at_least(**targets: float) -> AtLeast:
     Args:
         **targets: Metric name to target, for example `roc_auc=0.65` or `mae=40`.
     """
-    from homeostat.core.metrics import metric
+    from homeostat.core.stats.metrics import metric
 
     if not targets:
         raise LoopError("at_least() names no metric", hint="write at_least(roc_auc=0.65)")

@@ -11,10 +11,10 @@ import polars as pl
 
 from homeostat.core.clock import duration, utc
 from homeostat.core.errors import DataError, LoopError
-from homeostat.core.rows import NEVER, known_at
+from homeostat.core.table.rows import NEVER, known_at
 
 if TYPE_CHECKING:
-    from homeostat.core.spec import TableSpec
+    from homeostat.core.table.spec import TableSpec
 
 
 class SplitInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ def split(
 
     Example:
         >>> from datetime import UTC
-        >>> from homeostat.core.spec import TableSpec
+        >>> from homeostat.core.table.spec import TableSpec
         >>> days = [datetime(2013, 1, day, tzinfo=UTC) for day in range(1, 11)]
         >>> parts = split(pl.DataFrame({"at": days, "y": [0.0] * 10}), TableSpec(time="at", target="y"), test=0.2)
         >>> parts.train.height, parts.test.height

@@ -16,8 +16,8 @@ from homeostat.core.events import GateResult
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from homeostat.core.latency import Latency
-    from homeostat.core.needs import Needs, Target
+    from homeostat.core.model.needs import Needs, Target
+    from homeostat.core.stats.latency import Latency
 
 GRACE_SECONDS = 0.005
 """A candidate that is slower by less than this is not slower: neighbours on the machine make such differences."""

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from homeostat.core.errors import DataError
-from homeostat.core.form import UNNAMED, Form, form_of
-from homeostat.core.spec import TableSpec, did_you_mean, table_spec
+from homeostat.core.table.form import UNNAMED, Form, form_of
+from homeostat.core.table.spec import TableSpec, did_you_mean, table_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import polars as pl
 
-    from homeostat.core.paths import Found
+    from homeostat.core.table.paths import Found
 
     Tell = Callable[[str], None]
 
@@ -78,7 +78,7 @@ class FileSource:
         decimal: The decimal mark of CSV files, or of columns. A column that is named is one of numbers, and may have
             currency and percent signs, or parentheses for negative ones.
         thousands: The mark between thousands, likewise.
-        nulls: Words for an unknown value in all columns, or by column; without them `homeostat.core.form.NULLS` are
+        nulls: Words for an unknown value in all columns, or by column; without them those of `core/table/form.py` are
             such among numbers, truth values and times, and text in a column of text. An empty cell is always unknown.
         rename: Old names of columns to new ones, before everything else; the other arguments have the new ones.
         ignore: Columns that are not taken in, such as consequences of the target; requests need not have them. An empty
@@ -156,8 +156,8 @@ class FileSource:
             yield Part(self._name(one.path), self._digest(one), partial(self._read, one))
 
     def _found(self) -> list[Found]:
-        from homeostat.core.paths import find
-        from homeostat.core.reading import SUFFIXES
+        from homeostat.core.table.files import SUFFIXES
+        from homeostat.core.table.paths import find
 
         patterns = [str(self._root / pattern) for pattern in self.patterns]
         found = [one for pattern in patterns for one in find(pattern, SUFFIXES, partitions=self.form.partitions)]
@@ -174,7 +174,7 @@ class FileSource:
         return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
     def _read(self, one: Found, text: Sequence[str] = (), tell: Tell = lambda _: None) -> pl.DataFrame:
-        from homeostat.core.reading import in_folders, read_file
+        from homeostat.core.table.files import in_folders, read_file
 
         path, form = one.path, self.form.with_text(text)
         before = self._digests.get(path)
@@ -257,8 +257,8 @@ class FrameSource:
     def parts(self) -> Iterator[Part]:
         """The one frame."""
         from homeostat.core.fingerprint import fingerprint
-        from homeostat.core.frames import frame_of
-        from homeostat.core.reading import as_declared
+        from homeostat.core.table.files import as_declared
+        from homeostat.core.table.foreign import frame_of
 
         frame = frame_of(self.frame)
         if not frame.height:

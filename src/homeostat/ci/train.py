@@ -24,9 +24,9 @@ from homeostat.core.model.estimator import (
 )
 from homeostat.core.model.features import apply_features, check_rowwise, features_code
 from homeostat.core.model.manifest import Blob, EstimatorInfo, Lineage, Manifest
+from homeostat.core.model.own_code import lasting
 from homeostat.core.model.signature import signature_of
-from homeostat.core.own_code import lasting
-from homeostat.core.profile import Profile
+from homeostat.core.stats.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from homeostat.core.model.features import Features
     from homeostat.core.model.manifest import Trial
     from homeostat.core.model.signature import Label, Signature
+    from homeostat.core.model.task import Task
     from homeostat.core.schema import Schema
-    from homeostat.core.task import Task
 
 PROOF_ROWS = 10_000
 _TEXT = 2_000

@@ -17,11 +17,11 @@ from homeostat.core.model.estimator import classes_of, prepared, seeded_clone, t
 from homeostat.core.model.features import Features, apply_features, check_rowwise, features_code
 from homeostat.core.model.labelling import Labelling
 from homeostat.core.model.manifest import Blob, EstimatorInfo, Lineage, Manifest
+from homeostat.core.model.online import OnlineState, dump_state, learn, load_state, new_state, sizes_of
 from homeostat.core.model.runtimes import EstimatorRuntime, dump_estimator, load_estimator
 from homeostat.core.model.signature import Predictions, joined, signature_of
-from homeostat.core.online import OnlineState, dump_state, learn, load_state, new_state, sizes_of
-from homeostat.core.rows import known_at
-from homeostat.core.stream import StreamReport, stream_report
+from homeostat.core.stats.prequential import StreamReport, stream_report
+from homeostat.core.table.rows import known_at
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.core.model.signature import Label
+    from homeostat.core.model.task import Task
     from homeostat.core.schema import Schema
-    from homeostat.core.task import Task
 
 _BIRTH = 200
 """Rows that a `partial_fit` estimator's scaling is fitted on when it is born; it stays as it is from then on."""
@@ -207,7 +207,7 @@ def _linear(
     truth = labels if classes is None else (labels == np.array(classes)[1])
     found = learn(state, codes, truth)
     info = EstimatorInfo(
-        kind="homeostat.core.online.OnlineState",
+        kind="homeostat.core.model.online.OnlineState",
         text=f"online {'logistic' if classes is not None else 'linear'} regression",
         params={"learning_rate": repr(how.learning_rate), "l2": repr(how.l2)},
         prepared=False,

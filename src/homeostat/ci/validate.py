@@ -8,16 +8,16 @@ import msgspec
 
 from homeostat.core.errors import DataError, shown
 from homeostat.core.events import Signal
-from homeostat.core.leakage import Suspect, suspicious_features
-from homeostat.core.rows import prepare
 from homeostat.core.schema import Findings, Schema, difference, fit, infer_schema, merge
+from homeostat.core.stats.leakage import Suspect, suspicious_features
+from homeostat.core.table.rows import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import polars as pl
 
-    from homeostat.core.spec import TableSpec
+    from homeostat.core.table.spec import TableSpec
 
 _MOSTLY = 0.9
 """From which share of numbers on a column of text is told to be one of numbers."""
@@ -65,7 +65,7 @@ def validate(
 
     Example:
         >>> import polars as pl
-        >>> from homeostat.core.spec import TableSpec
+        >>> from homeostat.core.table.spec import TableSpec
         >>> rows = pl.DataFrame({"at": ["2013-01-01", "2013-01-02"], "delay": [1.5, 40.0], "late": [0, 1]})
         >>> first = validate(rows, TableSpec(time="at", target="late"))
         >>> later = rows.with_columns(pl.col("delay").cast(pl.String))
@@ -102,7 +102,7 @@ def validate(
 
 def _numbers_told(series: pl.Series) -> str | None:
     """What is lost on a column of text that is one of numbers, and what would read it."""
-    from homeostat.core.reading import number_forms
+    from homeostat.core.table.files import number_forms
 
     forms = [form for form in number_forms(series) if form.share >= _MOSTLY and not form.plain]
     if not forms:

@@ -13,11 +13,11 @@ from homeostat.cli.survey import TIME_NAMES
 from homeostat.cli.written import Written
 from homeostat.core.clock import utc
 from homeostat.core.errors import DataError, shown
-from homeostat.core.metrics import default_metric
 from homeostat.core.model.estimator import MOST_CLASSES
-from homeostat.core.spec import did_you_mean
-from homeostat.core.task import task_of_values
-from homeostat.core.times import read_times
+from homeostat.core.model.task import task_of_values
+from homeostat.core.stats.metrics import default_metric
+from homeostat.core.table.spec import did_you_mean
+from homeostat.core.times.columns import read_times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -252,6 +252,6 @@ def _label_time(later: list[str]) -> Part:
 
 
 def _leaks(rows: pl.DataFrame, target: str, columns: list[str]) -> dict[str, float]:
-    from homeostat.core.leakage import suspicious_features
+    from homeostat.core.stats.leakage import suspicious_features
 
     return {one.column: one.told for one in suspicious_features(rows.select(columns), rows[target])}

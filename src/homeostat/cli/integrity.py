@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cli.common import open_ledger
-from homeostat.core.anchor import broken, read_anchor
 from homeostat.core.errors import HomeostatError, IntegrityError
+from homeostat.core.ledger.anchor import broken, read_anchor
 
 if TYPE_CHECKING:
     from homeostat.core.artifacts import ArtifactStore
@@ -113,8 +113,8 @@ def _appended(ledger: Ledger) -> dict[tuple[str, str], int]:
 
 def _tables(store: Path, appended: dict[tuple[str, str], int], tell: Progress) -> tuple[int, list[str]]:
     """How many rows the tables hold, and which tables do not hold what was committed and recorded."""
-    from homeostat.core.delta import open_table, read_meta
-    from homeostat.core.tables import Table
+    from homeostat.core.table.delta import open_table, read_meta
+    from homeostat.core.table.table import Table
 
     rows, problems = 0, []
     there = {(log.parent.parent.name, log.parent.name) for log in (store / "tables").glob("*/*/_delta_log")}

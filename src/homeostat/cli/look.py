@@ -22,7 +22,7 @@ from homeostat.cli.common import (
     say,
     styled,
 )
-from homeostat.core.unproven import is_unproven
+from homeostat.core.ledger.unproven import is_unproven
 
 if TYPE_CHECKING:
     from homeostat.cd.traffic import Counts
@@ -188,7 +188,7 @@ def anchor(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
 
     `homeostat verify --anchor FILE` finds what was cut off or rewritten since.
     """
-    from homeostat.core.anchor import anchor_of
+    from homeostat.core.ledger.anchor import anchor_of
 
     found = anchor_of(open_ledger(store))
     if as_json:

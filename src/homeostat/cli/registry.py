@@ -97,8 +97,8 @@ def import_(
     recorded: with --loop they run on this store's rows, with --vouch you answer for them, and else the version waits
     as a candidate. The first version that passes is the champion.
     """
-    from homeostat.core import unproven
     from homeostat.core.clock import SystemClock
+    from homeostat.core.ledger import unproven
     from homeostat.core.store import Store
     from homeostat.engine.transfer import Vouched, take_in
     from homeostat.loop import load

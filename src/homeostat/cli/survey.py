@@ -9,8 +9,8 @@ import msgspec
 import polars as pl
 
 from homeostat.core.errors import DataError
-from homeostat.core.reading.cells import NumberForm, as_numbers, number_forms
-from homeostat.core.times import possible_forms, read_times
+from homeostat.core.table.files.cells import NumberForm, as_numbers, number_forms
+from homeostat.core.times.columns import possible_forms, read_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from homeostat.core.store import Store
-    from homeostat.core.tables import Table
+    from homeostat.core.table.table import Table
     from homeostat.loop import Loop
 
 _SHOWN = 10
@@ -131,7 +131,7 @@ def _opened(store: Path, loop: str | None) -> tuple[Store, Loop, Table]:
 
 def _moment(option: str, text: str | None) -> datetime | None:
     from homeostat.core.errors import DataError
-    from homeostat.core.times import read_time
+    from homeostat.core.times.columns import read_time
 
     if text is None:
         return None

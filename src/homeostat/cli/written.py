@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from homeostat.cli.survey import MOST_WORDS
 from homeostat.core.errors import DataError, shown
-from homeostat.core.form import ALL, form_of
-from homeostat.core.reading.cells import as_numbers, declared_values
+from homeostat.core.table.files.cells import as_numbers, declared_values
+from homeostat.core.table.form import ALL, form_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from homeostat.cli.survey import NumberColumn, Survey
-    from homeostat.core.reading import NumberForm
+    from homeostat.core.table.files import NumberForm
 
 _SAID = "as you said"
 _BY_COLUMN = ("decimal", "thousands", "nulls")

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from homeostat.core import faults
+from homeostat.core import crash_points
 from homeostat.core.clock import SystemClock, new_id
 from homeostat.core.errors import IntegrityError, NotFoundError, StoreError
 from homeostat.core.files import OddFileError, make_folder, open_regular, read_regular
@@ -186,13 +186,13 @@ class ArtifactStore:
                 _write_all(file, data)
             finally:
                 os.close(file)
-            faults.point("artifact.before_rename")
+            crash_points.point("artifact.before_rename")
             try:
                 aside.replace(place)
             except FileNotFoundError:
                 make_folder(place.parent)
                 aside.replace(place)
-            faults.point("artifact.after_rename")
+            crash_points.point("artifact.after_rename")
         except OSError:
             aside.unlink(missing_ok=True)
             raise

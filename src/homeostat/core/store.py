@@ -10,10 +10,10 @@ from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.errors import StoreError
 from homeostat.core.files import make_folder
 from homeostat.core.ledger import Ledger
-from homeostat.core.loopnames import check_loop_name
+from homeostat.core.loop_names import check_loop_name
 
 if TYPE_CHECKING:
-    from homeostat.core.tables import Table, TableSpec
+    from homeostat.core.table.table import Table, TableSpec
 
 DEFAULT = ".homeostat"
 
@@ -63,7 +63,7 @@ class Store:
         key = (loop, name, spec)
         if key not in self._tables:
             # A server needs no tables: without Delta Lake it takes 16 MB less.
-            from homeostat.core.tables import Table
+            from homeostat.core.table.table import Table
 
             self._tables[key] = Table(self.path / "tables" / check_loop_name(loop) / name, spec)
         return self._tables[key]

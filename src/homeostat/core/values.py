@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homeostat.core.clock import utc
 from homeostat.core.errors import DataError
-from homeostat.core.moments import counted, read_moment
-from homeostat.core.timeforms import UNITS
+from homeostat.core.times.forms import UNITS
+from homeostat.core.times.moments import counted, read_moment
 
 if TYPE_CHECKING:
     import polars as pl
@@ -251,7 +251,7 @@ def _time(value: Any, *, event: bool, form: str | None) -> tuple[datetime | None
         told = f"holds a time {error.what}" if "outside of" in error.what else _should("time", value)
         return None, told
     if event and not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        from homeostat.core.times import outside
+        from homeostat.core.times.columns import outside
 
         if (told_outside := outside(moment, event=True)) is not None:
             return None, f"holds {found(value)}: {told_outside}"
@@ -280,7 +280,7 @@ def _counted(value: Any, unit: str) -> datetime:
             raise DataError("no time")
     import polars as pl
 
-    from homeostat.core.times import read_times
+    from homeostat.core.times.columns import read_times
 
     moment = read_times(pl.Series("", [value]), unit)[0]
     if moment is None:

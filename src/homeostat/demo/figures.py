@@ -12,9 +12,9 @@ import polars as pl
 from homeostat.cd.deploy import Canary
 from homeostat.ci.evaluate.baselines import persistence
 from homeostat.core import events as ev
-from homeostat.core.metrics import score
 from homeostat.core.model import Bundle
 from homeostat.core.model.signature import Predictions
+from homeostat.core.stats.metrics import score
 from homeostat.demo.flights import LOCAL_ZONE, TARGET, TIME
 
 if TYPE_CHECKING:

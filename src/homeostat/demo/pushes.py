@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from homeostat.ci.validate import Validation
-    from homeostat.core.spec import Snapshot
+    from homeostat.core.table.spec import Snapshot
     from homeostat.demo.story import Fault, Push
     from homeostat.engine.live import Live
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from homeostat.core.clock import Clock
     from homeostat.core.schema import Schema
     from homeostat.core.store import Store
-    from homeostat.core.tables import Table
+    from homeostat.core.table.table import Table
     from homeostat.loop import Loop
 
 
@@ -46,7 +46,7 @@ def propose(store: Store, loop: Loop) -> Proposal:
         NotFoundError: The table has no rows yet, so that anything may come.
         DataError: A file cannot be read, or the change is one that no table can make.
     """
-    from homeostat.core.rows import stored_form
+    from homeostat.core.table.rows import stored_form
 
     table = store.table(loop.name, "rows", loop.source.spec)
     if not table.columns:

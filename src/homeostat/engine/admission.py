@@ -11,13 +11,13 @@ import polars as pl
 from homeostat.cd.learnable import storable
 from homeostat.ci.admit import refuse_skew, schema_of
 from homeostat.core.events import RowsRemoved
-from homeostat.core.rows import row_hashes
+from homeostat.core.table.rows import row_hashes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.core.store import Store
-    from homeostat.core.tables import Table
+    from homeostat.core.table.table import Table
 
 _REMOVED = "taken out by a person before"
 

@@ -13,8 +13,8 @@ import msgspec
 
 from homeostat.cd.deploy import Canary, Immediately, Trial, advance, begin, role, seen
 from homeostat.core import events as ev
-from homeostat.core import unproven
 from homeostat.core.events import Arm, Cancel, Command, Decided, Train, Trigger
+from homeostat.core.ledger import unproven
 from homeostat.ct.when import Reading
 from homeostat.engine.state import LOOP, State, evolve
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from homeostat.core import crash_points
 from homeostat.core import events as ev
-from homeostat.core import faults
 from homeostat.core.errors import RefusedError
 from homeostat.engine.decide import Decision, decide
 from homeostat.engine.state import Rules, State, fold
@@ -82,9 +82,9 @@ class Feed:
                 raise RefusedError(what, hint="`homeostat retrain --reason` starts a new one")
             recorded, fresh = tx.register(event, time=time)
             state, decisions = _follow(tx, before, recorded) if fresh else (before, ())
-            faults.point("register.before_commit")
+            crash_points.point("register.before_commit")
             self._point(decisions, "before_commit")
-        faults.point("register.after_commit")
+        crash_points.point("register.after_commit")
         self._point(decisions, "after_commit")
         self.state = state
         return recorded, decisions
@@ -92,7 +92,7 @@ class Feed:
     @staticmethod
     def _point(decisions: tuple[Decision, ...], where: str) -> None:
         if any(isinstance(fact, ev.Promoted | ev.RolledBack) for one in decisions for fact in one.facts):
-            faults.point(f"promote.{where}")
+            crash_points.point(f"promote.{where}")
 
 
 def give(

@@ -19,8 +19,8 @@ from homeostat.ci.rehearsed import Load, compatible, contract
 from homeostat.core import events as ev
 from homeostat.core.clock import SystemClock
 from homeostat.core.errors import HomeostatError
-from homeostat.core.latency import Latency
-from homeostat.core.needs import Needs, Target, memory_of, needs_of
+from homeostat.core.model.needs import Needs, Target, memory_of, needs_of
+from homeostat.core.stats.latency import Latency
 from homeostat.core.store import Store
 from homeostat.engine.server import Server
 

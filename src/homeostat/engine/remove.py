@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from homeostat.core.clock import Clock
     from homeostat.core.store import Store
-    from homeostat.core.tables import Table
+    from homeostat.core.table.table import Table
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +139,7 @@ def _where(rows: pl.DataFrame, condition: str) -> pl.Series:
 def _keyed(rows: pl.DataFrame, key: Sequence[str], wanted: Sequence[str]) -> pl.Series:
     import polars as pl
 
-    from homeostat.core.ids import row_id
+    from homeostat.core.table.ids import row_id
 
     if not key:
         raise DataError("the table has no key", hint="say which rows with --where, --since and --until")
@@ -155,7 +155,7 @@ def _brought(table: Table, rows: pl.DataFrame, source: str) -> pl.Series:
     import numpy as np
     import polars as pl
 
-    from homeostat.core.rows import row_hashes
+    from homeostat.core.table.rows import row_hashes
 
     brought = table.added_by(source)
     if not brought.height:

@@ -8,8 +8,8 @@ import msgspec
 
 from homeostat.cd.deploy import Plan, Trial, Tried
 from homeostat.core import events as ev
-from homeostat.core import unproven
 from homeostat.core.events import Trigger
+from homeostat.core.ledger import unproven
 from homeostat.ct.when import AnyPolicy, History
 
 if TYPE_CHECKING:

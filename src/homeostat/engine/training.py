@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from homeostat.core.clock import Clock
-    from homeostat.core.latency import Latency
     from homeostat.core.ledger import Lease
-    from homeostat.core.spec import Snapshot
+    from homeostat.core.stats.latency import Latency
     from homeostat.core.store import Store
+    from homeostat.core.table.spec import Snapshot
     from homeostat.loop import Loop
 
 

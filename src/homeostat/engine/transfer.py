@@ -17,7 +17,6 @@ import msgspec
 from homeostat.cd.deploy import Immediately
 from homeostat.ci.rehearsed import compatible
 from homeostat.core import events as ev
-from homeostat.core import unproven
 from homeostat.core.clock import new_id
 from homeostat.core.errors import (
     HomeostatError,
@@ -28,11 +27,12 @@ from homeostat.core.errors import (
     StoreError,
 )
 from homeostat.core.files import OddFileError, read_regular
-from homeostat.core.loopnames import check_loop_name, check_run_name
+from homeostat.core.ledger import unproven
+from homeostat.core.loop_names import check_loop_name, check_run_name
 from homeostat.core.model import Bundle, Manifest
 from homeostat.core.model.boosters import LIBRARIES
 from homeostat.core.model.inspect import MOST_BYTES, MOST_MANIFEST_BYTES, check_blob
-from homeostat.core.needs import Target, needs_of
+from homeostat.core.model.needs import Target, needs_of
 from homeostat.core.plainjson import read_json
 from homeostat.ct.when import never
 from homeostat.engine.feed import Feed

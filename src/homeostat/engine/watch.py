@@ -23,7 +23,7 @@ from homeostat.ci.collect import record
 from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock, duration, stopwatch
 from homeostat.core.model import Bundle, Manifest
-from homeostat.core.rows import known_at
+from homeostat.core.table.rows import known_at
 from homeostat.engine.admission import Admission
 
 if TYPE_CHECKING:

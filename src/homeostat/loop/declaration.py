@@ -10,8 +10,8 @@ from homeostat.cd.deploy import Canary, Plan, Target
 from homeostat.ci import gates as standard_gates
 from homeostat.core.clock import duration
 from homeostat.core.errors import LoopError
-from homeostat.core.loopnames import loop_name_problem
-from homeostat.core.own_code import TrustedTypes
+from homeostat.core.loop_names import loop_name_problem
+from homeostat.core.model.own_code import TrustedTypes
 from homeostat.ct.how import Method, Refit
 from homeostat.ct.when import AnyPolicy, Policy, metrics_of, never
 from homeostat.ct.where import Place, Process
@@ -171,7 +171,7 @@ class Loop:
 
     def metric_for(self, signature: Signature) -> str:
         """The metric that counts: the declared one, or the usual one of the task."""
-        from homeostat.core.metrics import default_metric
+        from homeostat.core.stats.metrics import default_metric
 
         return self.metric or default_metric(signature.task, len(signature.classes or ()))
 
@@ -258,8 +258,8 @@ def _metric_problems(metric: Any, when: Any) -> list[str]:
     watched = metrics_of(when)
     if metric is None and not watched:
         return []
-    from homeostat.core.metrics import METRICS, default_metric
-    from homeostat.core.spec import did_you_mean
+    from homeostat.core.stats.metrics import METRICS, default_metric
+    from homeostat.core.table.spec import did_you_mean
 
     named = dict.fromkeys([*([] if metric is None else [metric]), *watched])
     unknown = [name for name in named if not isinstance(name, str) or name not in METRICS]

@@ -87,9 +87,9 @@ class LoadedModel(Resident):
     def _fitting(self, table: Any) -> pl.DataFrame:
         import polars as pl
 
-        from homeostat.core.frames import frame_of
         from homeostat.core.schema import fit
         from homeostat.core.schema.columns import stored_type
+        from homeostat.core.table.foreign import frame_of
 
         rows, schema = frame_of(table), self.model.manifest.schema
         absent = [column for column in schema.inputs if column.name in schema.spec.key and column.name not in rows]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from homeostat.core.errors import HomeostatError, LoopError, NotFoundError, blamed
-from homeostat.core.own_code import module_here
+from homeostat.core.model.own_code import module_here
 from homeostat.loop.declaration import Loop
 
 FILE = "loop.py"

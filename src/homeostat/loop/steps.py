@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from homeostat.core.events import GateResult
     from homeostat.core.model import Bundle
     from homeostat.core.schema import Schema
-    from homeostat.core.spec import Snapshot
+    from homeostat.core.table.spec import Snapshot
 
 
 def rows(snapshot: Snapshot, known_by: datetime, *, how: Any = Refit()) -> pl.DataFrame:  # noqa: B008 - immutable
     """Labelled rows of the training window, labels as they were known at `known_by`."""
-    from homeostat.core.tables import read
+    from homeostat.core.table.table import read
 
     start = how.bounds(known_by)[0]
     found = read(snapshot, known_by=known_by, start=start)
@@ -175,7 +175,7 @@ def verdicts(evaluation: Evaluation, *, gates: tuple[Any, ...] = ()) -> list[Gat
 
 def _nothing_known(snapshot: Snapshot, known_by: datetime, start: datetime | None) -> DataError:
     """Why no row of a table can be trained on."""
-    from homeostat.core.tables import read
+    from homeostat.core.table.table import read
 
     spec = snapshot.spec
     if not snapshot.rows:

@@ -15,7 +15,7 @@ from homeostat.cd.serve.requestlog import tell
 from homeostat.cd.serve.scores import Scores
 from homeostat.core.clock import new_id, stopwatch
 from homeostat.core.errors import ENDINGS, DataError, ModelError, NotFoundError, RetryableError
-from homeostat.core.ids import id_problem
+from homeostat.core.table.ids import id_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -18,8 +18,8 @@ import msgspec
 
 from homeostat.cd.serve.bodies import FEW_BYTES, count_quotes, nulls_among, parse, refuse_twice
 from homeostat.core.errors import DataError, printable
-from homeostat.core.ids import LONGEST_ID, id_problem, row_id
-from homeostat.core.spec import did_you_mean
+from homeostat.core.table.ids import LONGEST_ID, id_problem, row_id
+from homeostat.core.table.spec import did_you_mean
 from homeostat.core.values import EXACT, FIRST_YEAR, LAST_YEAR, LONGEST_TEXT, found, taken, text_problem
 
 if TYPE_CHECKING:

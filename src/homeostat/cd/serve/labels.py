@@ -9,7 +9,7 @@ import msgspec
 from homeostat.cd.log import LabelItem
 from homeostat.cd.serve.bodies import parse
 from homeostat.cd.serve.decode import MOST_PROBLEMS, Problem, RowsError
-from homeostat.core.ids import id_problem
+from homeostat.core.table.ids import id_problem
 from homeostat.core.values import found, taken
 
 if TYPE_CHECKING:

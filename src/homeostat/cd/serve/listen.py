@@ -15,7 +15,7 @@ from homeostat.cd.serve.requestlog import tell
 from homeostat.cd.serve.visitors import is_loopback
 from homeostat.core.errors import RefusedError, StoreError
 from homeostat.core.files import OddFileError, read_regular, write_own
-from homeostat.core.loopnames import check_loop_name
+from homeostat.core.loop_names import check_loop_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -21,7 +21,7 @@ from homeostat.cd.serve.decode import MOST_PROBLEMS, Problem, RowsError
 from homeostat.cd.serve.hosted import Lane
 from homeostat.cd.serve.replies import Reply, json_reply
 from homeostat.core.errors import DataError
-from homeostat.core.spec import did_you_mean
+from homeostat.core.table.spec import did_you_mean
 from homeostat.core.values import LONGEST_TEXT
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.serve.tensors import DATATYPES
-from homeostat.core.ids import LONGEST_ID
+from homeostat.core.table.ids import LONGEST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

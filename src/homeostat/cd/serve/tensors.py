@@ -29,7 +29,7 @@ from homeostat.cd.serve.decode import (
     suspicious,
 )
 from homeostat.core.errors import DataError
-from homeostat.core.spec import did_you_mean
+from homeostat.core.table.spec import did_you_mean
 from homeostat.core.values import EXACT, LONGEST_TEXT, taken
 
 if TYPE_CHECKING:

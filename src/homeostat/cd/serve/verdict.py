@@ -284,7 +284,7 @@ def _outcomes(champion: Champion, challenger: int, rows: list[Row]) -> Outcomes:
 
     from homeostat.cd.cohorts import microsecond
     from homeostat.cd.performance import Outcomes
-    from homeostat.core.rows import NEVER
+    from homeostat.core.table.rows import NEVER
 
     width = 1 if champion.classes is None else len(champion.classes)
     known = [NEVER if row.label is None else microsecond(row.label_time or row.time) for row in rows]

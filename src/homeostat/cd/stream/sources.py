@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from homeostat.cd.serve.bodies import quotes_of, refuse_twice
-from homeostat.core.chunks import Chunks, Place
 from homeostat.core.errors import DataError, NotFoundError
-from homeostat.core.form import Form
-from homeostat.core.reading import SUFFIXES
-from homeostat.core.rows import stored_form
+from homeostat.core.table.chunks import Chunks, Place
+from homeostat.core.table.files import SUFFIXES
+from homeostat.core.table.form import Form
+from homeostat.core.table.rows import stored_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

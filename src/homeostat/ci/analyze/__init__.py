@@ -11,7 +11,7 @@ from homeostat.core.errors import LoopError
 if TYPE_CHECKING:
     import polars as pl
 
-    from homeostat.core.spec import TableSpec
+    from homeostat.core.table.spec import TableSpec
 
 __all__ = ["Report", "analyze", "table_report"]
 
@@ -47,7 +47,7 @@ def analyze(rows: pl.DataFrame, spec: TableSpec, previous: dict[str, Any] | None
 
     Example:
         >>> import polars as pl
-        >>> from homeostat.core.spec import TableSpec
+        >>> from homeostat.core.table.spec import TableSpec
         >>> rows = pl.DataFrame({"at": pl.Series(["2013-01-01"]).str.to_datetime(time_zone="UTC"), "delay": [4.0]})
         >>> analyze(rows, TableSpec(time="at")).statistics["columns"]["delay"]["mean"]
         4.0

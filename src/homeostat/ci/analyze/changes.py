@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from homeostat.core.drift import distance
-from homeostat.core.profile import ColumnProfile
+from homeostat.core.stats.drift import distance
+from homeostat.core.stats.profile import ColumnProfile
 
 NOTABLE = 0.05
 """A population stability index (nats, above its noise) from which on a change is worth a line; 0.25 is a large one."""

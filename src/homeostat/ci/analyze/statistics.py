@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 
 from homeostat.core.errors import DataError
-from homeostat.core.leakage import Suspect, suspicious_features
+from homeostat.core.stats.leakage import Suspect, suspicious_features
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from homeostat.core.spec import TableSpec
+    from homeostat.core.table.spec import TableSpec
 
 FORMAT = 1
 BARS = 24

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from homeostat.ci.evaluate.report import CalibrationBin, CalibrationReport, Scored
-from homeostat.core.metrics import Estimate, estimate, label_codes, metrics_for
-from homeostat.core.metrics import metric as find_metric
 from homeostat.core.model.signature import Predictions
-from homeostat.core.profile import Calibration
+from homeostat.core.stats.metrics import Estimate, estimate, label_codes, metrics_for
+from homeostat.core.stats.metrics import metric as find_metric
+from homeostat.core.stats.profile import Calibration
 
 if TYPE_CHECKING:
     import polars as pl

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from homeostat.ci.fitting import fit, said_by
-from homeostat.core.metrics import label_codes
 from homeostat.core.model.bundle import spaced
 from homeostat.core.model.encoder import Coder, fit_encoder
 from homeostat.core.model.estimator import prepared
 from homeostat.core.model.runtimes import EstimatorRuntime
 from homeostat.core.model.signature import Predictions
-from homeostat.core.rows import known_at
-from homeostat.core.stream import last_known
+from homeostat.core.stats.metrics import label_codes
+from homeostat.core.stats.prequential import last_known
+from homeostat.core.table.rows import known_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from homeostat.core.spec import TableSpec
+    from homeostat.core.table.spec import TableSpec
 
 SIMPLE_ROWS = 10_000
 
@@ -46,7 +46,7 @@ def constant(target: NDArray[Any], rows: int, classes: Sequence[Any] | None, *, 
 
 
 def persistence(train: pl.DataFrame, test: pl.DataFrame, spec: TableSpec, classes: Sequence[Any] | None) -> Predictions:
-    """Repeat the label that was known last at each row's event time (`homeostat.core.stream.last_known`).
+    """Repeat the label that was known last at each row's event time (`homeostat.core.stats.prequential.last_known`).
 
     It is chosen by label time, so it uses nothing that a live system would not have. The scores are how often each
     class followed each class in the training rows.

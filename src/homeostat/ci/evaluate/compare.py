@@ -12,8 +12,8 @@ from homeostat.ci.evaluate.answers import scored, taken
 from homeostat.ci.evaluate.baselines import constant, persistence, simple
 from homeostat.ci.evaluate.report import Baseline, Segment
 from homeostat.core.errors import DataError, ModelError
-from homeostat.core.metrics import Difference, difference, estimate
 from homeostat.core.model.bundle import Bundle
+from homeostat.core.stats.metrics import Difference, difference, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.ci.evaluate.answers import Answers
-    from homeostat.core.metrics import Estimate
     from homeostat.core.model.bundle import Model
     from homeostat.core.model.features import Features
     from homeostat.core.model.signature import Predictions
+    from homeostat.core.stats.metrics import Estimate
 
 MOST_SEGMENTS = 50
 FEWEST_SEGMENT_ROWS = 30

@@ -11,11 +11,11 @@ from homeostat.ci.evaluate.behaviour import Behaviour, behave
 from homeostat.ci.evaluate.compare import baselines, compare, segments
 from homeostat.ci.evaluate.report import Baseline, Evaluation, Leak
 from homeostat.core.errors import DataError, LoopError, ModelError
-from homeostat.core.leakage import suspicious_features
-from homeostat.core.metrics import default_metric, kappa_per, metrics_for
-from homeostat.core.metrics import metric as find_metric
 from homeostat.core.model.bundle import Bundle, Model, spaced
 from homeostat.core.schema.accepted import never_held
+from homeostat.core.stats.leakage import suspicious_features
+from homeostat.core.stats.metrics import default_metric, kappa_per, metrics_for
+from homeostat.core.stats.metrics import metric as find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from homeostat.core.metrics import Difference
+from homeostat.core.stats.metrics import Difference
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):

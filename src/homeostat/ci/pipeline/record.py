@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeostat.ci.pipeline.inflight import inflight_of
+from homeostat.core import crash_points
 from homeostat.core import events as ev
-from homeostat.core import faults
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import NotFoundError, StoreError
 from homeostat.core.files import make_folder, open_regular, read_regular
@@ -72,7 +72,7 @@ class Recorder:
         self._take(event)
         self._committer = threading.Thread(target=self._commit_regularly, name="homeostat-recorder", daemon=True)
         self._committer.start()
-        faults.point("run.started")
+        crash_points.point("run.started")
 
     def step(self, event: ev.StepFinished) -> None:
         """Take the record of a step: it outlives the process from here on and is committed with the next group.
@@ -81,7 +81,7 @@ class Recorder:
             StoreError: earlier records could not be committed, so going on would be work for nothing.
         """
         self._take(event)
-        faults.point("step.after_record")
+        crash_points.point("step.after_record")
         if self._failure is not None:
             raise self._failure
 
@@ -90,7 +90,7 @@ class Recorder:
         self._closed.set()
         if self._committer is not None:
             self._committer.join()
-        faults.point("run.before_finish")
+        crash_points.point("run.before_finish")
         try:
             self._commit(event)
         finally:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from homeostat.ci.pipeline.contract import check_declared
 from homeostat.ci.pipeline.explain import NOT_CACHED, why_it_ran
 from homeostat.ci.pipeline.values import Value, step_error
-from homeostat.core import codecs, faults
+from homeostat.core import codecs, crash_points
 from homeostat.core import events as ev
 from homeostat.core.errors import CodecError, DataError, HomeostatError
 from homeostat.core.fingerprint import FingerprintError, code_fingerprint, fingerprint_parts, printable
@@ -303,7 +303,7 @@ class Execution:
         result = step.function(*values, **settings)
         check_declared(step, result)
         data = codecs.encode(result, self.store.artifacts)
-        faults.point("step.before_artifact")
+        crash_points.point("step.before_artifact")
         return Value.made(self.store.artifacts.put_soon(data), result, data, self.store.artifacts)
 
     def _before(self, name: str) -> ev.StepFinished | None:

@@ -17,6 +17,6 @@ with `FingerprintError` instead of being named wrongly.
 """
 
 from homeostat.core.fingerprint.code import code_fingerprint, fingerprint, fingerprint_parts, printable
-from homeostat.core.fingerprint.values import FingerprintError
+from homeostat.core.fingerprint.framing import FingerprintError
 
 __all__ = ["FingerprintError", "code_fingerprint", "fingerprint", "fingerprint_parts", "printable"]

@@ -10,17 +10,10 @@ import types
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
+from homeostat.core.fingerprint.framing import FingerprintError, frame
 from homeostat.core.fingerprint.packages import module_name, package_of
 from homeostat.core.fingerprint.source import Import, Shape, class_shape, function_shape, home_of, module_digest
-from homeostat.core.fingerprint.values import (
-    FingerprintError,
-    class_name,
-    digest_of,
-    exported_name,
-    frame,
-    is_plain_code,
-    write_value,
-)
+from homeostat.core.fingerprint.values import class_name, digest_of, exported_name, is_plain_code, write_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,25 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from homeostat.core.fingerprint.values import FingerprintError, frame, write_value
+from homeostat.core.fingerprint.framing import FingerprintError, frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import polars as pl
 
-    from homeostat.core.fingerprint.values import Code, Sink
+    from homeostat.core.fingerprint.framing import Sink
 
 
-def write_data(sink: Sink, value: Any, code: Code, depth: int) -> bool:
-    """Write a numpy or polars value; False when it is neither an array nor a table."""
+def write_data(sink: Sink, value: Any, write: Callable[[Any], None]) -> bool:
+    """Write a numpy or polars value; False when it is neither an array nor a table.
+
+    `write` takes what an array of Python objects holds.
+    """
     if isinstance(value, np.ndarray):
         if type(value) is not np.ndarray:
             what = f"a {type(value).__name__} has no fingerprint"
             raise FingerprintError(what, hint="convert it with np.asarray")
-        _write_array(sink, value, code, depth)
+        _write_array(sink, value, write)
         return True
     if isinstance(value, np.generic):
         frame(sink, "scalar")
-        _write_array(sink, np.asarray(value), code, depth)
+        _write_array(sink, np.asarray(value), write)
         return True
     if isinstance(value, np.dtype):
         frame(sink, "dtype", repr(value).encode())
@@ -36,10 +41,10 @@ def write_data(sink: Sink, value: Any, code: Code, depth: int) -> bool:
     if isinstance(value, polars.DataFrame):
         frame(sink, "frame", b"%d %d" % value.shape)
         for column in value.iter_columns():
-            _write_column(sink, column, code)
+            _write_column(sink, column)
     elif isinstance(value, polars.Series):
         frame(sink, "series", b"%d" % len(value))
-        _write_column(sink, value, code)
+        _write_column(sink, value)
     elif isinstance(value, polars.DataType) or (isinstance(value, type) and issubclass(value, polars.DataType)):
         frame(sink, "polars-dtype", dtype_name(value).encode())
     elif isinstance(value, (polars.Expr, polars.LazyFrame)):
@@ -50,15 +55,15 @@ def write_data(sink: Sink, value: Any, code: Code, depth: int) -> bool:
     return True
 
 
-def _write_array(sink: Sink, array: np.ndarray[Any, Any], code: Code, depth: int) -> None:
+def _write_array(sink: Sink, array: np.ndarray[Any, Any], write: Callable[[Any], None]) -> None:
     shape = ",".join(map(str, array.shape))
     frame(sink, "array", f"{array.dtype.str} {shape}".encode())
     if array.dtype.names:
         for name in array.dtype.names:
             frame(sink, "field", name.encode())
-            _write_array(sink, array[name], code, depth + 1)
+            _write_array(sink, array[name], write)
     elif array.dtype.hasobject:
-        write_value(sink, array.ravel().tolist(), code, depth + 1)
+        write(array.ravel().tolist())
     else:
         _write_bytes(sink, _one_nan(np.ascontiguousarray(array)))
 
@@ -78,13 +83,13 @@ def _one_nan(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.where(missing, np.array(np.nan, array.dtype), array)
 
 
-def _write_column(sink: Sink, column: pl.Series, code: Code) -> None:
+def _write_column(sink: Sink, column: pl.Series) -> None:
     frame(sink, "column", column.name.encode())
     frame(sink, "dtype", dtype_name(column.dtype).encode())
-    _write_cells(sink, column, code)
+    _write_cells(sink, column)
 
 
-def _write_cells(sink: Sink, column: pl.Series, code: Code) -> None:
+def _write_cells(sink: Sink, column: pl.Series) -> None:
     import polars as pl
 
     base = column.dtype.base_type()
@@ -100,10 +105,10 @@ def _write_cells(sink: Sink, column: pl.Series, code: Code) -> None:
     elif base in (pl.List, pl.Array):
         listed = column.arr.to_list() if base is pl.Array else column
         _write_bytes(sink, listed.list.len().fill_null(0).to_numpy().astype("<u4"))
-        _write_cells(sink, listed.drop_nulls().explode(empty_as_null=False), code)
+        _write_cells(sink, listed.drop_nulls().explode(empty_as_null=False))
     elif base is pl.Struct:
         for name in column.struct.fields:
-            _write_column(sink, column.struct.field(name), code)
+            _write_column(sink, column.struct.field(name))
     elif base is pl.Object:
         what = f"column {column.name!r} holds Python objects, which have no fingerprint"
         raise FingerprintError(what, hint="convert the column to a polars type")

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from homeostat.core.own_code import lasting
+from homeostat.core.model.own_code import lasting
 
 _HERE = Path(__file__).parents[2]
 _INSTALLED = ("site-packages", "dist-packages")

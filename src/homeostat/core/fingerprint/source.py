@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from typing import TYPE_CHECKING, Any
 
-from homeostat.core.fingerprint.values import FingerprintError
+from homeostat.core.fingerprint.framing import FingerprintError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,12 +14,12 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from homeostat.core.errors import CodecError
+from homeostat.core.fingerprint.framing import Code, FingerprintError, Sink, frame
 from homeostat.core.fingerprint.packages import module_name
 
 if TYPE_CHECKING:
@@ -29,33 +29,6 @@ _NAN = struct.pack(">d", math.nan)
 _DEEPEST = 200
 _LONGEST_PATH = 80
 _DATA_LIBRARIES = frozenset({"numpy", "polars"})
-
-
-class FingerprintError(CodecError):
-    """A value or a function cannot be named for sure, so nothing that depends on it is cached."""
-
-    where = ""
-    """The way from the outer value to the part that cannot be named, such as `['model'][0]`."""
-
-
-class Sink(Protocol):
-    """What takes the stream: every hash object of `hashlib` does."""
-
-    def update(self, data: bytes | memoryview, /) -> None:
-        """Take some bytes."""
-        ...
-
-
-class Code(Protocol):
-    """What names the code that a value carries."""
-
-    def token(self, thing: Any) -> str:
-        """The name of a function, class or module, which is followed."""
-        ...
-
-    def instance_of(self, kind: type) -> str:
-        """The name of a value's class, which may be followed."""
-        ...
 
 
 def write_value(sink: Sink, value: Any, code: Code, depth: int = 0) -> None:
@@ -73,13 +46,6 @@ def write_value(sink: Sink, value: Any, code: Code, depth: int = 0) -> None:
         _CONTAINERS[type(value)](sink, value, code, depth + 1)
     else:
         _write_other(sink, value, code, depth + 1)
-
-
-def frame(sink: Sink, tag: str, payload: bytes | memoryview = b"") -> None:
-    """Write a tag and a payload so that neither can be mistaken for anything else."""
-    size = payload.nbytes if isinstance(payload, memoryview) else len(payload)
-    sink.update(f"{tag}:{size}:".encode())
-    sink.update(payload)
 
 
 def digest_of(value: Any, code: Code, depth: int = 0) -> bytes:
@@ -310,10 +276,10 @@ def _hint(value: Any) -> str:
 
 
 def _write_data(sink: Sink, value: Any, code: Code, depth: int) -> bool:
-    """Arrays and tables; False when the value is something else of those libraries."""
-    from homeostat.core.fingerprint import frames
+    """Arrays and tables have a writer of their own, which is loaded only for them."""
+    from homeostat.core.fingerprint.frames import write_data
 
-    return frames.write_data(sink, value, code, depth)
+    return write_data(sink, value, lambda inner: write_value(sink, inner, code, depth + 1))
 
 
 def _inside(error: FingerprintError, step: str) -> FingerprintError:

@@ -245,7 +245,7 @@ class Bundle:
         elif blob.runtime in LIBRARIES:
             runtime = BoosterRuntime(blob.runtime, self.data, regression=classes is None, threads=threads)
         elif blob.runtime == "numpy":
-            from homeostat.core.online import OnlineRuntime, load_state
+            from homeostat.core.model.online import OnlineRuntime, load_state
 
             runtime = OnlineRuntime(load_state(self.data))
         else:

@@ -13,8 +13,8 @@ import numpy as np
 from homeostat.core.errors import HomeostatError, ModelError
 from homeostat.core.model.boosters import BoosterRuntime, dump_booster, library_of
 from homeostat.core.model.labelling import TIE, Labelling, Output, takes_highest, without_threshold
+from homeostat.core.model.own_code import lasting
 from homeostat.core.model.runtimes import INPUT, EstimatorRuntime, OnnxRuntime, dump_estimator
-from homeostat.core.own_code import lasting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ import polars as pl
 
 from homeostat.core.clock import utc
 from homeostat.core.errors import DataError
-from homeostat.core.spec import did_you_mean
+from homeostat.core.table.spec import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -14,10 +14,10 @@ from homeostat.core.model.convert import Proof, Stored
 from homeostat.core.model.encoder import Encoder
 from homeostat.core.model.features import FeaturesCode
 from homeostat.core.model.labelling import Labelling
+from homeostat.core.model.needs import Needs
 from homeostat.core.model.signature import Label, Signature
-from homeostat.core.needs import Needs
-from homeostat.core.profile import Profile
 from homeostat.core.schema import Schema
+from homeostat.core.stats.profile import Profile
 
 FORMAT = 1
 

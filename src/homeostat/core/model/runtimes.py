@@ -15,9 +15,9 @@ from homeostat.core.model.boosters import library_of
 from homeostat.core.model.fitted import check_fitted
 from homeostat.core.model.inspect import check_skops
 from homeostat.core.model.labelling import Labelling, Output, decider, places_of
+from homeostat.core.model.own_code import found_at_home, lasting
 from homeostat.core.model.skops_form import check_classes
 from homeostat.core.model.trees import BrokenTreeError
-from homeostat.core.own_code import found_at_home, lasting
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from homeostat.core.clock import utc
 from homeostat.core.errors import DataError
+from homeostat.core.model.task import Task
 from homeostat.core.schema import Column
-from homeostat.core.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -39,7 +39,7 @@ def changed(schema: Schema, changes: Iterable[ColumnChange]) -> Schema:
 
     Example:
         >>> from homeostat.core.events import ColumnChange
-        >>> from homeostat.core.spec import TableSpec
+        >>> from homeostat.core.table.spec import TableSpec
         >>> old = Schema(columns=(Column(name="n", kind="integer", nullable=False),), spec=TableSpec(time="at"))
         >>> changed(old, [ColumnChange(column="n", kind="number", nullable=True)]).columns[0].kind
         'number'

@@ -9,7 +9,7 @@ import msgspec
 from homeostat.core.errors import SchemaError
 from homeostat.core.events import Signal
 from homeostat.core.schema.columns import stored_type
-from homeostat.core.spec import did_you_mean
+from homeostat.core.table.spec import did_you_mean
 from homeostat.core.values import unfit
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
             SchemaError: Lists every problem.
         """
         if self.problems:
-            from homeostat.core.rows import bulleted
+            from homeostat.core.table.rows import bulleted
 
             raise SchemaError(
                 bulleted(_TITLE, self.problems),
@@ -103,7 +103,7 @@ def fit(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> tuple[p
     Example:
         >>> import polars as pl
         >>> from homeostat.core.schema import infer_schema
-        >>> from homeostat.core.spec import TableSpec
+        >>> from homeostat.core.table.spec import TableSpec
         >>> schema = infer_schema(pl.DataFrame({"at": ["2013-01-01"], "delay": [1.5]}), TableSpec(time="at"))
         >>> batch = pl.DataFrame({"delay": [9], "at": ["2013-02-01"]})
         >>> rows, findings = fit(batch, schema, target_required=False)
@@ -112,7 +112,7 @@ def fit(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> tuple[p
     """
     import polars as pl
 
-    from homeostat.core.rows import key_problems, stored_form
+    from homeostat.core.table.rows import key_problems, stored_form
 
     if not target_required:
         rows = rows.drop(name for name in schema.spec.labels if name in rows.columns)
@@ -136,7 +136,7 @@ def _check_column(series: pl.Series, column: Column, *, event: bool) -> Findings
     import polars as pl
 
     from homeostat.core.errors import shown
-    from homeostat.core.times import UTC_TIME, outside
+    from homeostat.core.times.columns import UTC_TIME, outside
 
     n = series.len()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from homeostat.core.errors import DataError, SchemaError
-from homeostat.core.spec import TableSpec
+from homeostat.core.table.spec import TableSpec
 
 if TYPE_CHECKING:
     import polars as pl
@@ -118,7 +118,7 @@ def infer_schema(rows: pl.DataFrame, spec: TableSpec) -> Schema:
     Raises:
         DataError: There are no rows, or a column cannot be stored.
     """
-    from homeostat.core.rows import prepare
+    from homeostat.core.table.rows import prepare
 
     if not rows.height:
         raise DataError("a schema cannot be inferred from no rows", hint="collect some rows first")

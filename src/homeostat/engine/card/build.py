@@ -10,9 +10,9 @@ from homeostat.ci.evaluate import Evaluation
 from homeostat.core import codecs
 from homeostat.core import events as ev
 from homeostat.core.errors import HomeostatError, NotFoundError
+from homeostat.core.ledger.states import STATES
 from homeostat.core.model import Bundle
-from homeostat.core.needs import shown_bytes
-from homeostat.core.registry import STATES
+from homeostat.core.model.needs import shown_bytes
 from homeostat.engine.card.online import online_performance
 from homeostat.engine.why.answer import at, text
 from homeostat.engine.why.versions import of_version

@@ -14,9 +14,9 @@ from homeostat.ci.preprocess import split
 from homeostat.ci.train import train
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import DataError
-from homeostat.core.metrics import score
-from homeostat.core.rows import known_at
 from homeostat.core.schema import infer_schema
+from homeostat.core.stats.metrics import score
+from homeostat.core.table.rows import known_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,9 +13,9 @@ from homeostat.core import events as ev
 from homeostat.core.clock import duration
 from homeostat.core.errors import DataError, LoopError
 from homeostat.core.ledger import Ledger
-from homeostat.core.metrics import row_loss, score
 from homeostat.core.model.signature import Predictions, joined
-from homeostat.core.stream import StreamReport, stream_report
+from homeostat.core.stats.metrics import row_loss, score
+from homeostat.core.stats.prequential import StreamReport, stream_report
 from homeostat.engine.feed import Feed
 from homeostat.engine.replay.choose import compare, held_back_from
 from homeostat.engine.replay.history import History

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from homeostat.core.stream import StreamReport
+from homeostat.core.stats.prequential import StreamReport
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
