@@ -39,6 +39,9 @@ test-long: $(READY) $(CLIENTS)/.ready ## the tests that take minutes: a thousand
 test-torch: $(TORCH)/.ready ## networks of PyTorch, in an environment of their own (2 GB)
 	$(TORCH)/bin/python -m pytest tests/ci/test_train_torch.py
 
+mutants: $(READY) ## plausible slips, set into the code one by one: how many do the tests notice? (ONLY="--room core" for some)
+	$(PY) tools/mutants.py -j $(WORKERS) $(ONLY)
+
 check: $(READY) ## style, types, floors, structure and documents
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -134,5 +137,5 @@ $(CLIENTS)/.ready: tests/clients/requirements.txt
 	@$(CLIENTS)/bin/python $(PIP) install -r tests/clients/requirements.txt
 	@touch $@
 
-.PHONY: help demo test test-fast test-long test-torch check format estimators capabilities bench bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
+.PHONY: help demo test test-fast test-long test-torch mutants check format estimators capabilities bench bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
 	install constraints hooks clean

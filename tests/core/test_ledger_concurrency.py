@@ -95,3 +95,20 @@ def test_a_fence_grows_even_when_a_lease_was_given_back(tmp_path: Path) -> None:
     ledger.release(first)
     second = ledger.acquire("work", "a", ttl=timedelta(minutes=1), now=NOW)
     assert second.fence > first.fence
+
+
+def test_of_two_leases_of_one_owner_only_the_newer_holds(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    minute = timedelta(minutes=1)
+    old = ledger.acquire("engine/loop", "first", ttl=minute, now=NOW)
+    ledger.acquire("engine/loop", "second", ttl=minute, now=NOW + 2 * minute)
+    new = ledger.acquire("engine/loop", "first", ttl=minute, now=NOW + 4 * minute)
+    fact = ev.LoopStopped(loop="loop", who="first", reason="late")
+    with pytest.raises(ConflictError, match="passed to another process"):
+        ledger.append(fact, time=NOW + 4 * minute, lease=old)
+    with pytest.raises(ConflictError, match="passed to another process"):
+        ledger.renew(old, ttl=minute, now=NOW + 4 * minute)
+    ledger.release(old)
+    assert (ledger.holds(old), ledger.holds(new)) == (False, True)
+    assert ledger.lease_holder("engine/loop", now=NOW + 4 * minute) == "first"
+    assert ledger.append(fact, time=NOW + 4 * minute, lease=new).seq == 1
