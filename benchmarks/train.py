@@ -13,8 +13,8 @@ import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from homeostat.ci.evaluate import evaluate
-from homeostat.ci.fitting import limited_threads
 from homeostat.ci.train import train
+from homeostat.ci.train.fitting import limited_threads
 from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.clock import stopwatch
 from homeostat.core.model import Bundle, Coder

@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from homeostat.ci.fitting import fit, inputs_of
 from homeostat.ci.train import train
+from homeostat.ci.train.fitting import fit, inputs_of
 from homeostat.core.errors import HomeostatError
 from homeostat.core.model import Bundle, Output
 from homeostat.core.model.estimator import prepared, seeded_clone

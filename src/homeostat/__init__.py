@@ -8,8 +8,10 @@ Example:
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from homeostat.core import version
+from homeostat.core.lazy import loader
 
 if TYPE_CHECKING:
     from homeostat.cd import deploy as deploy
@@ -18,33 +20,18 @@ if TYPE_CHECKING:
     from homeostat.ci.collect import FrameSource as FrameSource
     from homeostat.ci.pipeline import Pipeline as Pipeline
     from homeostat.ci.pipeline import step as step
-    from homeostat.ci.train_torch import TorchClassifier as TorchClassifier
-    from homeostat.ci.train_torch import TorchRegressor as TorchRegressor
+    from homeostat.ci.train import TorchClassifier as TorchClassifier
+    from homeostat.ci.train import TorchRegressor as TorchRegressor
     from homeostat.core.errors import HomeostatError as HomeostatError
     from homeostat.core.store import Store as Store
     from homeostat.ct import how as how
     from homeostat.ct import when as when
     from homeostat.ct import where as where
     from homeostat.loop import Loop as Loop
-    from homeostat.loop import load as load_loop
+    from homeostat.loop import load_loop as load_loop
     from homeostat.loop.embedded import load as load
 
-__version__ = "0.1.0"
-
-_MODULES = {"deploy": "cd.deploy", "gates": "ci.gates", "how": "ct.how", "when": "ct.when", "where": "ct.where"}
-_NAMES = {
-    "FileSource": "ci.collect",
-    "FrameSource": "ci.collect",
-    "HomeostatError": "core.errors",
-    "Loop": "loop",
-    "Pipeline": "ci.pipeline",
-    "Store": "core.store",
-    "TorchClassifier": "ci.train_torch",
-    "TorchRegressor": "ci.train_torch",
-    "load": "loop.embedded",
-    "load_loop": "loop:load",
-    "step": "ci.pipeline",
-}
+__version__ = version.VERSION
 
 __all__ = [
     "FileSource",
@@ -66,17 +53,23 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used, so that `import homeostat` costs nothing."""
-    if name in _MODULES:
-        value: Any = import_module(f"homeostat.{_MODULES[name]}")
-    elif name in _NAMES:
-        module, _, other = _NAMES[name].partition(":")
-        value = getattr(import_module(f"homeostat.{module}"), other or name)
-    else:
-        raise AttributeError(f"module 'homeostat' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+__getattr__ = loader(
+    __name__,
+    {
+        "cd.deploy": (".",),
+        "ci.collect": ("FileSource", "FrameSource"),
+        "ci.gates": (".",),
+        "ci.pipeline": ("Pipeline", "step"),
+        "ci.train": ("TorchClassifier", "TorchRegressor"),
+        "core.errors": ("HomeostatError",),
+        "core.store": ("Store",),
+        "ct.how": (".",),
+        "ct.when": (".",),
+        "ct.where": (".",),
+        "loop": ("Loop", "load_loop"),
+        "loop.embedded": ("load",),
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -9,9 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from homeostat.ci.evaluate import evaluate
-from homeostat.ci.fitting import inputs_of
 from homeostat.ci.gates import not_leaking
 from homeostat.ci.preprocess import split
+from homeostat.ci.train.fitting import inputs_of
 from homeostat.core.model import fit_encoder
 from homeostat.core.model.runtimes import load_estimator
 from tests.core.model_rows import SPEC, rows, schema_of, trained

@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 
 from homeostat.ci.evaluate import evaluate
 from homeostat.ci.gates import judge
-from homeostat.ci.train_online import train_online
+from homeostat.ci.train.online import train_online
 from homeostat.core.errors import HomeostatError
 from homeostat.ct.how import Online
 from tests.core.model_rows import NOW, rows, schema_of, trained

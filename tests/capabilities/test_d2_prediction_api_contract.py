@@ -8,7 +8,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier
 
 from homeostat.cd.golden import ask_golden, expected
-from homeostat.ci.rehearsed import contract
+from homeostat.ci.gates.rehearsed import contract
 from homeostat.core.model import Bundle
 from homeostat.engine.rehearse import check_contract
 from tests.cd.serving import LOOP, Client, bundle, flights, promote, raw, register, serving

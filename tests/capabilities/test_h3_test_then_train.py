@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import SGDClassifier
 
-from homeostat.ci.train_online import train_online
+from homeostat.ci.train.online import train_online
 from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.model import Bundle
 from homeostat.core.model.online import learn, new_state

@@ -21,7 +21,7 @@ from homeostat.core.store import Store
 from homeostat.engine.card import card_of, to_html, to_markdown
 from homeostat.engine.feed import Feed
 from homeostat.engine.state import Rules
-from homeostat.loop import load
+from homeostat.loop import load_loop
 from tests.cli.conftest import typed
 from tests.engine.live_world import BEGIN
 from tests.engine.rehearsing import Project
@@ -39,7 +39,7 @@ def project(tmp_path_factory):
     made.run()  # the same rows again: exactly tied, which nobody can overrule
     seen = ev.Performance(version=1, metric="roc_auc", value=0.81, low=0.78, high=0.84, n=700)
     observed = ev.Observed(loop="world", now=BEGIN + timedelta(days=1), rows=700, labelled=700, trainable=4_800)
-    feed = Feed(made.store.ledger, Rules.of(load(made.file)))
+    feed = Feed(made.store.ledger, Rules.of(load_loop(made.file)))
     feed.give(msgspec.structs.replace(observed, performance=(seen,)), time=observed.now)
     assert (made.state(1), made.state(2), made.champion) == ("champion", "refused", 1)
     return made

@@ -19,8 +19,8 @@ from homeostat.cd.log import LabelItem, LabelRecord
 from homeostat.cd.performance import Champion, measure
 from homeostat.cd.traffic import Traffic
 from homeostat.ci.evaluate import evaluate
-from homeostat.ci.fitting import fit, inputs_of
 from homeostat.ci.train import train
+from homeostat.ci.train.fitting import fit, inputs_of
 from homeostat.core.model.estimator import prepared, seeded_clone
 from homeostat.core.schema import infer_schema
 from tests.cd.serving import LOOP, NOON, SPEC, Client, bundle, flights, promote, register, serving

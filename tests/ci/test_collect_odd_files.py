@@ -13,7 +13,7 @@ from homeostat.ci.collect import FileSource, FrameSource, Part, collect
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import DataError, HomeostatError
 from homeostat.core.events import RowsAppended
-from homeostat.loop import load
+from homeostat.loop import load_loop
 
 NOW = datetime(2013, 3, 1, tzinfo=UTC)
 COLUMNS = {"time": "at", "key": "id", "target": "y"}
@@ -214,7 +214,7 @@ def test_a_loop_means_the_same_files_from_every_folder(tmp_path, store, monkeypa
     names = []
     for here in (tmp_path, project, tmp_path / "my [project]" / ".." / "my [project]"):
         monkeypatch.chdir(here)
-        (part,) = load(project / "loop.py").source.parts()
+        (part,) = load_loop(project / "loop.py").source.parts()
         names.append(part.name)
         assert part.read().height == 2
     assert names == ["a.csv"] * 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from homeostat import deploy, gates
-from homeostat.ci.rehearsed import compatible, contract
+from homeostat.ci.gates.rehearsed import compatible, contract
 from homeostat.core.errors import LoopError
 from homeostat.core.model.needs import Needs, Target
 from homeostat.core.stats.latency import Latency

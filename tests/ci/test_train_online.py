@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
-from homeostat.ci.train_online import train_online
+from homeostat.ci.train.online import train_online
 from homeostat.core.errors import ModelError
 from homeostat.core.schema import infer_schema
 from homeostat.core.table.rows import prepare

@@ -13,7 +13,7 @@ from homeostat.core.store import Store
 from homeostat.engine.feed import Feed
 from homeostat.engine.holder import this_process
 from homeostat.engine.state import Rules
-from homeostat.loop import load
+from homeostat.loop import load_loop
 from tests.cli.test_run import LOOP, ROWS, flights
 
 
@@ -24,7 +24,7 @@ def feed(tmp_path: Path) -> Feed:
     flights(ROWS).write_parquet(tmp_path / "flights" / "a.parquet")
     (tmp_path / "loop.py").write_text(LOOP)
     store = Store.open(tmp_path / ".homeostat")
-    made = Feed(store.ledger, Rules.of(load(tmp_path / "loop.py")))
+    made = Feed(store.ledger, Rules.of(load_loop(tmp_path / "loop.py")))
     asked = ev.RetrainRequested(loop="flights", user="ann", reason="why not", request="r1")
     made.give(asked, time=SystemClock().now())
     assert made.state.inflight is not None

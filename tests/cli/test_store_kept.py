@@ -51,9 +51,9 @@ def test_a_table_that_is_missing_or_has_fewer_rows_is_found(homeostat: Verb, tra
     from polars import DataFrame
 
     from homeostat.core.store import Store
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
-    Store.open(trained / ".homeostat").table("rides", "rows", load("loop.py").source.spec).append(DataFrame(table))
+    Store.open(trained / ".homeostat").table("rides", "rows", load_loop("loop.py").source.spec).append(DataFrame(table))
     refused(homeostat("verify"), "table rides/rows has 1 rows, and 800 were appended to it", code=1)
 
 

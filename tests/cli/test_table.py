@@ -11,7 +11,7 @@ import pytest
 
 from homeostat.core.ledger import Ledger
 from homeostat.core.store import Store
-from homeostat.loop import load
+from homeostat.loop import load_loop
 from tests.cli.bad import LOOP, START, Verb, csv, rides
 from tests.cli.conftest import Typed, in_a_process
 
@@ -53,7 +53,7 @@ def project(homeostat: Verb, trained: Path, tmp_path: Path) -> Verb:
 
 
 def stored() -> pl.DataFrame:
-    declared = load("loop.py")
+    declared = load_loop("loop.py")
     return Store.open(".homeostat").table("rides", "rows", declared.source.spec).read()
 
 
@@ -174,7 +174,7 @@ def test_a_change_of_columns_waits_until_a_person_accepts_and_promotes_it(homeos
     put(rows.with_columns(pl.col("ride") + "x"), "c")
     assert homeostat("run").code == 0
     assert homeostat("verify").code == 0
-    spec = load("loop.py").source.spec
+    spec = load_loop("loop.py").source.spec
     table = Store.open(".homeostat").table("rides", "rows", spec)
     assert table.read(table.snapshot(0)).equals(before)
 
@@ -210,7 +210,7 @@ def test_rows_are_shown_and_taken_out_with_name_and_reason(project: Verb) -> Non
     why = project("why", f"@{numbered('rows_removed')}").out
     assert "typo" in why
     assert "n1-0" in why
-    spec = load("loop.py").source.spec
+    spec = load_loop("loop.py").source.spec
     table = Store.open(".homeostat").table("rides", "rows", spec)
     assert [table.read(table.snapshot(version)).height for version in (done["before"], done["after"])] == [
         ROWS + 4,
@@ -255,7 +255,7 @@ def test_a_row_from_beyond_the_calendar_that_an_earlier_version_stored_is_read_a
     from homeostat.core.table.index import RowIndex
     from homeostat.core.table.table import Table
 
-    spec = load("loop.py").source.spec
+    spec = load_loop("loop.py").source.spec
     table = Table(Path(".homeostat/tables/rides/rows"), spec)
     times = {"at": pl.Series([253_402_300_800_000_000] * 2).cast(pl.Datetime("us", "UTC")), "done": None}
     bad = later(rows=2).with_columns(**times)

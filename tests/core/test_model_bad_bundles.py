@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
-from homeostat.ci.train_online import train_online
+from homeostat.ci.train.online import train_online
 from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.errors import IntegrityError, ModelError
 from homeostat.core.model import Blob, Bundle

@@ -20,7 +20,7 @@ from homeostat.demo.play import set_up
 from homeostat.demo.story import YEAR, Story
 from homeostat.engine.feed import decided, replayed
 from homeostat.engine.state import Rules
-from homeostat.loop import load
+from homeostat.loop import load_loop
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +106,7 @@ def test_labels_came_when_flights_landed(ledger):
 
 def test_the_ledger_is_whole_and_its_replay_decides_the_same(ledger, folder):
     ledger.verify()
-    loop = load(folder / "loop.py")
+    loop = load_loop(folder / "loop.py")
     recorded = list(ledger.events(loop=loop.name))
     again = replayed(Rules(loop=loop.name, when=loop.when, deploy=loop.deploy), recorded)
     assert plain((seq, one.decided) for seq, one in again) == plain(decided(recorded))

@@ -7,10 +7,10 @@ import sys
 from homeostat.core.clock import VirtualClock
 from homeostat.core.store import Store
 from homeostat.engine.live import Live
-from homeostat.loop import load
+from homeostat.loop import load_loop
 from tests.engine.live_world import BEGIN
 
 if __name__ == "__main__":
     file, store = sys.argv[1:]
-    with Live(Store.open(store), load(file), clock=VirtualClock(BEGIN)) as live:
+    with Live(Store.open(store), load_loop(file), clock=VirtualClock(BEGIN)) as live:
         live.run()

@@ -14,7 +14,7 @@ from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock, stopwatch
 from homeostat.core.store import Store
 from homeostat.engine.live import Live
-from homeostat.loop import Loop, load
+from homeostat.loop import Loop, load_loop
 from tests.engine.live_world import BEGIN, Caller, rows_of, write_world
 
 
@@ -36,7 +36,7 @@ class Played:
 def play(folder: Path) -> Played:
     """Run the loop live on a virtual clock."""
     file = write_world(folder)
-    played = Played(Store.open(folder / "store"), load(file))
+    played = Played(Store.open(folder / "store"), load_loop(file))
     clock = VirtualClock(BEGIN)
     with Live(played.store, played.loop, clock=clock) as live:
         live.settle()

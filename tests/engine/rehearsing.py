@@ -9,7 +9,7 @@ from homeostat.core.store import Store
 from homeostat.engine.feed import Feed
 from homeostat.engine.state import Rules
 from homeostat.engine.training import carry_out
-from homeostat.loop import load
+from homeostat.loop import load_loop
 from tests.engine.live_world import BEGIN, write_world
 
 GATES = "gates=[gates.not_worse_than_champion(margin=0.02)]"
@@ -52,7 +52,7 @@ class Project:
 
     def run(self) -> ev.VersionRegistered:
         """Train and register, as `homeostat run` does; gives what was registered."""
-        loop = load(self.file)
+        loop = load_loop(self.file)
         feed = Feed(self.store.ledger, Rules.of(loop))
         number = self.store.ledger.newest()
         feed.give(ev.RetrainRequested(loop=loop.name, user="ann", reason="test", request=str(number)), time=BEGIN)

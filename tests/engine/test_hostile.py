@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier
 
-from homeostat.ci.train_online import train_online
+from homeostat.ci.train.online import train_online
 from homeostat.core.schema import infer_schema
 from homeostat.core.store import Store
 from homeostat.ct.how import Online

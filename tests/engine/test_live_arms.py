@@ -15,7 +15,7 @@ from homeostat.core.clock import VirtualClock
 from homeostat.core.store import Store
 from homeostat.engine.feed import decided, replayed
 from homeostat.engine.live import Live
-from homeostat.loop import load
+from homeostat.loop import load_loop
 from tests.engine.live_world import BEGIN, Caller, rows_of, write_world
 
 CANARY = "deploy.Canary(shadow_rows=100, steps=(0.2, 0.5), step_rows=100, horizon=3_000, margin=0.02)"
@@ -35,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_live_bandit_moves_shares_by_events_that_a_replay_decides_again(file: Path) -> None:
-    store, loop, clock = Store.open(file.parent / "store"), load(file), VirtualClock(BEGIN)
+    store, loop, clock = Store.open(file.parent / "store"), load_loop(file), VirtualClock(BEGIN)
     rows = rows_of(range(20, 24), changed=True)
     with Live(store, loop, clock=clock) as live:
         live.settle()

@@ -17,7 +17,7 @@ from homeostat.core.errors import ModelError
 from homeostat.core.model import Bundle
 from homeostat.core.store import Store
 from homeostat.engine.live import Live
-from homeostat.loop import load
+from homeostat.loop import load_loop
 from tests.engine.live_world import BEGIN, Caller, rows_of, write_world
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     file = write_world(tmp_path_factory.mktemp("own"), policy="when.never()")
     declared = file.read_text().replace("model=LogisticRegression()", "model=Own()")
     file.write_text(declared.replace("\ndef features", OWN))
-    with Live(Store.open(file.parent / "store"), load(file), clock=VirtualClock(BEGIN)) as live:
+    with Live(Store.open(file.parent / "store"), load_loop(file), clock=VirtualClock(BEGIN)) as live:
         live.settle()
         request = ev.RetrainRequested(loop="world", user="ann", reason="test", request="1")
         live.feed.give(request, time=BEGIN)

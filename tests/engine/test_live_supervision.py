@@ -21,7 +21,7 @@ from homeostat.engine.feed import Feed
 from homeostat.engine.holder import is_running
 from homeostat.engine.live import Live
 from homeostat.engine.state import Rules
-from homeostat.loop import load
+from homeostat.loop import load_loop
 from tests.crash_harness import ROOT
 from tests.engine.live_world import BEGIN, Caller, rows_of, write_world
 
@@ -59,7 +59,7 @@ class World:
         declared = self.file.read_text()
         self.file.write_text(declared.replace("\nloop = Loop(\n", HOLD.format(folder=folder)))
         self.store = Store.open(folder / "store")
-        self.loop = load(self.file)
+        self.loop = load_loop(self.file)
         self.hold = folder / "hold"
         self.working = folder / "working"
 

@@ -10,7 +10,7 @@ import pytest
 from homeostat.cd.serve import Endpoint
 from homeostat.core.store import Store
 from homeostat.engine.server import Server, _near
-from homeostat.loop import load
+from homeostat.loop import load_loop
 from tests.cd.serving import LOOP, bundle, promote, register
 
 DECLARED = """
@@ -28,7 +28,7 @@ def server(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     promote(store, register(store, bundle()))
     file = tmp_path / "loop.py"
     file.write_text(DECLARED)
-    server = Server(store, load(file), host="0.0.0.0", port=0, played=False)
+    server = Server(store, load_loop(file), host="0.0.0.0", port=0, played=False)
     server.keep()
     yield server
     server.stop()

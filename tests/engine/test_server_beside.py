@@ -12,7 +12,7 @@ import pytest
 from homeostat.cd.log import LogReader, ShadowRecord
 from homeostat.cd.serve import read_endpoint
 from homeostat.cd.serve.loading import load_version
-from homeostat.loop import load
+from homeostat.loop import load_loop
 from tests.cd.serving import LOOP, bundle, divide, flights, promote, raw, register, until
 
 ROWS = raw(flights(20, seed=9))
@@ -47,7 +47,7 @@ def declared(store, tmp_path):
     flights().write_parquet(tmp_path / "flights.parquet")
     file = tmp_path / "loop.py"
     file.write_text(DECLARATION.format(folder=tmp_path))
-    features = load(file).features
+    features = load_loop(file).features
     promote(store, register(store, bundle(features=features)))
     register(store, bundle(flights(seed=1), features=features, seed=1))
     divide(store, {1: ("champion", 1.0), 2: ("shadow", 0.0)})
@@ -71,6 +71,6 @@ def test_a_shadow_with_features_is_scored_in_a_process_as_it_would_answer(store,
     finally:
         server.terminate()
         server.communicate(timeout=30)
-    version = load_version(store, LOOP, 2, load(declared).features)
+    version = load_version(store, LOOP, 2, load_loop(declared).features)
     expected = version.score(version.decoder.rows(ROWS))
     assert [found[row["flight_id"]] for row in ROWS] == expected

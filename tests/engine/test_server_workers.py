@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from homeostat.cd.log.segments import is_sealed, segments
 from homeostat.core.store import Store
 from homeostat.engine.server import Server
-from homeostat.loop import load
+from homeostat.loop import load_loop
 from tests.cd.serving import LOOP, bundle, divide, flights, log_of, promote, raw, register
 from tests.engine.test_server_asked import DECLARED
 
@@ -37,7 +37,7 @@ def server(store: Store) -> Iterator[Server]:
     promote(store, register(store, bundle()))
     file = store.path / "loop.py"
     file.write_text(DECLARED)
-    server = Server(store, load(file), host="127.0.0.1", port=0, played=False, workers=WORKERS)
+    server = Server(store, load_loop(file), host="127.0.0.1", port=0, played=False, workers=WORKERS)
     server.keep()
     yield server
     server.stop()

@@ -10,8 +10,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import TYPE_CHECKING
 
-from homeostat import __version__
 from homeostat.core.errors import RefusedError
+from homeostat.core.version import VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +90,7 @@ def _files(loop: Path | None, workers: int) -> dict[str, str]:
         "healthcheck.py": _HEALTHCHECK,
         "homeostat-serve.service": _unit(arguments, loop),
         "wheels/README": "Wheels in this folder are preferred to those of the package index.\n",
-        "README.md": _README.format(version=__version__, port=PORT, drain=_DRAIN_SECONDS),
+        "README.md": _README.format(version=VERSION, port=PORT, drain=_DRAIN_SECONDS),
     }
     if loop is not None:
         files["loop.py"] = loop.read_text(encoding="utf-8")
@@ -104,7 +104,7 @@ def _dockerfile(arguments: list[str], loop: Path | None) -> str:
     copied = "healthcheck.py loop.py" if loop else "healthcheck.py"
     return _DOCKERFILE.format(
         python=python,
-        version=__version__,
+        version=VERSION,
         copied=copied,
         port=PORT,
         drain=_DRAIN_SECONDS,

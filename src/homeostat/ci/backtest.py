@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from homeostat.ci.fitting import fit, limited_threads, said_by
+from homeostat.ci.train.fitting import fit, limited_threads, said_by
 from homeostat.core.clock import duration
 from homeostat.core.errors import DataError
 from homeostat.core.model.encoder import Coder, fit_encoder

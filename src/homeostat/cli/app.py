@@ -63,9 +63,9 @@ for _verb in _VERBS:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from homeostat import __version__
+        from homeostat.core.version import VERSION
 
-        say(f"homeostat {__version__}")
+        say(f"homeostat {VERSION}")
         raise typer.Exit
 
 

@@ -42,9 +42,9 @@ def run(
     from homeostat.core.clock import SystemClock, new_id
     from homeostat.core.events import RetrainRequested
     from homeostat.core.store import Store
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
-    declared = load(loop_file(loop))
+    declared = load_loop(loop_file(loop))
     opened = Store.open(store)
     feed = feed_of(opened, declared)
     before = to_resume(opened, declared, feed, resume) if resume is not None else None
@@ -85,11 +85,11 @@ def infer(
     from homeostat.engine.batch import infer_recorded
     from homeostat.engine.feed import Feed
     from homeostat.engine.state import Rules
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
     if output.suffix.lower() != ".parquet":
         raise DataError(f"{output} is no name for a Parquet file", hint=f"--output {output.with_suffix('.parquet')}")
-    declared = load(loop_file(loop))
+    declared = load_loop(loop_file(loop))
     opened = Store.open(store, create=False)
     champion = opened.ledger.champion(declared.name)
     if version is None and champion is None:

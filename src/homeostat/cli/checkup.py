@@ -153,6 +153,6 @@ def _loop(file: Path) -> Iterator[Check]:
         todo = "`homeostat init TABLE --target COLUMN` writes one"
         yield Check(name="loop", state="warn", found=f"there is no {file}", todo=todo)
         return
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
-    yield Check(name="loop", state="ok", found=f"{file} declares {load(file).name!r} and holds together")
+    yield Check(name="loop", state="ok", found=f"{file} declares {load_loop(file).name!r} and holds together")

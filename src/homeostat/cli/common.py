@@ -78,9 +78,9 @@ def loop_name(ledger: Ledger, wanted: str | None) -> str:
         return names[0]
     file = Path(wanted or LOOP_FILE)
     if file.is_file():
-        from homeostat.loop import load
+        from homeostat.loop import load_loop
 
-        return load(file).name
+        return load_loop(file).name
     have = ", ".join(names) or "none yet"
     if wanted is not None:
         raise NotFoundError(f"{wanted!r} is neither a file nor a loop of this store", hint=f"loops: {have}")

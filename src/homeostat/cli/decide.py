@@ -44,7 +44,7 @@ def retrain(
     from homeostat.core.clock import new_id
     from homeostat.core.events import RetrainRequested
     from homeostat.core.store import Store
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
     def request(name: str) -> AnyEvent:
         return RetrainRequested(loop=name, user=who(user), reason=reason, request=new_id("request-"))
@@ -53,7 +53,7 @@ def retrain(
     _refuse(decisions)
     if not as_json:
         _tell(decisions, as_json=False)
-    done_here = carry_out(Store.open(store), load(loop_file(loop)), feed, as_json=as_json)
+    done_here = carry_out(Store.open(store), load_loop(loop_file(loop)), feed, as_json=as_json)
     if as_json and not done_here:
         _tell(decisions, as_json=True)
 
@@ -130,9 +130,9 @@ def _ask(store: Path, loop: str | None, request: Callable[[str], AnyEvent]) -> t
     from homeostat.core.clock import SystemClock
     from homeostat.engine.feed import Feed
     from homeostat.engine.state import Rules
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
-    declared = load(loop_file(loop))
+    declared = load_loop(loop_file(loop))
     ledger = open_ledger(store)
     feed = Feed(ledger, Rules.of(declared))
     _, decisions = feed.give(request(declared.name), time=SystemClock().now())

@@ -48,9 +48,9 @@ def stream(
     from homeostat.cd.stream import stream as run
     from homeostat.core.clock import SystemClock
     from homeostat.core.store import Store
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
-    declared = load(loop_file(loop))
+    declared = load_loop(loop_file(loop))
     opened = Store.open(store, create=False)
     champions = Champions(opened, declared.name, declared.features, trusted=declared.trusted_types)
     where, sink = _source(source, declared, champions), _sink(source, output, dead)

@@ -178,9 +178,9 @@ def _write(found: Guess, table: str, output: Path) -> None:
 
 
 def _report(found: Guess, told: list[str], output: Path, *, as_json: bool) -> None:
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
-    name = load(output).name
+    name = load_loop(output).name
     meanings = ((found.time, "time"), (found.key, "key"), (found.label_time, "label time"))
     told = [*told, *found.notes]
     if as_json:

@@ -55,9 +55,9 @@ def up(
     """
     from homeostat.core.store import Store
     from homeostat.engine.live import Live
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
-    declared = load(loop_file(loop))
+    declared = load_loop(loop_file(loop))
     shown: dict[str, Any] = {"url": None, "greeted": False}
 
     def tell(recorded: Recorded) -> None:
@@ -101,11 +101,11 @@ def replay(
     """
     from homeostat.cli.picture import check, draw
     from homeostat.engine.replay import replay as play
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
     if picture is not None:
         check(picture)
-    declared = load(loop_file(loop))
+    declared = load_loop(loop_file(loop))
     rows = _history(declared, store, quiet=as_json)
     with progress("replay", quiet=as_json) as bar:
         found = play(declared, rows, block=block, warmup=_share(warmup), progress=bar)

@@ -101,9 +101,9 @@ def import_(
     from homeostat.core.ledger import unproven
     from homeostat.core.store import Store
     from homeostat.engine.transfer import Vouched, take_in
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
-    declared = load(loop_file(loop)) if loop is not None else None
+    declared = load_loop(loop_file(loop)) if loop is not None else None
     features = declared.features if declared is not None else None
     trusted = declared.trusted_types if declared is not None else ()
     target = declared.target if declared is not None else None

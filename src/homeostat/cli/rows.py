@@ -123,10 +123,10 @@ def explain(
 
 def _features(loop: str | None, name: str) -> Any:
     """The loop's `features()`, where its file is at hand."""
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
     file = Path(loop) if loop and Path(loop).is_file() else Path(LOOP_FILE)
-    declared = load(file) if file.is_file() else None
+    declared = load_loop(file) if file.is_file() else None
     return declared.features if declared is not None and declared.name == name else None
 
 

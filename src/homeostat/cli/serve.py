@@ -72,12 +72,12 @@ def _needed(store: Path, names: list[str]) -> list[Path]:
     What is wrong with a model is the server's to say.
     """
     from homeostat.core.store import Store
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
     from homeostat.loop.embedded import file_of
 
     with closing(Store.open(store, create=False)) as opened, suppress(HomeostatError):
         found = file_of(opened, names)
-        return [found] if found is not None and load(found).name in names else []
+        return [found] if found is not None and load_loop(found).name in names else []
     return []
 
 

@@ -122,9 +122,9 @@ def accept_schema(
 
 def _opened(store: Path, loop: str | None) -> tuple[Store, Loop, Table]:
     from homeostat.core.store import Store
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
-    declared = load(loop_file(loop))
+    declared = load_loop(loop_file(loop))
     opened = Store.open(store, create=False)
     return opened, declared, opened.table(declared.name, "rows", declared.source.spec)
 

@@ -43,7 +43,7 @@ def run_demo(
     from homeostat.demo.figures import figures
     from homeostat.demo.play import STORE, play
     from homeostat.demo.story import FAST, YEAR
-    from homeostat.loop import load
+    from homeostat.loop import load_loop
 
     story = story or (FAST if fast else YEAR)
     folder = _free(output)
@@ -52,7 +52,7 @@ def run_demo(
     with screen.Screen(story, out) as shown:
         played = play(folder, story, shown, port=port)
         shown.stage("comparing with the frozen first model")
-        loop, store = load(folder / "loop.py"), Store.open(folder / STORE)
+        loop, store = load_loop(folder / "loop.py"), Store.open(folder / STORE)
         found = figures(folder, store, loop, played)
         report.write(folder / "report.html", found, played, store.ledger, loop.name)
     screen.closing(found, played, folder, folder / "report.html", out)

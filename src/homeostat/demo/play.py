@@ -19,7 +19,7 @@ from homeostat.demo.flights import TIME, flights
 from homeostat.demo.pushes import insist, push
 from homeostat.demo.requests import Requests
 from homeostat.engine.live import Live
-from homeostat.loop import load
+from homeostat.loop import load_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,7 @@ def play(folder: Path, story: Story, audience: Audience, *, port: int = 0) -> Pl
         table = set_up(folder, story)
         requests = Requests(table, story.window)
         clock = VirtualClock(story.start)
-        store, loop = Store.open(folder / STORE), load(folder / "loop.py")
+        store, loop = Store.open(folder / STORE), load_loop(folder / "loop.py")
         live = Live(store, loop, clock=clock, port=port, on_decision=audience.decided)
     try:
         with _timed(seconds, "first model"):

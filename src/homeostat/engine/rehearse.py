@@ -15,7 +15,7 @@ from homeostat.cd.golden import ask_golden, expected
 from homeostat.cd.load import load
 from homeostat.cd.serve import Settings, application, contract_problems
 from homeostat.cd.serve.listen import TOKEN_VARIABLE
-from homeostat.ci.rehearsed import Load, compatible, contract
+from homeostat.ci.gates.rehearsed import Load, compatible, contract
 from homeostat.core import events as ev
 from homeostat.core.clock import SystemClock
 from homeostat.core.errors import HomeostatError

@@ -17,7 +17,7 @@ from homeostat.cd.serve.others import command
 from homeostat.cd.serve.scorer import score_beside
 from homeostat.core.errors import HomeostatError
 from homeostat.engine.orphans import end_with_parent
-from homeostat.loop import load
+from homeostat.loop import load_loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,7 @@ def _wanted(options: argparse.Namespace) -> list[Hosting]:
     """The models in their order, each with what its declaration says, if there is one."""
     declared = {}
     for file in options.loop_file:
-        loop = load(file)
+        loop = load_loop(file)
         beside = (sys.executable, "-m", __spec__.name, "--store", options.store, "--loop-file", file, "--beside")
         declared[loop.name] = Hosting(loop.name, loop.features, tuple(loop.trusted_types), beside)
     plain = [name for name in options.name if name not in declared]
@@ -92,7 +92,7 @@ def _wanted(options: argparse.Namespace) -> list[Hosting]:
 
 
 def _score(options: argparse.Namespace) -> None:
-    loop = load(options.loop_file[0])
+    loop = load_loop(options.loop_file[0])
     version, ended = int(options.beside[0]), " ".join(options.beside[1:]) or None
     score_beside(options.store, loop.name, version, loop.features, trusted=loop.trusted_types, ended=ended)
 

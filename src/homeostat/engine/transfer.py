@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from homeostat.cd.deploy import Immediately
-from homeostat.ci.rehearsed import compatible
+from homeostat.ci.gates.rehearsed import compatible
 from homeostat.core import events as ev
 from homeostat.core.clock import new_id
 from homeostat.core.errors import (

@@ -9,7 +9,7 @@ import traceback
 from homeostat.core.errors import HomeostatError
 from homeostat.core.store import Store
 from homeostat.engine.training import carry_out
-from homeostat.loop import load
+from homeostat.loop import load_loop
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--played", action="store_true", help="the loop's clock is a virtual one")
     options = parser.parse_args()
     try:
-        loop, store = load(options.loop_file), Store.open(options.store, create=False)
+        loop, store = load_loop(options.loop_file), Store.open(options.store, create=False)
         for line in sys.stdin:
             carry_out(store, loop, line.strip(), played=options.played)
     except HomeostatError as error:

@@ -12,8 +12,7 @@ import msgspec
 
 from homeostat.core.errors import NotFoundError, UserError
 from homeostat.core.forks import Resident, answering
-from homeostat.loop.load import FILE
-from homeostat.loop.load import load as load_loop
+from homeostat.loop.load import FILE, load_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,7 +15,7 @@ from homeostat.loop.declaration import Loop
 FILE = "loop.py"
 
 
-def load(path: Path | str = FILE) -> Loop:
+def load_loop(path: Path | str = FILE) -> Loop:
     """The Loop that a file declares; relative patterns of its source are relative to the file's folder.
 
     Args:

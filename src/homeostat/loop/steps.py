@@ -116,7 +116,7 @@ def online_model(
     trusted: Collection[str] = (),
 ) -> Bundle:
     """In place of `model` when the Loop learns online: the champion's state, continued with the rows since."""
-    from homeostat.ci.train_online import train_online
+    from homeostat.ci.train.online import train_online
 
     learned = train_online(
         split["train"],

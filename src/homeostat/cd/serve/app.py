@@ -263,9 +263,9 @@ class Application:
         return json_reply(200, described, "/v2/model")
 
     async def _server(self, _: Request) -> Reply:
-        from homeostat import __version__
+        from homeostat.core.version import VERSION
 
-        return json_reply(200, {"name": "homeostat", "version": __version__, "extensions": EXTENSIONS}, "/v2")
+        return json_reply(200, {"name": "homeostat", "version": VERSION, "extensions": EXTENSIONS}, "/v2")
 
     async def _live(self, _: Request) -> Reply:
         return _probed("live", self.operations.health(), "/v2/health/live")

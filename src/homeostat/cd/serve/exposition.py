@@ -107,10 +107,10 @@ def _metric(family: Family, cells: Iterable[tuple[tuple[str, ...], list[float]]]
 
 @functools.cache
 def _facts() -> dict[str, tuple[str, ...]]:
-    from homeostat import __version__
+    from homeostat.core.version import VERSION
 
     python = (platform.python_implementation(), *platform.python_version_tuple(), platform.python_version())
-    return {"homeostat_build": (__version__,), "python": python}
+    return {"homeostat_build": (VERSION,), "python": python}
 
 
 @functools.cache

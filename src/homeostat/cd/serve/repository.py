@@ -91,7 +91,7 @@ class Repository:
         return json_reply(200, found, "/v2/repository")
 
     async def _document(self, _: Request) -> Reply:
-        from homeostat import __version__
+        from homeostat.core.version import VERSION
 
         settings = self._app.settings
         # What belongs to the routes that name no model comes first.
@@ -101,7 +101,7 @@ class Repository:
             for hosted in found
             if (table := hosted.router.table) is not None
         ]
-        told = document(models, version=__version__, most_rows=settings.most_rows, token=settings.token is not None)
+        told = document(models, version=VERSION, most_rows=settings.most_rows, token=settings.token is not None)
         return json_reply(200, told, "/openapi.json")
 
     async def _ping(self, _: Request) -> Reply:
@@ -109,9 +109,9 @@ class Repository:
         return json_reply(200 if ready else 503, {"ready": ready}, "/ping")
 
     async def _version(self, _: Request) -> Reply:
-        from homeostat import __version__
+        from homeostat.core.version import VERSION
 
-        return Reply(200, __version__.encode(), "/version", b"text/plain; charset=utf-8")
+        return Reply(200, VERSION.encode(), "/version", b"text/plain; charset=utf-8")
 
 
 class Indexed(msgspec.Struct, frozen=True):

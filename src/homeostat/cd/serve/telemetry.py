@@ -58,10 +58,10 @@ class Tracing:
     def __init__(self, provider: TracerProvider) -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        from homeostat import __version__
+        from homeostat.core.version import VERSION
 
         self._provider = provider
-        self.tracer = provider.get_tracer("homeostat", __version__)
+        self.tracer = provider.get_tracer("homeostat", VERSION)
         self._propagator = TraceContextTextMapPropagator()
         self._clock = SystemClock()
 
@@ -112,9 +112,9 @@ def tracing_from_environment(environment: Mapping[str, str] = os.environ) -> Tra
         # These variables are often set for every container of a cluster: a server without the extra serves on.
         tell("no traces: install homeostat[otel]", level=logging.WARNING)
         return None
-    from homeostat import __version__
+    from homeostat.core.version import VERSION
 
-    facts = {"service.version": __version__}
+    facts = {"service.version": VERSION}
     if not environment.get("OTEL_SERVICE_NAME") and "service.name=" not in environment.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
     ):

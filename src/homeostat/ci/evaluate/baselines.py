@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from homeostat.ci.fitting import fit, said_by
+from homeostat.ci.train.fitting import fit, said_by
 from homeostat.core.model.bundle import spaced
 from homeostat.core.model.encoder import Coder, fit_encoder
 from homeostat.core.model.estimator import prepared

@@ -35,7 +35,7 @@ class Codec:
 
 by_type: dict[type, Codec] = {}
 by_name: dict[str, Codec] = {}
-_HOMES: dict[str, str] = {"bundle": "homeostat.core.model"}
+_HOMES: dict[str, str] = {"bundle": "homeostat.core.model.bundle"}
 """Codecs of Homeostat that are registered when their module is imported."""
 
 

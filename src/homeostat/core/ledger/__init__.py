@@ -1,18 +1,24 @@
 """The ledger: one append-only, hash-chained record of everything that happened, and the status read from it."""
 
-from homeostat.core.ledger.ledger import Ledger, Transaction, head
-from homeostat.core.ledger.rows import CacheRow, ChampionRow, Lease, Recorded, RunRow, VersionRow
-from homeostat.core.ledger.sqlite import journal_mode
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "CacheRow",
-    "ChampionRow",
-    "Lease",
-    "Ledger",
-    "Recorded",
-    "RunRow",
-    "Transaction",
-    "VersionRow",
-    "head",
-    "journal_mode",
-]
+from homeostat.core.lazy import loader
+
+if TYPE_CHECKING:
+    from homeostat.core.ledger.ledger import Ledger as Ledger
+    from homeostat.core.ledger.ledger import Transaction as Transaction
+    from homeostat.core.ledger.ledger import head as head
+    from homeostat.core.ledger.rows import Lease as Lease
+    from homeostat.core.ledger.rows import Recorded as Recorded
+    from homeostat.core.ledger.rows import RunRow as RunRow
+    from homeostat.core.ledger.rows import VersionRow as VersionRow
+    from homeostat.core.ledger.sqlite import journal_mode as journal_mode
+
+__getattr__ = loader(
+    __name__,
+    {
+        "ledger": ("Ledger", "Transaction", "head"),
+        "rows": ("Lease", "Recorded", "RunRow", "VersionRow"),
+        "sqlite": ("journal_mode",),
+    },
+)

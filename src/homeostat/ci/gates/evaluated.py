@@ -1,4 +1,4 @@
-"""Gates: what a candidate must show before it may replace anything. Each is a pure function of an evaluation.
+"""Gates that look at an evaluation: each is a pure function of it.
 
 Some checks are always on, whatever gates a Loop declares: see `standing`. A gate says what it saw, in numbers.
 """
@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.ci.gate import Gate as Gate  # noqa: PLC0414
-from homeostat.ci.rehearsed import Load as Load  # noqa: PLC0414 - gates of their own floor are written gates.load(...)
-from homeostat.ci.rehearsed import load as load  # noqa: PLC0414
-from homeostat.ci.rehearsed import parity as parity  # noqa: PLC0414
+from homeostat.ci.gates.base import Gate
+from homeostat.ci.gates.rehearsed import load
 from homeostat.core.errors import LoopError
 from homeostat.core.events import GateResult
 

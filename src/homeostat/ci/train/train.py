@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from homeostat.ci.fitting import choose, fit, inputs_of, limited_threads
+from homeostat.ci.train.fitting import choose, fit, inputs_of, limited_threads
 from homeostat.core.errors import DataError
 from homeostat.core.model.bundle import Bundle, golden_rows, spaced
 from homeostat.core.model.convert import store_estimator

@@ -9,7 +9,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from homeostat.ci.gate import Gate
+from homeostat.ci.gates.base import Gate
 from homeostat.core.errors import LoopError
 from homeostat.core.events import GateResult
 
