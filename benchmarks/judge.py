@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from homeostat.cd.judge import JudgeConfig, JudgeState, conclude, update
-from homeostat.cd.randomised import Drawn, judge_drawn
+from homeostat.cd.deploy.judge import JudgeConfig, JudgeState, conclude, update
+from homeostat.cd.deploy.randomised import Drawn, judge_drawn
 from homeostat.core.clock import stopwatch
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from homeostat.cd.deploy import Canary
+from homeostat.cd.deploy.paired import judge_trial
+from homeostat.cd.labels.join import Traffic
 from homeostat.cd.monitor import Champion
-from homeostat.cd.pairs import judge_trial
-from homeostat.cd.traffic import Traffic
 from homeostat.core import events as ev
 from homeostat.engine.watch import judge_config
 from tests.engine.driver import Driver

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from homeostat.cd import deploy
-from homeostat.cd.judge import JudgeConfig
+from homeostat.cd.deploy.judge import JudgeConfig
+from homeostat.cd.deploy.randomised import Drawn, judge_arms, judge_drawn, sample_ratio, sample_ratio_of
+from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import PredictionRecord
 from homeostat.cd.monitor import Champion
-from homeostat.cd.randomised import Drawn, judge_arms, judge_drawn, sample_ratio, sample_ratio_of
-from homeostat.cd.traffic import Traffic
 from homeostat.core import events as ev
 from homeostat.engine.feed import decided, replayed
 from homeostat.engine.watch import judge_config

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from homeostat.cd import deploy
-from homeostat.cd.bandits import shares
-from homeostat.cd.interleave import Draft, credit, team_draft, verdict
+from homeostat.cd.deploy.bandits import shares
+from homeostat.cd.deploy.interleave import Draft, credit, team_draft, verdict
+from homeostat.cd.deploy.randomised import Drawn, judge_arms, judge_drawn
+from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LogReader, PredictionRecord
 from homeostat.cd.monitor import Champion
-from homeostat.cd.randomised import Drawn, judge_arms, judge_drawn
-from homeostat.cd.traffic import Traffic
 from homeostat.core import events as ev
 from homeostat.engine.feed import decided, replayed
 from homeostat.engine.watch import judge_config

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import PredictionRecord
-from homeostat.cd.traffic import Traffic
 from tests.cd.serving import LOOP, Client, bundle, flights, log_of, promote, raw, register, serving
 
 FRAME = flights(50, seed=9)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier
 
-from homeostat.cd.golden import ask_golden, expected
+from homeostat.cd.rehearse.golden import ask_golden, expected
 from homeostat.ci.gates.rehearsed import contract
 from homeostat.core.model import Bundle
 from homeostat.engine.rehearse import check_contract

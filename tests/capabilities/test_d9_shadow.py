@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from homeostat.cd.log import PredictionRecord, ShadowRecord
-from homeostat.cd.serve import follower
-from homeostat.cd.serve.follower import Notes
+from homeostat.cd.serve.shadow import follower
+from homeostat.cd.serve.shadow.follower import Notes
 from tests.cd.serving import (
     DIES,
     EXITS,

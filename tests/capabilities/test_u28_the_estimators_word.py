@@ -15,9 +15,9 @@ from sklearn.metrics import accuracy_score, recall_score
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.svm import SVC
 
+from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LabelItem, LabelRecord
-from homeostat.cd.performance import Champion, measure
-from homeostat.cd.traffic import Traffic
+from homeostat.cd.monitor.performance import Champion, measure
 from homeostat.ci.evaluate import evaluate
 from homeostat.ci.train import train
 from homeostat.ci.train.fitting import fit, inputs_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from homeostat.cd.labels.join import Traffic
 from homeostat.cd.monitor import Champion, observe
-from homeostat.cd.traffic import Traffic
 from homeostat.core.events import Arm
 from homeostat.ct import when
 from tests.engine.driver import Driver

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from homeostat.cd.judge import JudgeConfig, JudgeState, conclude, update
-from homeostat.cd.pairs import judge_trial
-from homeostat.cd.performance import Champion, Outcomes
+from homeostat.cd.deploy.judge import JudgeConfig, JudgeState, conclude, update
+from homeostat.cd.deploy.paired import judge_trial
+from homeostat.cd.monitor.performance import Champion, Outcomes
 
 CANARIES, ROWS, CHUNK = 1_000, 20_000, 2_000
 

@@ -10,9 +10,9 @@ from http.client import HTTPConnection, HTTPException
 
 import pytest
 
+from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LabelRecord, LogReader, LogWriter, PredictionRecord
 from homeostat.cd.log.segments import is_sealed, segments
-from homeostat.cd.traffic import Traffic
 from homeostat.core.clock import stopwatch
 from tests.cd.forking import Forker
 from tests.cd.serving import LOOP, bundle, flights, promote, raw, register

@@ -20,7 +20,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from homeostat.cd.log import LogReader
 from homeostat.cd.serve import Around, Settings, application, endpoint_file, read_endpoint
-from homeostat.cd.serve.knobs import Knobs
+from homeostat.cd.serve.settings import Knobs
 from homeostat.ci.train import train
 from homeostat.core.clock import VirtualClock
 from homeostat.core.events import Arm, ArmsSet, Trigger, VersionRegistered
@@ -209,7 +209,7 @@ SERVER = textwrap.dedent("""
     serve(sys.argv[1], sys.argv[2], port=int(sys.argv[3]), host=sys.argv[4], header_clock=True)
 """)
 LIVE_SERVER = SERVER.replace("header_clock=True", "trusted=['tests.cd.serving.Deadly']").replace(
-    "import serve", "import others, serve; others.SCHEDULING = None"
+    "import serve", "import serve; from homeostat.cd.serve.shadow import supervisor; supervisor.SCHEDULING = None"
 )
 """Its shadows score in processes of their own, which do not step back behind other tests."""
 

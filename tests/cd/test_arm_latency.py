@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from homeostat.cd.guardrails import ArmCounts, check
+from homeostat.cd.deploy.guardrails import ArmCounts, check
 from homeostat.engine.server import answers_of
 from tests.cd.serving import LOOP, MOODY, Client, Moody, bundle, divide, flights, promote, raw, register, serving
 

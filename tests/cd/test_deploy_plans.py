@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from homeostat.cd.bandits import chance_of_best, shares
 from homeostat.cd.deploy import Bandit, Canary, Split, Trial, Tried, advance, begin, least_share, role
+from homeostat.cd.deploy.bandits import chance_of_best, shares
 from homeostat.core.errors import LoopError
 from homeostat.core.events import ArmOutcome, Judgement, Signal, Verdict
 

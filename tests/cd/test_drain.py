@@ -7,8 +7,8 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from homeostat.cd.drain import Archive, drain
 from homeostat.cd.log import LogWriter, PredictionRecord, RowRecord
+from homeostat.cd.log.archive import Archive, drain
 from homeostat.core.store import Store
 from tests.cd.log_records import LATER, NOON, asked, told
 

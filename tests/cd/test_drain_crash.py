@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from homeostat.cd.drain import Archive
 from homeostat.cd.log import BlockRecord, LogWriter, Packed
+from homeostat.cd.log.archive import Archive
 from homeostat.core.store import Store
 from tests.cd.log_records import NOON, asked, told
 
@@ -24,9 +24,9 @@ SERVERS = 3
 DRAINER = """
 import os, signal, sys
 import polars as pl
-from homeostat.cd import drain
+from homeostat.cd.log import archive
 from homeostat.core.store import Store
-from homeostat.core.tables import Table
+from homeostat.core.table.table import Table
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -42,8 +42,8 @@ place = sys.argv[2]
 wanted = {"after the predictions": 1, "after the labels": 2}.get(place, 0)
 Table.append = last(Table.append, [])
 if place == "before the note":
-    drain._write_atomically = die
-drain.Archive(Store.open(sys.argv[1]), "world").fill({"wind": pl.Float64(), "carrier": pl.String()}, pl.Boolean())
+    archive._write_atomically = die
+archive.Archive(Store.open(sys.argv[1]), "world").fill({"wind": pl.Float64(), "carrier": pl.String()}, pl.Boolean())
 """
 
 

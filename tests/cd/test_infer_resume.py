@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from homeostat.cd.infer import infer
-from homeostat.cd.unfinished import Unfinished
+from homeostat.cd.infer.checkpoint import Unfinished
 from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.errors import ConflictError, SchemaError
 from tests.cd.serving import bundle, flights

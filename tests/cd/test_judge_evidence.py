@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeostat.cd.evidence import Interval, Wealth, bet, bounds, design_effect, e_value, excess, watch
-from homeostat.cd.judge import JudgeConfig, JudgeState, conclude, update
+from homeostat.cd.deploy.evidence import Interval, Wealth, bet, bounds, design_effect, e_value, excess, watch
+from homeostat.cd.deploy.judge import JudgeConfig, JudgeState, conclude, update
 
 loss = st.floats(0, 1) | st.just(float("nan"))
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from homeostat.cd.evidence import excess
-from homeostat.cd.guardrails import ArmCounts, GuardrailConfig, check
+from homeostat.cd.deploy.evidence import excess
+from homeostat.cd.deploy.guardrails import ArmCounts, GuardrailConfig, check
 
 RNG = np.random.default_rng(0)
 USUAL = RNG.beta(2, 5, 2_000)

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from homeostat.cd.cohorts import Maturity
-from homeostat.cd.pairs import judge_trial, pairs
-from homeostat.cd.performance import Champion, Outcomes
+from homeostat.cd.deploy.paired import judge_trial, pairs
+from homeostat.cd.labels.maturity import Maturity
+from homeostat.cd.monitor.performance import Champion, Outcomes
 from homeostat.core.stats.profile import Profile
 
 START = np.datetime64("2013-03-01T00:00", "us")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from homeostat.cd.judge import JudgeConfig, JudgeState, conclude, update
+from homeostat.cd.deploy.judge import JudgeConfig, JudgeState, conclude, update
 
 ROWS, CHUNK = 20_000, 1_000
 

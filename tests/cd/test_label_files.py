@@ -7,10 +7,10 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from homeostat.cd.drain import Archive
-from homeostat.cd.label_files import Delivered, Named, deliver, read_labels
+from homeostat.cd.labels.files import Delivered, Named, deliver, read_labels
+from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LabelItem, LogReader, LogWriter, retire
-from homeostat.cd.traffic import Traffic
+from homeostat.cd.log.archive import Archive
 from homeostat.core.errors import DataError
 from homeostat.core.model.signature import Signature
 from homeostat.core.schema import Column

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LogReader, LogWriter, Position, PredictionRecord, UnrecordedRecord, retire
 from homeostat.cd.log.segments import HEADER, SEAL, segments
-from homeostat.cd.traffic import Traffic
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import StoreError
 from tests.cd.log_records import NOON, asked, told

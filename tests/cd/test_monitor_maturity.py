@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeostat.cd.cohorts import Maturity, labelled_between, learned, matured, microseconds
-from homeostat.cd.performance import Champion, Outcomes, measure
+from homeostat.cd.labels.maturity import Maturity, labelled_between, learned, matured, microseconds
+from homeostat.cd.monitor.performance import Champion, Outcomes, measure
 
 NINE = datetime(2013, 3, 1, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from homeostat.cd.cohorts import Maturity
-from homeostat.cd.performance import Champion, Outcomes, Window, coded_labels, measure
+from homeostat.cd.labels.maturity import Maturity
+from homeostat.cd.monitor.performance import Champion, Outcomes, Window, coded_labels, measure
 
 START = np.datetime64("2013-03-01T00:00", "us")
 LATER = datetime(2013, 6, 1, tzinfo=UTC)

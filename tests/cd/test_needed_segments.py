@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LogReader, LogWriter, Position, PredictionRecord, retire
-from homeostat.cd.traffic import Traffic
 from tests.cd.log_records import LATER, NOON, asked, beside, told
 
 AFTER = NOON + timedelta(days=1)

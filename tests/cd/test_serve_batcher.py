@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from homeostat.cd.serve.batcher import Batcher, BusyError, LateError
-from homeostat.cd.serve.decode import Rows
+from homeostat.cd.serve.rows import Rows
+from homeostat.cd.serve.scoring.batcher import Batcher, BusyError, LateError
 from homeostat.core.clock import stopwatch
 from tests.cd.serving import MOODY, Client, Moody, bundle, flights, promote, raw, register, serving
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeostat.cd.serve.binary import cut, header_length, raw, read, split, write
+from homeostat.cd.serve.protocols.binary import cut, header_length, raw, read, split, write
 from homeostat.core.errors import DataError
 
 NUMBERS = ["INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP16", "FP32", "FP64"]

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from homeostat.cd.serve.binary import read, write
+from homeostat.cd.serve.protocols.binary import read, write
 from homeostat.core.table.spec import table_spec
 from tests.cd.serving import (
     LOOP,

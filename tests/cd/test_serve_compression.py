@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from homeostat.cd.serve.compression import (
+from homeostat.cd.serve.http.compression import (
     EncodingError,
     InflatedError,
     accepted,

@@ -17,8 +17,8 @@ import pytest
 
 from homeostat.cd.log import PredictionRecord
 from homeostat.cd.log.segments import is_sealed, segments
-from homeostat.cd.serve.leave import refuse_new
 from homeostat.cd.serve.listen import bind
+from homeostat.cd.serve.operate.shutdown import refuse_new
 from tests.cd.serving import ServerProcess, bundle, flights, log_of, promote, raw, register
 
 ROW = json.dumps(raw(flights(1, seed=9))[0])

@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from homeostat.cd.log import LogReader, PredictionRecord
-from homeostat.cd.serve import answer, batcher, hosted, replies, wire
-from homeostat.cd.serve.served import Served
+from homeostat.cd.serve import fast_path, model
+from homeostat.cd.serve.http import replies
+from homeostat.cd.serve.scoring import batcher, dispatch
+from homeostat.cd.serve.scoring.version import Served
 from homeostat.core.errors import ModelError
 from tests.cd.faulty import Faults, LibraryPanicError
 from tests.cd.serving import LOOP, MOODY, Client, Moody, bundle, divide, flights, promote, raw, register, serving, until
@@ -36,12 +38,12 @@ def guard(faults, app, table):
     """Make every step of the data plane one at which an exception may be injected."""
     one = app.hosted
     faults.at(one, "now", "table")
-    faults.at(answer, "new_id")
-    faults.at(hosted, "encode", "failure")
+    faults.at(dispatch, "new_id")
+    faults.at(model, "encode", "failure")
     faults.at(batcher, "stopwatch")
     faults.at(replies, "encode_any")
-    faults.at(wire, "_head_of")
-    faults.at(wire.compression, "compressed")
+    faults.at(fast_path, "_head_of")
+    faults.at(fast_path.compression, "compressed")
     faults.at(one.log, "append", "_encode")
     faults.at(one.log, "append_all", after=False)
     faults.at(one.desk, "_submit", "_take_in", "_failed", "_time")

@@ -7,11 +7,11 @@ from collections import Counter
 
 from homeostat.cd.log import LogWriter
 from homeostat.cd.serve import routing
-from homeostat.cd.serve.follower import Follower, Notes
-from homeostat.cd.serve.loading import load_version
-from homeostat.cd.serve.others import Others, follow
 from homeostat.cd.serve.routing import Router
-from homeostat.cd.serve.served import Served
+from homeostat.cd.serve.scoring.loading import load_version
+from homeostat.cd.serve.scoring.version import Served
+from homeostat.cd.serve.shadow.follower import Follower, Notes
+from homeostat.cd.serve.shadow.supervisor import Others, follow
 from tests.cd.faulty import Faults
 from tests.cd.serving import LOOP, bundle, divide, promote, register, until
 from tests.cd.test_serve_follower import answered, shadows

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from homeostat.cd.log import LogReader, LogWriter, PredictionRecord, RowRecord, ShadowRecord
-from homeostat.cd.serve.follower import Follower, Notes
-from homeostat.cd.serve.served import Served
+from homeostat.cd.serve.scoring.version import Served
+from homeostat.cd.serve.shadow.follower import Follower, Notes
 from tests.cd.serving import NOON, bundle, flights, raw
 
 ROWS = raw(flights(60, seed=9))

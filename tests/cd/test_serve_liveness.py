@@ -11,8 +11,8 @@ import time
 import httpx
 import pytest
 
-from homeostat.cd.serve.knobs import Knobs
-from homeostat.cd.serve.liveness import Liveness, Target
+from homeostat.cd.serve.operate.health import Liveness, Target
+from homeostat.cd.serve.settings import Knobs
 from homeostat.core.errors import ModelError
 from tests.cd.serving import (
     LOOP,
@@ -35,7 +35,8 @@ ROW = json.dumps(raw(flights(1, seed=9))[0])
 HANGING = textwrap.dedent("""
     import sys, threading, time
     from pathlib import Path
-    from homeostat.cd.serve import openinference, serve
+    from homeostat.cd.serve import serve
+    from homeostat.cd.serve.protocols import openinference
     from tests.cd.serving import MOODY, Moody
 
     def hang():

@@ -13,10 +13,10 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from homeostat import __version__
-from homeostat.cd.serve.exposition import Snapshot, counters, merge, render
-from homeostat.cd.serve.families import FAMILIES
-from homeostat.cd.serve.metrics import BUCKETS, Metrics
-from homeostat.cd.serve.shared import Siblings, WorkerState, is_alive, snapshot, states, together
+from homeostat.cd.serve.operate.workers import Siblings, WorkerState, is_alive, snapshot, states, together
+from homeostat.cd.serve.telemetry.counters import Metrics
+from homeostat.cd.serve.telemetry.exposition import counters, merge, render
+from homeostat.cd.serve.telemetry.families import BUCKETS, FAMILIES, Snapshot
 from homeostat.core.clock import stopwatch
 from tests.cd.serving import LOOP, Client, bundle, flights, promote, raw, register, serving
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from homeostat.cd.serve.decode import RowDecoder
-from homeostat.cd.serve.mlflow import decode
+from homeostat.cd.serve.protocols.mlflow import decode
+from homeostat.cd.serve.rows import RowDecoder
 from homeostat.core.errors import DataError
 from homeostat.core.schema import infer_schema
 from tests.cd.serving import SPEC, flights, raw

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from homeostat.cd.log import LogReader, ShadowRecord
-from homeostat.cd.serve import others
-from homeostat.cd.serve.follower import Notes
-from homeostat.cd.serve.others import ProcessScorer
+from homeostat.cd.serve.shadow import supervisor
+from homeostat.cd.serve.shadow.follower import Notes
+from homeostat.cd.serve.shadow.supervisor import ProcessScorer
 from tests.cd.serving import LIVE_SERVER, LOOP, ServerProcess, bundle, divide, flights, promote, raw, register, until
 
 ROWS = raw(flights(20, seed=9))
@@ -88,7 +88,7 @@ def test_a_process_that_makes_no_progress_is_ended_as_failed(made, tmp_path, mon
     Notes(tmp_path, 2).begin()
     scorer.watch()
     assert scorer.pid == first
-    monkeypatch.setattr(others, "HUNG_SECONDS", 0.0)
+    monkeypatch.setattr(supervisor, "HUNG_SECONDS", 0.0)
     until(lambda: (scorer.watch(), scorer.pid != first)[1])
     assert "took longer than" in said.text
     with pytest.raises(ProcessLookupError):

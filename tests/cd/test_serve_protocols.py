@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.cd.golden import WAYS, ask_golden
+from homeostat.cd.rehearse.golden import WAYS, ask_golden
 from homeostat.cd.serve import PREDICTING, PROTOCOLS
-from homeostat.cd.serve.hosted import Lane
+from homeostat.cd.serve.model import Lane
 from homeostat.cd.serve.protocols import route_of
 from tests.cd.serving import LOOP, Client, bundle, flights, promote, raw, register, serving
 from tests.cd.test_serve_openinference import tensors

@@ -12,7 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from homeostat.cd.serve.served import Served
+from homeostat.cd.serve.scoring.version import Served
 from tests.cd.serving import Moody, bundle, flights, linear, raw
 
 TREES = HistGradientBoostingClassifier(max_iter=5)

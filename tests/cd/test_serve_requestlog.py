@@ -8,8 +8,8 @@ import logging
 
 import pytest
 
-from homeostat.cd.serve.knobs import Knobs, read_knobs
-from homeostat.cd.serve.requestlog import RequestLog, set_up_logging, tell
+from homeostat.cd.serve.settings import Knobs, read_knobs
+from homeostat.cd.serve.telemetry.request_log import RequestLog, set_up_logging, tell
 from homeostat.core.errors import RefusedError
 
 

@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
 
-from homeostat.cd.serve.hosted import InferLane, Lane
-from homeostat.cd.serve.telemetry import Tracing, tracing_from_environment
+from homeostat.cd.serve.model import InferLane, Lane
+from homeostat.cd.serve.operate.tracing import Tracing, tracing_from_environment
 from tests.cd.serving import (
     LOOP,
     MOODY,

@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from homeostat.cd.deploy import Canary
-from homeostat.cd.judge import judge
-from homeostat.cd.serve import verdict
+from homeostat.cd.deploy import Canary, verdict_api
+from homeostat.cd.deploy.judge import judge_losses
 from homeostat.core import events as ev
 from homeostat.core.errors import DataError, NotFoundError
 from tests.cd.serving import LOOP, NOON, Client, bundle, divide, promote, register, serving
@@ -30,16 +29,16 @@ def tried() -> Driver:
 
 
 def asked(**body) -> tuple[int, ev.Judgement]:
-    return verdict.ask(json.dumps(body).encode())
+    return verdict_api.ask(json.dumps(body).encode())
 
 
 def gated(driver: Driver, body: dict | None = None) -> int:
-    return verdict.gate(driver.ledger, "loop", b"" if body is None else json.dumps(body).encode())[0]
+    return verdict_api.gate(driver.ledger, "loop", b"" if body is None else json.dumps(body).encode())[0]
 
 
 def test_the_standing_of_a_running_trial(tried) -> None:
     tried.observe(judgement=tried.judged(700, e_benefit=3.5))
-    status, found = verdict.look(tried.ledger, "loop")
+    status, found = verdict_api.look(tried.ledger, "loop")
     assert status == 200
     assert (found.champion, found.challenger, found.running, found.outcome) == (1, 2, True, None)
     assert (found.verdict, found.judgement.pairs, found.judgement.e_benefit) == ("continue", 700, 3.5)
@@ -52,7 +51,7 @@ def test_the_standing_after_a_trial_is_its_outcome(tried, said, outcome) -> None
         if tried.feed.state.trial is not None:
             tried.observe(judgement=tried.judged(pairs, said))
     tried.observe()
-    found = verdict.standing(tried.ledger, "loop")
+    found = verdict_api.standing(tried.ledger, "loop")
     assert (found.running, found.outcome, found.verdict) == (False, outcome, said)
     assert found.judgement is not None
 
@@ -60,20 +59,20 @@ def test_the_standing_after_a_trial_is_its_outcome(tried, said, outcome) -> None
 def test_a_second_trial_is_not_answered_with_the_first_ones_evidence(tried) -> None:
     tried.observe(judgement=tried.judged(700, "roll_back"))
     tried.register()
-    found = verdict.standing(tried.ledger, "loop")
+    found = verdict_api.standing(tried.ledger, "loop")
     assert (found.challenger, found.running, found.verdict, found.judgement) == (3, True, "continue", None)
 
 
 def test_a_loop_without_a_trial_is_not_found() -> None:
     with pytest.raises(NotFoundError, match="no trial yet"):
-        verdict.standing(Driver().ledger, "loop")
+        verdict_api.standing(Driver().ledger, "loop")
 
 
 def test_losses_are_judged_as_the_library_judges_them() -> None:
     rng = np.random.default_rng(0)
     old, new = rng.random(900).tolist(), rng.random(900).tolist()
     with_gaps = [None if place % 7 == 0 else value for place, value in enumerate(new)]
-    expected = judge(old, [np.nan if one is None else one for one in with_gaps], champion=3, challenger=4)
+    expected = judge_losses(old, [np.nan if one is None else one for one in with_gaps], champion=3, challenger=4)
     assert asked(champion_loss=old, challenger_loss=with_gaps, champion=3, challenger=4) == (200, expected)
     assert asked(champion_loss=GOOD, challenger_loss=BAD)[1].verdict == "roll_back"
     assert asked(champion_loss=GOOD, challenger_loss=BAD, config={"harm": 0.7})[1].verdict == "continue"
@@ -140,11 +139,11 @@ BROKEN = {
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN.keys())
 def test_what_cannot_be_judged_is_refused(body) -> None:
     with pytest.raises(DataError):
-        verdict.ask(body)
+        verdict_api.ask(body)
 
 
 def test_too_many_rows_are_refused() -> None:
-    many = [0.1] * (verdict.MOST_ROWS + 1)
+    many = [0.1] * (verdict_api.MOST_ROWS + 1)
     with pytest.raises(DataError, match="100,000 at once"):
         asked(champion_loss=many, challenger_loss=many)
 

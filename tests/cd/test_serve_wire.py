@@ -12,7 +12,7 @@ import threading
 import pytest
 import uvicorn
 
-from homeostat.cd.serve.wire import HEAD_BYTES, ShortWay
+from homeostat.cd.serve.fast_path import HEAD_BYTES, ShortWay
 from tests.cd.serving import LOOP, bundle, flights, log_of, promote, raw, register, serving
 from tests.cd.test_serve_openinference import tensors
 

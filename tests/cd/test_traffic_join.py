@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeostat.cd.cohorts import microsecond
+from homeostat.cd.labels.join import Traffic
+from homeostat.cd.labels.maturity import microsecond
 from homeostat.cd.log import LogWriter, PredictionRecord, RowRecord
-from homeostat.cd.performance import Champion, Window, measure
-from homeostat.cd.traffic import Traffic
+from homeostat.cd.monitor.performance import Champion, Window, measure
 from tests.cd.log_records import LATER, NOON, asked, beside, told
 
 

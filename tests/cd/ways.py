@@ -12,8 +12,8 @@ import polars as pl
 import homeostat
 from homeostat.cd.infer import infer
 from homeostat.cd.log import PredictionRecord, ShadowRecord
-from homeostat.cd.serve import binary
-from homeostat.cd.serve.tensors import DATATYPES
+from homeostat.cd.serve.protocols import binary
+from homeostat.cd.serve.protocols.tensors import DATATYPES
 from homeostat.cd.stream import Champions, JsonLinesSink, TailSource, stream
 from homeostat.core.clock import VirtualClock
 from tests.cd.serving import LOOP, NOON, Client, divide, log_of, promote, register, serving, until

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.cd.traffic import Counts, write_counts
+from homeostat.cd.labels.join import Counts, write_counts
 
 
 def test_versions_as_a_table_and_as_json(homeostat, history):

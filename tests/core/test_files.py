@@ -20,10 +20,10 @@ os.umask(int(sys.argv[2], 8))
 from datetime import UTC, datetime
 from pathlib import Path
 import polars as pl
-from homeostat.cd.serve.follower import Note, Notes
-from homeostat.cd.traffic import Counts, write_counts
+from homeostat.cd.serve.shadow.follower import Note, Notes
+from homeostat.cd.labels.join import Counts, write_counts
 from homeostat.ci.pipeline.inflight import InFlight
-from homeostat.core.spec import table_spec
+from homeostat.core.table.spec import table_spec
 from homeostat.core.store import Store
 from homeostat.core import events as ev
 now = datetime(2026, 1, 1, tzinfo=UTC)

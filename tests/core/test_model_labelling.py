@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC, NuSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from homeostat.cd.serve.scores import Labels
+from homeostat.cd.serve.scoring.scores import Labels
 from homeostat.core.errors import ModelError
 from homeostat.core.model.convert import store_estimator
 from homeostat.core.model.labelling import TIE, Labelling, Output, places_of, without_threshold

@@ -10,7 +10,7 @@ import unicodedata
 
 import pytest
 
-from homeostat.cd.serve.requestlog import set_up_logging, tell
+from homeostat.cd.serve.telemetry.request_log import set_up_logging, tell
 from homeostat.core.errors import DataError
 from homeostat.core.plaintext import plain, plain_html, plain_json
 

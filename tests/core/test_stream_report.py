@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from homeostat.cd.performance import Champion, Outcomes, measure
+from homeostat.cd.monitor.performance import Champion, Outcomes, measure
 from homeostat.ci.evaluate.baselines import persistence
 from homeostat.core.model import Predictions
 from homeostat.core.stats.prequential import baseline_predictions, last_known, stream_report

@@ -197,7 +197,7 @@ _WRITER = """
 import sys
 sys.path.insert(0, sys.argv[3])
 from tests.core.test_tables_append import SPEC, flights
-from homeostat.core.tables import Table
+from homeostat.core.table.table import Table
 table = Table(sys.argv[1], SPEC)
 offset = int(sys.argv[2])
 for number in range(offset, offset + 20):
@@ -238,7 +238,7 @@ import resource, sys
 sys.path.insert(0, sys.argv[2])
 from tests.core.test_tables_append import SPEC, flights
 from homeostat.core.errors import StoreError
-from homeostat.core.tables import Table
+from homeostat.core.table.table import Table
 table = Table(sys.argv[1], SPEC)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, 4_000))
 try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from homeostat import FileSource, Loop, deploy, gates, when
-from homeostat.cd.cohorts import Maturity
+from homeostat.cd.labels.maturity import Maturity
 from homeostat.cd.monitor import MonitorConfig, Window
 from homeostat.demo import loop as demo
 

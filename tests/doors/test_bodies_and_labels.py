@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from homeostat.cd.label_files import read_labels
+from homeostat.cd.labels.files import read_labels
 from homeostat.core.errors import DataError
 from tests.cd.serving import LOOP, NOON, log_of, serving
 from tests.doors.world import PLAIN, Http, answering, as_csv, as_json, model

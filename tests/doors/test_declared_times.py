@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from homeostat.cd.serve.decode import RowDecoder, RowsError
-from homeostat.cd.serve.tensors import TensorDecoder
+from homeostat.cd.serve.protocols.tensors import TensorDecoder
+from homeostat.cd.serve.rows import RowDecoder, RowsError
 from homeostat.core.model.signature import Signature
 from homeostat.core.schema import Column
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from homeostat.cd.infer import infer
-from homeostat.cd.label_files import Named, read_labels
+from homeostat.cd.labels.files import Named, read_labels
 from homeostat.cd.stream import Champions, JsonLinesSink, TailSource, stream
 from homeostat.ci.collect import FrameSource, collect
 from homeostat.core.clock import VirtualClock

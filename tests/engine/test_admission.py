@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from homeostat.cd.learnable import training_rows
+from homeostat.cd.labels.training_rows import training_rows
 from homeostat.ci.admit import schema_of
 from homeostat.ci.collect import FrameSource, collect, record
 from homeostat.core.clock import SystemClock, VirtualClock

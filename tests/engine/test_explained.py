@@ -7,8 +7,8 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from homeostat.cd.drain import Archive
 from homeostat.cd.log import LabelItem, LabelRecord, LogReader, LogWriter, ShadowRecord, retire
+from homeostat.cd.log.archive import Archive
 from homeostat.core.errors import NotFoundError
 from homeostat.engine.explained import explain
 from tests.cd.serving import LOOP, NOON, Client, bundle, divide, flights, promote, raw, register, serving

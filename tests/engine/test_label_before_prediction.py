@@ -5,10 +5,10 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from homeostat.cd.drain import Archive
-from homeostat.cd.label_files import deliver, read_labels
+from homeostat.cd.labels.files import deliver, read_labels
+from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LabelRecord, LogReader, retire
-from homeostat.cd.traffic import Traffic
+from homeostat.cd.log.archive import Archive
 from homeostat.engine.explained import explain
 from tests.cd.serving import LOOP, NOON, Client, bundle, flights, promote, raw, register, serving
 

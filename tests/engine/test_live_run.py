@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from homeostat.cd.traffic import Traffic
+from homeostat.cd.labels.join import Traffic
 from homeostat.core import events as ev
 from tests.engine.played import Played
 

@@ -11,7 +11,7 @@ import pytest
 
 from homeostat.cd.log import LogReader, ShadowRecord
 from homeostat.cd.serve import read_endpoint
-from homeostat.cd.serve.loading import load_version
+from homeostat.cd.serve.scoring.loading import load_version
 from homeostat.loop import load_loop
 from tests.cd.serving import LOOP, bundle, divide, flights, promote, raw, register, until
 
@@ -35,7 +35,7 @@ loop = Loop(
 """
 # Tests share their processors with other tests.
 PROGRAM = """
-from homeostat.cd.serve import others
+from homeostat.cd.serve.shadow import supervisor
 others.SCHEDULING = None
 from homeostat.engine.server_process import main
 main()

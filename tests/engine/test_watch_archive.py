@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.cd.drain import Archive
+from homeostat.cd.labels.join import Traffic, read_counts
 from homeostat.cd.log import LabelItem, LabelRecord, LogReader, LogWriter, PredictionRecord, RowRecord
-from homeostat.cd.traffic import Traffic, read_counts
+from homeostat.cd.log.archive import Archive
 from homeostat.core.store import Store
 from homeostat.engine import watch as module
 from homeostat.engine.watch import Watch

@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LabelItem, LabelRecord, LogWriter, PredictionRecord, RowRecord
-from homeostat.cd.traffic import Traffic
 from homeostat.core import events as ev
 from homeostat.core.store import Store
 from homeostat.engine.feed import Feed

@@ -25,7 +25,7 @@ from homeostat.cli.common import (
 from homeostat.core.ledger.unproven import is_unproven
 
 if TYPE_CHECKING:
-    from homeostat.cd.traffic import Counts
+    from homeostat.cd.labels.join import Counts
     from homeostat.core.events import Performance, VersionRegistered
     from homeostat.core.ledger import Ledger, Recorded
 
@@ -78,7 +78,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show where the loop stands."""
-    from homeostat.cd.traffic import read_counts
+    from homeostat.cd.labels.join import read_counts
     from homeostat.core import events as ev
     from homeostat.engine.why.events import one_line
 

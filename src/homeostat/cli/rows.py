@@ -65,8 +65,8 @@ def labels(
     They are checked against the model first, and none is recorded unless all fit it. The same table given twice changes
     nothing. A running loop reads them within a second.
     """
-    from homeostat.cd.drain import Archive
-    from homeostat.cd.label_files import Named, deliver, read_labels
+    from homeostat.cd.labels.files import Named, deliver, read_labels
+    from homeostat.cd.log.archive import Archive
     from homeostat.core.clock import SystemClock
     from homeostat.core.model import Bundle
     from homeostat.core.store import Store

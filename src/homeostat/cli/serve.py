@@ -48,8 +48,8 @@ def serve(
 
     Until Ctrl-C. It follows promotions and rollbacks in the ledger; what it says goes to standard error.
     """
-    from homeostat.cd.serve.knobs import VARIABLES
-    from homeostat.cd.serve.requestlog import LOG_VARIABLE
+    from homeostat.cd.serve.settings import VARIABLES
+    from homeostat.cd.serve.telemetry.request_log import LOG_VARIABLE
     from homeostat.engine.server_process import run_server
 
     if drain_seconds is not None:

@@ -11,7 +11,7 @@ from homeostat.cli.common import STORE, JsonOption, LoopOption, StoreOption, loo
 from homeostat.core.errors import NotFoundError, StoreError
 
 if TYPE_CHECKING:
-    from homeostat.cd.serve.verdict import Standing
+    from homeostat.cd.deploy.verdict_api import Standing
 
 NOT_PASSED = 3
 _SECONDS = 10.0
@@ -33,7 +33,7 @@ def judge(
     as_json: JsonOption = False,
 ) -> None:
     """Say what the judge makes of the running or the last trial; exit code 3 when that does not pass."""
-    from homeostat.cd.serve.verdict import passing, standing
+    from homeostat.cd.deploy.verdict_api import passing, standing
 
     wanted = passing([one.strip() for one in passes.split(",")])
     if url is not None:
@@ -56,8 +56,8 @@ def _asked(url: str) -> Standing:
 
     import msgspec
 
+    from homeostat.cd.deploy.verdict_api import Standing
     from homeostat.cd.serve.listen import TOKEN_VARIABLE
-    from homeostat.cd.serve.verdict import Standing
 
     if not url.startswith(("http://", "https://")):
         raise StoreError(f"{url[:100]!r} is no address of a server", hint="as in --url http://127.0.0.1:8080")

@@ -9,7 +9,7 @@ import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from homeostat import FileSource, Loop, deploy, gates, how, when, where
-from homeostat.cd.cohorts import Maturity
+from homeostat.cd.labels.maturity import Maturity
 from homeostat.cd.monitor import MonitorConfig, Window
 
 HERE = Path(__file__).parent

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from homeostat.cd.learnable import storable
+from homeostat.cd.labels.training_rows import storable
 from homeostat.ci.admit import refuse_skew, schema_of
 from homeostat.core.events import RowsRemoved
 from homeostat.core.table.rows import row_hashes

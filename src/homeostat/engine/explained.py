@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.cd.drain import Archive
 from homeostat.cd.log import LabelRecord, LogReader, PredictionRecord, ShadowRecord
+from homeostat.cd.log.archive import Archive
 from homeostat.core import events as ev
 from homeostat.core.errors import HomeostatError, NotFoundError
 from homeostat.core.model import Bundle

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from homeostat.cd.golden import ask_golden, expected
-from homeostat.cd.load import load
+from homeostat.cd.rehearse.golden import ask_golden, expected
+from homeostat.cd.rehearse.load import load
 from homeostat.cd.serve import Settings, application, contract_problems
 from homeostat.cd.serve.listen import TOKEN_VARIABLE
 from homeostat.ci.gates.rehearsed import Load, compatible, contract

@@ -14,8 +14,8 @@ import msgspec
 
 from homeostat.cd.monitor import ServiceCounts
 from homeostat.cd.serve import PREDICTING, RoutingStatus, listen, read_endpoint
-from homeostat.cd.serve.knobs import read_knobs
 from homeostat.cd.serve.listen import TOKEN_VARIABLE
+from homeostat.cd.serve.settings import read_knobs
 from homeostat.core.clock import pause, stopwatch
 from homeostat.core.errors import StoreError
 from homeostat.engine.children import Child

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homeostat.cd.serve import Hosting, Worker, endpoint_file, serve
-from homeostat.cd.serve.knobs import read_knobs
-from homeostat.cd.serve.others import command
-from homeostat.cd.serve.scorer import score_beside
+from homeostat.cd.serve.settings import read_knobs
+from homeostat.cd.serve.shadow.process import score_beside
+from homeostat.cd.serve.shadow.supervisor import command
 from homeostat.core.errors import HomeostatError
 from homeostat.engine.orphans import end_with_parent
 from homeostat.loop import load_loop

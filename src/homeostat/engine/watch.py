@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from homeostat.cd import deploy, guardrails
-from homeostat.cd.cohorts import learned
-from homeostat.cd.drain import Archive
-from homeostat.cd.judge import JudgeConfig
-from homeostat.cd.learnable import decoded, training_rows
+from homeostat.cd.deploy import guardrails
+from homeostat.cd.deploy.judge import JudgeConfig
+from homeostat.cd.deploy.paired import judge_trial
+from homeostat.cd.deploy.plans import Tried, least_share, randomised
+from homeostat.cd.deploy.randomised import judge_arms, sample_ratio_of
+from homeostat.cd.labels.join import Answered, Labelled, Traffic, write_counts
+from homeostat.cd.labels.maturity import learned
+from homeostat.cd.labels.training_rows import decoded, training_rows
 from homeostat.cd.log import Position, retire
+from homeostat.cd.log.archive import Archive
 from homeostat.cd.monitor import Champion, MonitorConfig, ServiceCounts, observe
-from homeostat.cd.pairs import judge_trial
-from homeostat.cd.performance import Window
-from homeostat.cd.randomised import judge_arms, sample_ratio_of
-from homeostat.cd.traffic import Answered, Labelled, Traffic, write_counts
+from homeostat.cd.monitor.performance import Window
 from homeostat.ci.collect import record
 from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock, duration, stopwatch
@@ -231,7 +232,7 @@ class Watch:
             checks = guardrails.check(scores[0][asked], scores[1][asked], champion=usual, challenger=counts)
         maturity, config = self.config(champion.version).window.maturity, judge_config(trial.plan)
         on_trial = champion, trial.challenger, outcomes, now
-        if not deploy.randomised(trial.plan):
+        if not randomised(trial.plan):
             return judge_trial(*on_trial, config=config, maturity=maturity, guardrails=checks)
         by_request = not self._loop.source.spec.key
         ratio = sample_ratio_of(trial.champion, trial.challenger, outcomes, by_request=by_request)
@@ -240,7 +241,7 @@ class Watch:
             config=config,
             maturity=maturity,
             guardrails=(*checks, ratio),
-            least_share=deploy.least_share(trial.plan),
+            least_share=least_share(trial.plan),
             by_request=by_request,
         )
 
@@ -287,7 +288,7 @@ def _loss(kind: ev.SignalKind, subject: str, count: int | None, detail: str) -> 
     return ev.Signal(kind=kind, subject=subject, value=value, n=count or 0, detail=detail)
 
 
-def judge_config(plan: deploy.Tried) -> JudgeConfig:
+def judge_config(plan: Tried) -> JudgeConfig:
     """The judge's part of a deployment plan."""
     return JudgeConfig(
         alpha_harm=plan.alpha_harm,

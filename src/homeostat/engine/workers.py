@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeostat.cd.serve.listen import announced, listen, reserve
-from homeostat.cd.serve.notify import notify
-from homeostat.cd.serve.requestlog import set_up_logging, tell
-from homeostat.cd.serve.shared import WorkerState, is_stuck, states
+from homeostat.cd.serve.operate.workers import WorkerState, is_stuck, states
+from homeostat.cd.serve.telemetry.request_log import set_up_logging, tell
+from homeostat.cd.serve.telemetry.systemd import notify
 from homeostat.core.clock import stopwatch
 from homeostat.engine.children import Child
 

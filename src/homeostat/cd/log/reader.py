@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.log import segments
-from homeostat.cd.log.blocks import expand
+from homeostat.cd.log.columns import expand
 from homeostat.cd.log.records import BlockRecord, LabelRecord, PredictionRecord, Record, ShadowRecord, Written
 from homeostat.core.errors import IntegrityError
 

@@ -8,26 +8,27 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
+from homeostat.cd.deploy import verdict_api
+from homeostat.cd.labels.request import decode_labels
 from homeostat.cd.log import LabelRecord, WhenFull
-from homeostat.cd.serve import compression, openinference, verdict
-from homeostat.cd.serve.bodies import TooLargeError
-from homeostat.cd.serve.door import Door
-from homeostat.cd.serve.hosted import Hosted, InferLane, Lane
-from homeostat.cd.serve.knobs import Knobs
-from homeostat.cd.serve.labels import decode_labels
-from homeostat.cd.serve.operations import Operations
-from homeostat.cd.serve.protocols import PROTOCOLS, route_of
-from homeostat.cd.serve.replies import MethodError, Reply, SlowError, failure, json_reply
-from homeostat.cd.serve.repository import EXTENSIONS, MODELS, Repository, config
+from homeostat.cd.serve.http import compression
+from homeostat.cd.serve.http.access import Door
+from homeostat.cd.serve.http.replies import MethodError, Reply, SlowError, failure, json_reply
+from homeostat.cd.serve.model import Hosted, InferLane, Lane
+from homeostat.cd.serve.operate.status import Operations
+from homeostat.cd.serve.protocols import PROTOCOLS, openinference, route_of
+from homeostat.cd.serve.protocols.repository import EXTENSIONS, MODELS, Repository, config
+from homeostat.cd.serve.settings import Knobs
+from homeostat.core.checked_json import TooLargeError
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS, DataError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from homeostat.cd.serve.metrics import Metrics
-    from homeostat.cd.serve.shared import Siblings
-    from homeostat.cd.serve.telemetry import Tracing
+    from homeostat.cd.serve.operate.tracing import Tracing
+    from homeostat.cd.serve.operate.workers import Siblings
+    from homeostat.cd.serve.telemetry.counters import Metrics
     from homeostat.core.clock import Clock
 
     Scope = dict[str, Any]
@@ -288,7 +289,7 @@ class Application:
         body = await self.body(request.minded, request.headers, request.receive) if posted else None
         # A question of a hundred thousand rows takes a while, and predictions do not wait for it.
         status, said = await asyncio.to_thread(
-            verdict.respond, hosted.router.ledger, hosted.name, body, gated=request.path.endswith("/gate")
+            verdict_api.respond, hosted.router.ledger, hosted.name, body, gated=request.path.endswith("/gate")
         )
         return json_reply(status, said, request.path)
 

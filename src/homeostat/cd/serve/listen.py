@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from homeostat.cd.serve.notify import notify
-from homeostat.cd.serve.requestlog import tell
-from homeostat.cd.serve.visitors import is_loopback
+from homeostat.cd.serve.http.visitors import is_loopback
+from homeostat.cd.serve.telemetry.request_log import tell
+from homeostat.cd.serve.telemetry.systemd import notify
 from homeostat.core.errors import RefusedError, StoreError
 from homeostat.core.files import OddFileError, read_regular, write_own
 from homeostat.core.loop_names import check_loop_name

@@ -16,18 +16,18 @@ import msgspec
 
 from homeostat.cd.log import LogWriter
 from homeostat.cd.serve.app import Application, Around, Settings
-from homeostat.cd.serve.hosted import Hosted
-from homeostat.cd.serve.knobs import Knobs, read_knobs
-from homeostat.cd.serve.leave import DRAIN_SECONDS, Departure, Supervisors, keep_house
 from homeostat.cd.serve.listen import TOKEN_VARIABLE, announced, endpoint_file, listen, share
-from homeostat.cd.serve.liveness import Watch
-from homeostat.cd.serve.loading import load_version
-from homeostat.cd.serve.metrics import Metrics
-from homeostat.cd.serve.others import Others, command, processes, threads
-from homeostat.cd.serve.requestlog import set_up_logging
+from homeostat.cd.serve.model import Hosted
+from homeostat.cd.serve.operate.health import Watch
+from homeostat.cd.serve.operate.shutdown import DRAIN_SECONDS, Departure, Supervisors, keep_house
+from homeostat.cd.serve.operate.tracing import TimedLog, tracing_from_environment
+from homeostat.cd.serve.operate.workers import Siblings
 from homeostat.cd.serve.routing import Router
-from homeostat.cd.serve.shared import Siblings
-from homeostat.cd.serve.telemetry import TimedLog, tracing_from_environment
+from homeostat.cd.serve.scoring.loading import load_version
+from homeostat.cd.serve.settings import Knobs, read_knobs
+from homeostat.cd.serve.shadow.supervisor import Others, command, processes, threads
+from homeostat.cd.serve.telemetry.counters import Metrics
+from homeostat.cd.serve.telemetry.request_log import set_up_logging
 from homeostat.core.clock import SystemClock, pause
 from homeostat.core.store import Store
 
@@ -213,7 +213,7 @@ async def _answer(
 ) -> None:
     import uvicorn
 
-    from homeostat.cd.serve.wire import ShortWay
+    from homeostat.cd.serve.fast_path import ShortWay
 
     class Server(uvicorn.Server):
         """Signals are ours: unready first, then drain, then leave with exit code 0."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeostat.cd.deploy import assign
-from homeostat.cd.serve.requestlog import tell
-from homeostat.cd.serve.served import Served, same_contract
+from homeostat.cd.serve.scoring.version import Served, same_contract
+from homeostat.cd.serve.telemetry.request_log import tell
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS, HomeostatError
 from homeostat.core.events import Arm, ArmsSet, SchemaAccepted

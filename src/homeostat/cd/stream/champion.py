@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from homeostat.cd.serve.decode import RowDecoder
-from homeostat.cd.serve.served import contract_problems
+from homeostat.cd.serve.rows import RowDecoder
+from homeostat.cd.serve.scoring.version import contract_problems
 from homeostat.core.errors import HomeostatError, ModelError, NotFoundError
 from homeostat.core.model import Bundle
 

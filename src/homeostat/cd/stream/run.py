@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.log import PredictionRecord, RowRecord
-from homeostat.cd.serve.decode import Rows
+from homeostat.cd.serve.rows import Rows
 from homeostat.cd.stream.sinks import Answer, Dead
 from homeostat.core.clock import new_id, pause
 from homeostat.core.errors import DataError, StoreError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from homeostat.cd.log import LogWriter, Scored
-    from homeostat.cd.serve.decode import RowDecoder
+    from homeostat.cd.serve.rows import RowDecoder
     from homeostat.cd.stream.champion import Champions
     from homeostat.cd.stream.sinks import StreamSink
     from homeostat.cd.stream.sources import StreamSource, Taken

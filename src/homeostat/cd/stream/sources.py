@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from homeostat.cd.serve.bodies import quotes_of, refuse_twice
+from homeostat.core.checked_json import quotes_of, refuse_twice
 from homeostat.core.errors import DataError, NotFoundError
 from homeostat.core.table.chunks import Chunks, Place
 from homeostat.core.table.files import SUFFIXES

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from homeostat.cd.cohorts import microsecond
+from homeostat.cd.labels.maturity import microsecond
 from homeostat.ci.preprocess import split
 from homeostat.ci.train import train
 from homeostat.core.clock import stopwatch

@@ -1,0 +1,137 @@
+"""Who is let in, and what of a request's headers matters: one pass over them, before anything else is looked at."""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING
+
+from homeostat.cd.serve.http.visitors import Visitors
+from homeostat.core.errors import DataError, HomeostatError
+from homeostat.core.values import taken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+_MINDED = frozenset(
+    {
+        b"accept",
+        b"accept-encoding",
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"expect",
+        b"homeostat-deadline",
+        b"homeostat-time",
+        b"host",
+        b"inference-header-content-length",
+        b"origin",
+        b"sec-fetch-site",
+        b"traceparent",
+        b"tracestate",
+        b"upgrade",
+    }
+)
+_ONCE = frozenset(
+    {
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"homeostat-deadline",
+        b"homeostat-time",
+        b"host",
+        b"inference-header-content-length",
+        b"origin",
+        b"sec-fetch-site",
+    }
+)
+"""Headers of which one is meant: whoever reads the first and whoever reads the last must not see different requests."""
+
+
+class DoorError(HomeostatError):
+    """A request is not let in."""
+
+    def __init__(self, status: int, what: str, hint: str | None = None) -> None:
+        self.status = status
+        super().__init__(what, hint)
+
+    def __reduce__(self) -> tuple[type[DoorError], tuple[int, str, str | None]]:
+        return (DoorError, (self.status, self.what, self.hint))
+
+
+class Door:
+    """Lets requests in.
+
+    Args:
+        host: The address that the server is bound to.
+        token: Every request must bear it; None only on loopback, where web pages are kept out instead.
+    """
+
+    def __init__(self, host: str, token: str | None) -> None:
+        self._visitors = Visitors(host)
+        self._bearer = f"Bearer {token}".encode() if token else None
+
+    def enter(
+        self, headers: Iterable[tuple[bytes, bytes]], version: str = "1.1", port: int | None = None
+    ) -> dict[bytes, bytes]:
+        """The headers that matter, by name in small letters.
+
+        Args:
+            headers: All of them.
+            version: Of HTTP.
+            port: At which the request came; None where that is not known.
+
+        Raises:
+            DoorError: The request bears no token, comes from a web page, or names no host, or something twice.
+        """
+        minded: dict[bytes, bytes] = {}
+        for name, value in headers:
+            if name in _MINDED:
+                if name in minded and name in _ONCE:
+                    raise DoorError(400, f"the request has two headers {name.decode().title()}", "send it once")
+                minded[name] = value
+        host = minded.get(b"host")
+        if host is None and version == "1.1":
+            raise DoorError(400, "the request has no header Host", "HTTP/1.1 asks for one")
+        if self._bearer is None:
+            refused = self._visitors.problem(host, minded.get(b"origin"), minded.get(b"sec-fetch-site"), port)
+            if refused is not None:
+                raise DoorError(403, *refused)
+        if self._bearer is not None and not hmac.compare_digest(minded.get(b"authorization", b""), self._bearer):
+            raise DoorError(401, "this server needs a token: send `Authorization: Bearer TOKEN`")
+        return minded
+
+
+def moment(minded: dict[bytes, bytes]) -> datetime | None:
+    """The time that a request says it is made at.
+
+    Raises:
+        DataError: The header is no time.
+    """
+    value = minded.get(b"homeostat-time")
+    if value is None:
+        return None
+    said, problem = taken(value.decode("latin-1"), "time", event=True)
+    if problem is not None:
+        raise DataError(f"the header homeostat-time is no time: it {problem}")
+    return said  # type: ignore[no-any-return]
+
+
+def patience(minded: dict[bytes, bytes]) -> float | None:
+    """Seconds that the caller waits at most, from the header `homeostat-deadline` in milliseconds.
+
+    Raises:
+        DataError: The header is no positive number.
+    """
+    value = minded.get(b"homeostat-deadline")
+    if value is None:
+        return None
+    try:
+        milliseconds = float(value)
+    except ValueError:
+        milliseconds = 0.0
+    if not 0 < milliseconds < float("inf"):
+        what = f"the header homeostat-deadline is {value[:40]!r}"
+        raise DataError(what, hint="send the milliseconds that you wait at most, as in `Homeostat-Deadline: 50`")
+    return milliseconds / 1e3

@@ -1,0 +1,1 @@
+"""Whether and how the server goes on: health, workers at one port, traces, status, and an end in good order."""

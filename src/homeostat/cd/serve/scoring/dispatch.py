@@ -1,0 +1,409 @@
+"""From decoded rows to an answer that is in the log: choose the arms, score, record, and only then reply."""
+
+from __future__ import annotations
+
+import math
+from logging import ERROR
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from homeostat.cd.log import BlockRecord, Packed, PredictionRecord, RowRecord
+from homeostat.cd.serve.rows import Rows
+from homeostat.cd.serve.scoring.scores import Scores
+from homeostat.cd.serve.telemetry.request_log import tell
+from homeostat.core.clock import new_id, stopwatch
+from homeostat.core.errors import ENDINGS, DataError, ModelError, NotFoundError, RetryableError
+from homeostat.core.table.ids import id_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from homeostat.cd.log import LogWriter
+    from homeostat.cd.serve.routing import Table
+    from homeostat.cd.serve.scoring.batcher import Batcher
+    from homeostat.cd.serve.scoring.version import Served
+    from homeostat.cd.serve.telemetry.counters import ModelCounts
+    from homeostat.core.model.signature import Signature
+
+_LONGEST_CHAIN = 100
+"""An error's causes may be tied into a ring."""
+
+_Choice = tuple[int, float]
+"""A version, and the probability with which it was chosen."""
+
+
+class NotReadyError(RetryableError):
+    """There is no champion to answer yet, or the server is going away."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What is said about the rows of one request.
+
+    Attributes:
+        request: Its id.
+        ids: One per row.
+        versions: The version that answered all rows, or one per row.
+        scores: What they were answered with.
+        signature: The contract that these are read by.
+    """
+
+    request: str
+    ids: list[str]
+    versions: int | list[int]
+    scores: Scores
+    signature: Signature
+
+    def by_row(self) -> list[int]:
+        """The version that answered each row."""
+        return [self.versions] * len(self.ids) if isinstance(self.versions, int) else self.versions
+
+
+class Asked:
+    """One request on its way: it is whole when every part of it was scored, and answered when it is in the log.
+
+    Args:
+        table: The division of traffic that it began with.
+        rows: Its rows.
+        moment: When it is answered.
+        encode: Makes the reply of the answer, before that is recorded: what cannot be sent is not in the log.
+        done: Told the reply, or the error that is the answer; once.
+        version: Ask this version, not the arm that a row belongs to.
+        deadline: When the caller stops waiting, on the stopwatch.
+
+    Raises:
+        NotFoundError: No arm has that version.
+        DataError: An id is too long.
+    """
+
+    __slots__ = (
+        "_done",
+        "begun",
+        "choice",
+        "deadline",
+        "encode",
+        "ids",
+        "missing",
+        "moment",
+        "pieces",
+        "request",
+        "rows",
+        "table",
+    )
+
+    def __init__(
+        self,
+        table: Table,
+        rows: Rows,
+        moment: datetime,
+        encode: Callable[[Answer], Any],
+        done: Callable[[Any], None],
+        *,
+        version: int | None = None,
+        deadline: float = math.inf,
+    ) -> None:
+        self.table, self.rows, self.moment, self.deadline = table, rows, moment, deadline
+        self.encode = encode
+        self._done: Callable[[Any], None] | None = done
+        self.request = rows.request or new_id()
+        keys = table.champion.decoder.keys(rows)
+        self.ids = _ids(rows, keys, self.request)
+        self.choice: _Choice | list[_Choice] = _choose(table, keys, self.request, version)
+        self.pieces: list[tuple[Part, Scores]] = []
+        self.missing = 1
+        self.begun: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it has its answer."""
+        return self._done is None
+
+    def settle(self, found: Any) -> None:
+        """Tell the answer, a reply or an error; whatever comes later is too late."""
+        done, self._done = self._done, None
+        # Parts know their request: a cycle that only the garbage collector would find.
+        self.pieces.clear()
+        if done is None:
+            return
+        try:
+            done(found)
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the other requests of the call still have to be answered
+            tell("an answer was not sent", level=ERROR, request=self.request, error=error)
+
+    def answer(self) -> Answer:
+        """The answer, once it is whole."""
+        choice = self.choice
+        versions = choice[0] if isinstance(choice, tuple) else [version for version, _ in choice]
+        return Answer(self.request, self.ids, versions, self._scores(), self.table.champion.signature)
+
+    def record(self, scores: Scores) -> PredictionRecord | BlockRecord:
+        """What goes into the log."""
+        rows, choice, awaits = self.rows, self.choice, self.awaits()
+        if rows.count == 1 and rows.rows is not None:
+            arm, share = choice if isinstance(choice, tuple) else choice[0]
+            one = scores.first()
+            return PredictionRecord(
+                self.request, self.moment, [RowRecord(self.ids[0], arm, share, rows.rows[0], {arm: one})], awaits
+            )
+        if rows.rows is not None:
+            chosen = [choice] * rows.count if isinstance(choice, tuple) else choice
+            found = zip(self.ids, chosen, rows.rows, scores.scored(), strict=True)
+            records = [RowRecord(name, arm, share, row, {arm: one}) for name, (arm, share), row, one in found]
+            return PredictionRecord(self.request, self.moment, records, awaits)
+        assert rows.columns is not None
+        arms: Any
+        shares: Any
+        arms, shares = choice if isinstance(choice, tuple) else map(list, zip(*choice, strict=True))
+        return BlockRecord(
+            self.request,
+            self.moment,
+            rows.count,
+            self.ids,
+            arms,
+            shares,
+            {name: _packed(column) for name, column in rows.columns.items()},
+            _packed(scores.array) if scores.whole.ndim == 1 else scores.values,
+            _packed(scores.array) if scores.whole.ndim == 2 else None,
+            awaits,
+        )
+
+    def awaits(self) -> tuple[int, ...]:
+        """Versions that are to score rows which another one answered; the one that answers all traffic is not asked."""
+        arms = self.table.arms
+        if len(arms) == 1:
+            return ()
+        choice = self.choice
+        if isinstance(choice, tuple):
+            return tuple(arm.version for arm in arms if arm.version not in (choice[0], self.table.sole))
+        return tuple(arm.version for arm in arms if any(version != arm.version for version, _ in choice))
+
+    def _scores(self) -> Scores:
+        if len(self.pieces) == 1:
+            return self.pieces[0][1]
+        n = self.rows.count
+        first = self.pieces[0][1].array
+        array = np.empty((n, *first.shape[1:]))
+        values: list[Any] = [None] * n
+        for part, scores in self.pieces:
+            array[part.places] = scores.array
+            for place, value in zip(part.places or (), scores.values, strict=True):
+                values[place] = value
+        return Scores(array, 0, values)
+
+
+class Part:
+    """The rows of a request that one version is to score: all of them, unless the request is divided among arms."""
+
+    __slots__ = ("asked", "deadline", "places", "rows", "served")
+
+    def __init__(self, asked: Asked, served: Served, rows: Rows, places: list[int] | None = None) -> None:
+        self.asked, self.served, self.rows, self.places = asked, served, rows, places
+        self.deadline = asked.deadline
+
+
+class Golden(Part):
+    """A row whose answer is known, sent the way of traffic to see whether it comes back; neither logged nor counted."""
+
+    __slots__ = ("told",)
+    deadline = math.inf
+
+    def __init__(self, served: Served, rows: Rows, told: Callable[[BaseException | None], None]) -> None:
+        self.served, self.rows, self.told = served, rows, told
+
+
+_Made = tuple[Asked, Any, PredictionRecord | BlockRecord]
+"""A request that is scored, its reply, and what goes into the log."""
+
+
+class Desk:
+    """Takes requests of one model, and sees to it that each is scored, recorded and answered exactly once.
+
+    Everything here happens on the event loop.
+
+    Args:
+        log: Where answers are recorded before they are given.
+        counts: What is counted of this model.
+    """
+
+    def __init__(self, log: LogWriter, counts: ModelCounts) -> None:
+        self._log, self._counts = log, counts
+
+    def take(self, asked: Asked) -> None:
+        """Have a request answered, now or later; it is settled whatever goes wrong."""
+        try:
+            if asked.table.sole is None:
+                asked.begun = stopwatch()
+            for part in _parts(asked):
+                self._submit(part)
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - every failure is an answer
+            asked.settle(error)
+
+    def probe(self, served: Served, told: Callable[[BaseException | None], None]) -> None:
+        """Have a version answer its first golden row, if it has one; `told` hears of its error, or None.
+
+        Raises:
+            HomeostatError: It is refused at once.
+        """
+        golden = served.model.manifest.golden
+        if golden is None or not golden.rows:
+            told(None)
+            return
+        self._submit(Golden(served, Rows(1, served.decoder.rows(golden.rows[:1])), told))
+
+    def _submit(self, part: Part) -> None:
+        batcher: Batcher = part.served.batcher(part.rows.count, self._finish)
+        batcher.submit(part)
+
+    def _finish(self, results: list[tuple[Part, Scores | BaseException]]) -> None:
+        """Take the results of a call. An exception fails the request that it is about, and no other one."""
+        made: list[_Made] = []
+        for part, found in results:
+            try:
+                if isinstance(part, Golden):
+                    part.told(found if isinstance(found, BaseException) else None)
+                else:
+                    self._take_in(part, found, made)
+                    if self._log.singly:
+                        self._record(made)
+            except ENDINGS:
+                raise
+            except BaseException as error:  # noqa: BLE001 - every failure is an answer
+                if not isinstance(part, Golden):
+                    part.asked.settle(error)
+            if isinstance(found, BaseException):
+                _forget(found)
+        self._record(made)
+
+    def _take_in(self, part: Part, found: Scores | BaseException, made: list[_Made]) -> None:
+        asked = part.asked
+        if asked.over:
+            return
+        if not isinstance(found, Scores):
+            self._failed(part, found)
+            return
+        asked.pieces.append((part, found))
+        asked.missing -= 1
+        if not asked.missing:
+            answer = asked.answer()
+            made.append((asked, asked.encode(answer), asked.record(answer.scores)))
+
+    def _failed(self, part: Part, error: BaseException) -> None:
+        """The champion answers for another arm that raised; its own errors are the answer."""
+        asked, champion = part.asked, part.asked.table.champion
+        version = part.served.version
+        self._counts.invalid[version] += part.rows.count * isinstance(error, ModelError)
+        if version == champion.version or isinstance(error, RetryableError):
+            asked.settle(error)
+            return
+        self._counts.fallbacks[version] += part.rows.count
+        if part.places is None or isinstance(asked.choice, tuple):
+            asked.choice = (champion.version, 1.0)
+        else:
+            for place in part.places:
+                asked.choice[place] = (champion.version, 1.0)
+        self._submit(Part(asked, champion, part.rows, part.places))
+
+    def _record(self, made: list[_Made]) -> None:
+        """Have answers in the log and only then sent: together, or each by itself when they are not taken together."""
+        if len(made) > 1:
+            try:
+                self._log.append_all([record for _, _, record in made])
+            except ENDINGS:
+                raise
+            except BaseException:  # noqa: BLE001 - what is wrong with one of them is not wrong with the others
+                for one in made:
+                    self._record([one])
+            else:
+                for asked, reply, _ in made:
+                    self._answer(asked, reply)
+        elif made:
+            ((asked, reply, record),) = made
+            try:
+                self._log.append(record)
+                self._answer(asked, reply)
+            except ENDINGS:
+                raise
+            except BaseException as error:  # noqa: BLE001 - what cannot be recorded is not answered
+                asked.settle(error)
+        made.clear()
+
+    def _answer(self, asked: Asked, reply: Any) -> None:
+        """Send what is in the log."""
+        try:
+            for part, _ in asked.pieces:
+                self._counts.rows[part.served.version] += part.rows.count
+            if asked.begun is not None:
+                self._time(asked, asked.begun)
+        except ENDINGS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is an answer all the same
+            tell("an answer was not counted", level=ERROR, request=asked.request, error=error)
+        asked.settle(reply)
+
+    def _time(self, asked: Asked, begun: float) -> None:
+        """How long an arm took, where a draw gave it the whole request: what the judge compares arms by."""
+        if isinstance(asked.choice, tuple) and asked.choice[1] < 1:
+            self._counts.answered(asked.choice[0], stopwatch() - begun)
+
+
+def _forget(error: BaseException | None) -> None:
+    """Drop an error's tracebacks: their frames hold the model, and the results that hold the error."""
+    for _ in range(_LONGEST_CHAIN):
+        if error is None:
+            return
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
+def _parts(asked: Asked) -> Sequence[Part]:
+    choice, served = asked.choice, asked.table.served
+    if isinstance(choice, tuple):
+        return (Part(asked, served[choice[0]], asked.rows),)
+    parts = []
+    decoder = asked.table.champion.decoder
+    for version in sorted({version for version, _ in choice}):
+        places = [place for place, (chosen, _) in enumerate(choice) if chosen == version]
+        parts.append(Part(asked, served[version], decoder.chosen(asked.rows, places), places))
+    asked.missing = len(parts)
+    return parts
+
+
+def _ids(rows: Rows, keys: Sequence[str | None], request: str) -> list[str]:
+    if rows.request is not None and (problem := id_problem(request)) is not None:
+        raise DataError(f"the request's id {problem}")
+    if rows.ids is not None:
+        return rows.ids
+    if None not in keys:
+        return list(keys)  # type: ignore[arg-type]
+    if rows.count == 1:
+        return [request]
+    if (problem := id_problem(f"{request}/{rows.count - 1}")) is not None:
+        raise DataError(f"the id of the request's last row {problem}", hint="send a shorter id of the request")
+    return [f"{request}/{place}" if key is None else key for place, key in enumerate(keys)]
+
+
+def _choose(table: Table, keys: Sequence[str | None], request: str, version: int | None) -> _Choice | list[_Choice]:
+    """Version and propensity: of all rows, or of each."""
+    if version is not None:
+        if version not in table.served:
+            there = ", ".join(str(number) for number in sorted(table.served))
+            raise NotFoundError(f"version {version} gets no traffic", hint=f"there are {there}")
+        return version, 1.0
+    if table.sole is not None:
+        return table.sole, 1.0
+    arms = [table.arm(key or request) for key in keys]
+    if len({arm.version for arm in arms}) == 1:
+        return arms[0].version, arms[0].share
+    return [(arm.version, arm.share) for arm in arms]
+
+
+def _packed(column: Any) -> list[Any] | Packed:
+    if isinstance(column, np.ndarray):
+        return Packed(column.dtype.newbyteorder("<").str, column.tobytes())
+    return column  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""The versions that score rows which another one answers, after the reply, where they can harm nobody."""
