@@ -79,7 +79,7 @@ def ours(
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "bench_loop.py"
     file.write_text(_LOOP_FILE)
-    arguments = ["-m", "homeostat.engine.server_process", "--store", str(store.path), "--loop-file", str(file)]
+    arguments = ["-m", "homeostat.engine.live.server_process", "--store", str(store.path), "--loop-file", str(file)]
     if special is not None:
         arguments = ["-m", "benchmarks.serving.ours_server", str(store.path), special]
 

@@ -14,9 +14,9 @@ from homeostat.ci.collect import collect
 from homeostat.core import codecs
 from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock
-from homeostat.engine.feed import Feed
-from homeostat.engine.state import Rules
-from homeostat.engine.training import carry_out
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules
+from homeostat.engine.training.training import carry_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable

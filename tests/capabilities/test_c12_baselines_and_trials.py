@@ -18,9 +18,9 @@ from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import LoopError
 from homeostat.core.model import Bundle
-from homeostat.engine.feed import Feed
-from homeostat.engine.state import Rules
-from homeostat.engine.training import carry_out
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules
+from homeostat.engine.training.training import carry_out
 from tests.core.model_rows import rows, trained
 
 TRAIN, TEST = rows(2_400), rows(1_200, seed=4, start=2_400)

@@ -10,7 +10,7 @@ from homeostat.cd.deploy.paired import judge_trial
 from homeostat.cd.labels.join import Traffic
 from homeostat.cd.monitor import Champion
 from homeostat.core import events as ev
-from homeostat.engine.watch import judge_config
+from homeostat.engine.live.watch import judge_config
 from tests.engine.driver import Driver
 from tests.engine.stream import Stream
 

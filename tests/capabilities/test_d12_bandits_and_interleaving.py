@@ -17,8 +17,8 @@ from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LogReader, PredictionRecord
 from homeostat.cd.monitor import Champion
 from homeostat.core import events as ev
-from homeostat.engine.feed import decided, replayed
-from homeostat.engine.watch import judge_config
+from homeostat.engine.decide.feed import decided, replayed
+from homeostat.engine.live.watch import judge_config
 from tests.engine.driver import Driver
 from tests.engine.stream import Stream
 

@@ -10,7 +10,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 from homeostat.cd.rehearse.golden import ask_golden, expected
 from homeostat.ci.gates.rehearsed import contract
 from homeostat.core.model import Bundle
-from homeostat.engine.rehearse import check_contract
+from homeostat.engine.training.rehearse import check_contract
 from tests.cd.serving import LOOP, Client, bundle, flights, promote, raw, register, serving
 
 

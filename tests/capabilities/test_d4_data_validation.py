@@ -14,10 +14,10 @@ from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import SchemaError
 from homeostat.core.events import Decided
-from homeostat.engine.batch import infer_recorded
-from homeostat.engine.feed import Feed
-from homeostat.engine.state import Rules
-from homeostat.engine.training import carry_out
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules
+from homeostat.engine.training.batch import infer_recorded
+from homeostat.engine.training.training import carry_out
 from tests.cd.serving import LOOP, NOON, bundle, flights, promote, register
 
 

@@ -8,7 +8,7 @@ import pytest
 from homeostat.ci.pipeline import check_run, current_environment
 from homeostat.core import events as ev
 from homeostat.core.errors import IntegrityError, InternalError
-from homeostat.engine.why import why
+from homeostat.engine.views.why import why
 from tests.ci import small_loop
 
 FIELDS = ev.Environment.__struct_fields__

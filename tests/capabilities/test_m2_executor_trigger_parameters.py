@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from homeostat.core import events as ev
-from homeostat.engine.why import why
+from homeostat.engine.views.why import why
 from tests.ci import small_loop
 
 ALERT = ev.Signal(

@@ -18,9 +18,9 @@ from homeostat.core.clock import pause, stopwatch
 from homeostat.core.errors import ConflictError, NotFoundError, RefusedError
 from homeostat.core.model import Bundle
 from homeostat.core.store import Store
-from homeostat.engine.card import card_of, to_html, to_markdown
-from homeostat.engine.feed import Feed
-from homeostat.engine.state import Rules
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules
+from homeostat.engine.views.card import card_of, to_html, to_markdown
 from homeostat.loop import load_loop
 from tests.cli.conftest import typed
 from tests.engine.live_world import BEGIN

@@ -12,7 +12,7 @@ from homeostat.core.errors import RefusedError
 from homeostat.core.ledger import Ledger
 from homeostat.ct import when
 from homeostat.ct.when import History
-from homeostat.engine.feed import ended_key
+from homeostat.engine.decide.feed import ended_key
 from tests.engine.driver import START, Driver, drifted, scored
 
 

@@ -11,7 +11,7 @@ from homeostat.core.clock import VirtualClock
 from homeostat.core.events import Trigger
 from homeostat.core.store import Store
 from homeostat.ct import when
-from homeostat.engine.why import Why, why
+from homeostat.engine.views.why import Why, why
 from tests.engine.driver import REFUSED, START, Driver, drifted, scored
 
 

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from homeostat.core import events as ev
-from homeostat.engine.feed import decided, replayed
-from homeostat.engine.state import Rules
+from homeostat.engine.decide.feed import decided, replayed
+from homeostat.engine.decide.state import Rules
 from tests.engine.played import Played
 
 pytestmark = pytest.mark.slow

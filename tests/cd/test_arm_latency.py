@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from homeostat.cd.deploy.guardrails import ArmCounts, check
-from homeostat.engine.server import answers_of
+from homeostat.engine.live.server import answers_of
 from tests.cd.serving import LOOP, MOODY, Client, Moody, bundle, divide, flights, promote, raw, register, serving
 
 REQUESTS = [("POST", "/predict", {"records": [row], "id": f"r{n}"}) for n, row in enumerate(raw(flights(150, seed=9)))]

@@ -10,9 +10,9 @@ import pytest
 from homeostat.core import events as ev
 from homeostat.core.clock import SystemClock
 from homeostat.core.store import Store
-from homeostat.engine.feed import Feed
-from homeostat.engine.holder import this_process
-from homeostat.engine.state import Rules
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules
+from homeostat.engine.live.lease import this_process
 from homeostat.loop import load_loop
 from tests.cli.test_run import LOOP, ROWS, flights
 

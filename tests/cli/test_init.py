@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from homeostat import load_loop
-from homeostat.cli.guess import guess
-from homeostat.cli.survey import survey
+from homeostat.engine.scaffold.guess import guess
+from homeostat.engine.scaffold.survey import survey
 
 ROWS = 400
 

@@ -13,9 +13,9 @@ import pytest
 from homeostat.ci.evaluate.report import CalibrationBin
 from homeostat.core import events as ev
 from homeostat.core.ledger import Ledger
-from homeostat.engine.card.build import Card, Section
-from homeostat.engine.card.page import to_html
-from homeostat.engine.card.text import to_markdown
+from homeostat.engine.views.card.build import Card, Section
+from homeostat.engine.views.card.page import to_html
+from homeostat.engine.views.card.text import to_markdown
 from tests.cli.conftest import Typed
 from tests.engine.driver import Driver
 

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from homeostat.cli.guess import guess
-from homeostat.cli.survey import survey
 from homeostat.core.errors import DataError
 from homeostat.core.model.estimator import target_of
 from homeostat.core.model.task import task_of_values
+from homeostat.engine.scaffold.guess import guess
+from homeostat.engine.scaffold.survey import survey
 
 GRADES = [1, 2, 3] * 100
 TARGETS = [

@@ -18,8 +18,8 @@ from homeostat.core.store import Store
 from homeostat.demo import run_demo
 from homeostat.demo.play import set_up
 from homeostat.demo.story import YEAR, Story
-from homeostat.engine.feed import decided, replayed
-from homeostat.engine.state import Rules
+from homeostat.engine.decide.feed import decided, replayed
+from homeostat.engine.decide.state import Rules
 from homeostat.loop import load_loop
 
 pytestmark = pytest.mark.slow

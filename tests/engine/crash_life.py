@@ -23,8 +23,8 @@ from homeostat.core.clock import SystemClock
 from homeostat.core.crash_points import POINTS
 from homeostat.core.store import Store
 from homeostat.ct import when
-from homeostat.engine.feed import Feed
-from homeostat.engine.state import Rules
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules
 from tests.crash_harness import in_child, passages
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ from homeostat.cd.deploy import Canary, Plan
 from homeostat.core import events as ev
 from homeostat.core.ledger import Ledger
 from homeostat.ct import when
-from homeostat.engine.feed import Feed
-from homeostat.engine.state import Rules
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PLAN = Canary(shadow_rows=1_000, steps=(0.05, 0.5), step_rows=500, horizon=20_000)

@@ -297,7 +297,7 @@ def main(folder: Path, first: int, last: int) -> None:
     warnings.simplefilter("ignore")
     from homeostat.core.errors import HomeostatError
     from homeostat.core.store import Store
-    from homeostat.engine.transfer import Vouched, take_in
+    from homeostat.engine.registry.transfer import Vouched, take_in
     from tests.cd.serving import NOON
 
     exports = sorted((folder / "exports").iterdir())

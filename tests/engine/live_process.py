@@ -6,7 +6,7 @@ import sys
 
 from homeostat.core.clock import VirtualClock
 from homeostat.core.store import Store
-from homeostat.engine.live import Live
+from homeostat.engine.live.live import Live
 from homeostat.loop import load_loop
 from tests.engine.live_world import BEGIN
 

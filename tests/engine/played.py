@@ -13,7 +13,7 @@ import polars as pl
 from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock, stopwatch
 from homeostat.core.store import Store
-from homeostat.engine.live import Live
+from homeostat.engine.live.live import Live
 from homeostat.loop import Loop, load_loop
 from tests.engine.live_world import BEGIN, Caller, rows_of, write_world
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from homeostat.core import events as ev
 from homeostat.core.store import Store
-from homeostat.engine.feed import Feed
-from homeostat.engine.state import Rules
-from homeostat.engine.training import carry_out
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules
+from homeostat.engine.training.training import carry_out
 from homeostat.loop import load_loop
 from tests.engine.live_world import BEGIN, write_world
 

@@ -10,8 +10,8 @@ from homeostat.ci.admit import schema_of
 from homeostat.ci.collect import FrameSource, collect, record
 from homeostat.core.clock import SystemClock, VirtualClock
 from homeostat.core.events import ColumnChange, SchemaAccepted
-from homeostat.engine.admission import Admission
-from homeostat.engine.remove import Selection, remove
+from homeostat.engine.table.admission import Admission
+from homeostat.engine.table.remove import Selection, remove
 from tests.cd.serving import LOOP, NOON, SPEC, bundle, flights, promote, raw, register
 
 

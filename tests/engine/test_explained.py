@@ -10,7 +10,7 @@ import pytest
 from homeostat.cd.log import LabelItem, LabelRecord, LogReader, LogWriter, ShadowRecord, retire
 from homeostat.cd.log.archive import Archive
 from homeostat.core.errors import NotFoundError
-from homeostat.engine.explained import explain
+from homeostat.engine.views.request import explain
 from tests.cd.serving import LOOP, NOON, Client, bundle, divide, flights, promote, raw, register, serving
 
 FRAME = flights(30, seed=9)

@@ -20,7 +20,7 @@ from homeostat.ci.train.online import train_online
 from homeostat.core.schema import infer_schema
 from homeostat.core.store import Store
 from homeostat.ct.how import Online
-from homeostat.engine.transfer import export
+from homeostat.engine.registry.transfer import export
 from tests.cd.serving import LOOP, NOON, SPEC, bundle, flights, register
 
 ROWS = flights(300)

@@ -9,7 +9,7 @@ from homeostat.cd.labels.files import deliver, read_labels
 from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LabelRecord, LogReader, retire
 from homeostat.cd.log.archive import Archive
-from homeostat.engine.explained import explain
+from homeostat.engine.views.request import explain
 from tests.cd.serving import LOOP, NOON, Client, bundle, flights, promote, raw, register, serving
 
 FRAME = flights(3, seed=9)

@@ -13,8 +13,8 @@ from homeostat.cd.log import LogReader, PredictionRecord
 from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock
 from homeostat.core.store import Store
-from homeostat.engine.feed import decided, replayed
-from homeostat.engine.live import Live
+from homeostat.engine.decide.feed import decided, replayed
+from homeostat.engine.live.live import Live
 from homeostat.loop import load_loop
 from tests.engine.live_world import BEGIN, Caller, rows_of, write_world
 

@@ -9,7 +9,7 @@ import pytest
 
 from homeostat.core.errors import ConflictError
 from homeostat.core.ledger import Ledger
-from homeostat.engine.hold import TTL, Hold
+from homeostat.engine.live.hold import TTL, Hold
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ def test_a_lease_that_another_process_took_and_gave_back_is_not_ours(tmp_path: P
 
 
 def test_a_loss_that_the_renewal_noticed_ends_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("homeostat.engine.hold._RENEW_SECONDS", 0.01)
+    monkeypatch.setattr("homeostat.engine.live.hold._RENEW_SECONDS", 0.01)
     ledger = Ledger.open(tmp_path / "ledger.sqlite")
     lease = ledger.acquire("engine/loop", "first", ttl=TTL, now=NOW)
     ledger.acquire("engine/loop", "second", ttl=TTL, now=NOW + timedelta(minutes=1))

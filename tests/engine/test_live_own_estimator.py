@@ -16,7 +16,7 @@ from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import ModelError
 from homeostat.core.model import Bundle
 from homeostat.core.store import Store
-from homeostat.engine.live import Live
+from homeostat.engine.live.live import Live
 from homeostat.loop import load_loop
 from tests.engine.live_world import BEGIN, Caller, rows_of, write_world
 

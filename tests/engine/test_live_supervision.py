@@ -17,10 +17,10 @@ import pytest
 from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock, pause, stopwatch
 from homeostat.core.store import Store
-from homeostat.engine.feed import Feed
-from homeostat.engine.holder import is_running
-from homeostat.engine.live import Live
-from homeostat.engine.state import Rules
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules
+from homeostat.engine.live.lease import is_running
+from homeostat.engine.live.live import Live
 from homeostat.loop import load_loop
 from tests.crash_harness import ROOT
 from tests.engine.live_world import BEGIN, Caller, rows_of, write_world

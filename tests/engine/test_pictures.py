@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from homeostat.engine.pictures import Mark, lines, shares
+from homeostat.engine.views.charts import Mark, lines, shares
 
 MARCH = datetime(2013, 3, 1, tzinfo=UTC)
 

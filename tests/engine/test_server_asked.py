@@ -9,7 +9,7 @@ import pytest
 
 from homeostat.cd.serve import Endpoint
 from homeostat.core.store import Store
-from homeostat.engine.server import Server, _near
+from homeostat.engine.live.server import Server, _near
 from homeostat.loop import load_loop
 from tests.cd.serving import LOOP, bundle, promote, register
 

@@ -36,8 +36,8 @@ loop = Loop(
 # Tests share their processors with other tests.
 PROGRAM = """
 from homeostat.cd.serve.shadow import supervisor
-others.SCHEDULING = None
-from homeostat.engine.server_process import main
+supervisor.SCHEDULING = None
+from homeostat.engine.live.server_process import main
 main()
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homeostat.engine.server import answered_rows
+from homeostat.engine.live.server import answered_rows
 
 
 def test_a_row_that_the_champion_answered_for_a_failing_arm_is_answered():

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from homeostat.cd.log.segments import is_sealed, segments
 from homeostat.core.store import Store
-from homeostat.engine.server import Server
+from homeostat.engine.live.server import Server
 from homeostat.loop import load_loop
 from tests.cd.serving import LOOP, bundle, divide, flights, log_of, promote, raw, register
 from tests.engine.test_server_asked import DECLARED

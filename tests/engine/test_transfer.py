@@ -19,9 +19,9 @@ from homeostat.core.errors import HomeostatError, IntegrityError, ModelError, No
 from homeostat.core.model.needs import Target
 from homeostat.core.store import Store
 from homeostat.ct.when import never
-from homeostat.engine.feed import Feed
-from homeostat.engine.state import Rules
-from homeostat.engine.transfer import Vouched, export, read_exported, take_in
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules
+from homeostat.engine.registry.transfer import Vouched, export, read_exported, take_in
 from tests.cd.serving import LOOP, NOON, bundle, flights, register
 
 ANN = Vouched("ann", "our own registry")

@@ -12,8 +12,8 @@ from homeostat.cd.labels.join import Traffic, read_counts
 from homeostat.cd.log import LabelItem, LabelRecord, LogReader, LogWriter, PredictionRecord, RowRecord
 from homeostat.cd.log.archive import Archive
 from homeostat.core.store import Store
-from homeostat.engine import watch as module
-from homeostat.engine.watch import Watch
+from homeostat.engine.live import watch as module
+from homeostat.engine.live.watch import Watch
 from tests.engine.live_world import START
 from tests.engine.played import Played
 

@@ -14,9 +14,9 @@ from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LabelItem, LabelRecord, LogWriter, PredictionRecord, RowRecord
 from homeostat.core import events as ev
 from homeostat.core.store import Store
-from homeostat.engine.feed import Feed
-from homeostat.engine.state import Rules, State
-from homeostat.engine.watch import Watch
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules, State
+from homeostat.engine.live.watch import Watch
 from tests.engine.live_world import START
 from tests.engine.played import Played
 

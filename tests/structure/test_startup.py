@@ -42,5 +42,5 @@ def test_declaring_a_loop_loads_nothing_heavy():
 
 def test_a_server_loads_no_tables_and_nothing_that_trains():
     """Each of its processes would take their memory."""
-    loaded = modules_after("import homeostat.engine.server_process, homeostat.core.store")
+    loaded = modules_after("import homeostat.engine.live.server_process, homeostat.core.store")
     assert loaded & {"deltalake", "pyarrow", "sklearn", "skl2onnx", "pandas", "matplotlib"} == set()

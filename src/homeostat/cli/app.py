@@ -26,7 +26,9 @@ from homeostat.cli import (
     table,
     verdict,
 )
-from homeostat.cli.common import say
+from homeostat.cli.output import (
+    say,
+)
 from homeostat.core.errors import HomeostatError
 
 _VERBS: tuple[Callable[..., None], ...] = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.common import (
+from homeostat.cli.options import (
     STORE,
     JsonOption,
     LoopFileOption,
@@ -15,10 +15,12 @@ from homeostat.cli.common import (
     StoreOption,
     UserOption,
     loop_file,
+    who,
+)
+from homeostat.cli.output import (
     print_json,
     progress,
     say,
-    who,
 )
 
 if TYPE_CHECKING:
@@ -82,9 +84,9 @@ def infer(
     from homeostat.core.errors import DataError, NotFoundError
     from homeostat.core.model import Bundle
     from homeostat.core.store import Store
-    from homeostat.engine.batch import infer_recorded
-    from homeostat.engine.feed import Feed
-    from homeostat.engine.state import Rules
+    from homeostat.engine.decide.feed import Feed
+    from homeostat.engine.decide.state import Rules
+    from homeostat.engine.training.batch import infer_recorded
     from homeostat.loop import load_loop
 
     if output.suffix.lower() != ".parquet":

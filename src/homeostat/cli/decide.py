@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.common import (
+from homeostat.cli.options import (
     STORE,
     JsonOption,
     LoopFileOption,
@@ -17,16 +17,18 @@ from homeostat.cli.common import (
     UserOption,
     loop_file,
     open_ledger,
+    who,
+)
+from homeostat.cli.output import (
     print_json,
     say,
-    who,
 )
 from homeostat.core.errors import RefusedError
 
 if TYPE_CHECKING:
     from homeostat.core.events import AnyEvent
-    from homeostat.engine.decide import Decision
-    from homeostat.engine.feed import Feed
+    from homeostat.engine.decide.decide import Decision
+    from homeostat.engine.decide.feed import Feed
 
 
 def retrain(
@@ -128,8 +130,8 @@ def cancel(
 def _ask(store: Path, loop: str | None, request: Callable[[str], AnyEvent]) -> tuple[Feed, Sequence[Decision]]:
     """Record a person's request with everything that is decided upon it."""
     from homeostat.core.clock import SystemClock
-    from homeostat.engine.feed import Feed
-    from homeostat.engine.state import Rules
+    from homeostat.engine.decide.feed import Feed
+    from homeostat.engine.decide.state import Rules
     from homeostat.loop import load_loop
 
     declared = load_loop(loop_file(loop))

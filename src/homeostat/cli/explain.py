@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.common import (
+from homeostat.cli.options import (
     STORE,
     JsonOption,
     LoopOption,
     StoreOption,
-    console,
     loop_name,
     open_ledger,
+)
+from homeostat.cli.output import (
+    console,
     print_json,
     styled,
 )
 
 if TYPE_CHECKING:
-    from homeostat.engine.why import Why
+    from homeostat.engine.views.why import Why
 
 _WHAT = "A version (17), a run id or its beginning, RUN/STEP, an event (@412), or 'last' for the newest decision."
 
@@ -31,7 +33,7 @@ def why(
     as_json: JsonOption = False,
 ) -> None:
     """Why did this happen, or not happen?"""
-    from homeostat.engine.why import why as explain
+    from homeostat.engine.views.why import why as explain
 
     ledger = open_ledger(store)
     answer = explain(ledger, loop_name(ledger, loop), what)

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.common import STORE, JsonOption, LoopFileOption, StoreOption, loop_file, progress
+from homeostat.cli.options import (
+    STORE,
+    JsonOption,
+    LoopFileOption,
+    StoreOption,
+    loop_file,
+)
+from homeostat.cli.output import (
+    progress,
+)
 
 if TYPE_CHECKING:
     from homeostat.cd.stream import Champions, Streamed, StreamSink, StreamSource

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homeostat.cli.common import LOOP_FILE, JsonOption, print_json, progress, say
+from homeostat.cli.options import (
+    LOOP_FILE,
+    JsonOption,
+)
+from homeostat.cli.output import (
+    print_json,
+    progress,
+    say,
+)
 from homeostat.core.errors import DataError, LoopError
 
 if TYPE_CHECKING:
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from homeostat.ci.sources import FileSource
-    from homeostat.cli.guess import Guess
+    from homeostat.engine.scaffold.guess import Guess
 
 _COLUMN = "COLUMN"
 _UNKNOWN = "(which column is the time is not known yet)"
@@ -94,9 +102,9 @@ def _looked_at(
     quiet: bool,
 ) -> tuple[Guess, list[str]]:
     """What the files seem to mean, and what of them was not taken as it is."""
-    from homeostat.cli.guess import guess
-    from homeostat.cli.survey import survey
     from homeostat.core.clock import SystemClock
+    from homeostat.engine.scaffold.guess import guess
+    from homeostat.engine.scaffold.survey import survey
 
     told: list[str] = []
     source, declared = _source(table, said)
@@ -166,7 +174,7 @@ def _seen_from(folder: Path, table: str) -> str:
 
 
 def _write(found: Guess, table: str, output: Path) -> None:
-    from homeostat.cli.scaffold import render
+    from homeostat.engine.scaffold.scaffold import render
 
     text = render(found, _seen_from(output.parent, table))
     try:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homeostat.cli.common import (
+from homeostat.cli.options import (
     STORE,
     JsonOption,
     LoopFileOption,
     StoreOption,
+    loop_file,
+)
+from homeostat.cli.output import (
     cell,
     console,
-    loop_file,
     print_json,
     print_table,
     progress,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from homeostat.core.ledger import Recorded
-    from homeostat.engine.live import Live
+    from homeostat.engine.live.live import Live
     from homeostat.engine.replay import Replay
     from homeostat.loop import Loop
 
@@ -54,7 +56,7 @@ def up(
     Until Ctrl-C. Every decision is printed as it is made; after a stop or a crash the next start goes on from there.
     """
     from homeostat.core.store import Store
-    from homeostat.engine.live import Live
+    from homeostat.engine.live.live import Live
     from homeostat.loop import load_loop
 
     declared = load_loop(loop_file(loop))

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homeostat.cli.common import (
+from homeostat.cli.options import (
     STORE,
     JsonOption,
     LoopOption,
     StoreOption,
-    console,
-    in_charge,
     loop_name,
     open_ledger,
+)
+from homeostat.cli.output import (
+    console,
     print_json,
     print_table,
     progress,
@@ -23,6 +24,9 @@ from homeostat.cli.common import (
     styled,
 )
 from homeostat.core.ledger.unproven import is_unproven
+from homeostat.engine.live.lease import (
+    in_charge,
+)
 
 if TYPE_CHECKING:
     from homeostat.cd.labels.join import Counts
@@ -59,7 +63,7 @@ def versions(
     as_json: JsonOption = False,
 ) -> None:
     """List model versions, their metrics and gates."""
-    from homeostat.engine.card import online_performance
+    from homeostat.engine.views.card import online_performance
 
     ledger = open_ledger(store)
     name = loop_name(ledger, loop)
@@ -80,7 +84,7 @@ def status(
     """Show where the loop stands."""
     from homeostat.cd.labels.join import read_counts
     from homeostat.core import events as ev
-    from homeostat.engine.why.events import one_line
+    from homeostat.engine.views.why.events import one_line
 
     ledger = open_ledger(store)
     name = loop_name(ledger, loop)
@@ -169,7 +173,7 @@ def verify(
     digest of every table, and looks that no table has fewer rows than were appended. With --anchor it also finds events
     that were cut off or rewritten at the end.
     """
-    from homeostat.cli.integrity import verify_store
+    from homeostat.engine.views.integrity import verify_store
 
     if rebuild:
         open_ledger(store).rebuild()

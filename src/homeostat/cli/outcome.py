@@ -5,14 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homeostat.cli.common import in_charge, print_json, print_table, progress, say
+from homeostat.cli.output import (
+    print_json,
+    print_table,
+    progress,
+    say,
+)
 from homeostat.core import events as ev
 from homeostat.core.errors import NotFoundError, RefusedError
 from homeostat.core.files import make_folder, write_own
+from homeostat.engine.live.lease import (
+    in_charge,
+)
 
 if TYPE_CHECKING:
     from homeostat.core.store import Store
-    from homeostat.engine.feed import Feed
+    from homeostat.engine.decide.feed import Feed
     from homeostat.loop import Loop
 
 
@@ -74,7 +82,7 @@ def to_resume(store: Store, declared: Loop, feed: Feed, wanted: str) -> str:
 def end_here(store: Store, feed: Feed, why: str) -> None:
     """End a run that is to be cancelled, unless a live loop is up that does it: nobody else would."""
     from homeostat.core.clock import SystemClock
-    from homeostat.engine.training import end_training
+    from homeostat.engine.training.training import end_training
 
     state = feed.catch_up()
     if state.inflight is None or not state.cancelling or in_charge(store.ledger, state.rules.loop) is not None:
@@ -90,8 +98,8 @@ def _declared_then(store: Store, name: str) -> str | None:
 
 def feed_of(store: Store, declared: Loop) -> Feed:
     """The way by which events reach the loop's decisions."""
-    from homeostat.engine.feed import Feed
-    from homeostat.engine.state import Rules
+    from homeostat.engine.decide.feed import Feed
+    from homeostat.engine.decide.state import Rules
 
     return Feed(store.ledger, Rules.of(declared))
 
@@ -102,7 +110,7 @@ def finish(store: Store, declared: Loop, trigger: str, *, as_json: bool, resume:
     Raises:
         HomeostatError: What ended the run without a version; it is recorded too.
     """
-    from homeostat.engine.training import carry_out as train
+    from homeostat.engine.training.training import carry_out as train
 
     with progress("collect", quiet=as_json) as bar:
         train(

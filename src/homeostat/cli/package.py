@@ -8,7 +8,13 @@ from typing import Annotated
 
 import typer
 
-from homeostat.cli.common import JsonOption, print_json, say
+from homeostat.cli.options import (
+    JsonOption,
+)
+from homeostat.cli.output import (
+    print_json,
+    say,
+)
 
 
 class What(str, Enum):  # noqa: UP042 - typer shows the values of such an enumeration

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from homeostat.cli.common import (
+from homeostat.cli.options import (
     STORE,
     JsonOption,
     LoopOption,
@@ -17,9 +17,11 @@ from homeostat.cli.common import (
     loop_file,
     loop_name,
     open_ledger,
+    who,
+)
+from homeostat.cli.output import (
     print_json,
     say,
-    who,
 )
 from homeostat.core.errors import UserError
 
@@ -41,7 +43,7 @@ def card(
     and the bundle, with nothing to fill in. As Markdown, or as a page with --out FILE.html.
     """
     from homeostat.core.store import Store
-    from homeostat.engine.card import card_of, to_html, to_markdown
+    from homeostat.engine.views.card import card_of, to_html, to_markdown
 
     if out is not None and out.suffix.lower() not in (".html", ".md"):
         raise UserError(f"{out} is no name for a card", hint="--out card.html, or card.md")
@@ -67,7 +69,7 @@ def export(
 ) -> None:
     """Write a version into a folder, to be imported elsewhere."""
     from homeostat.core.store import Store
-    from homeostat.engine.transfer import export as write
+    from homeostat.engine.registry.transfer import export as write
 
     name = loop_name(open_ledger(store), loop)
     write(Store.open(store, create=False), name, version, folder)
@@ -100,7 +102,7 @@ def import_(
     from homeostat.core.clock import SystemClock
     from homeostat.core.ledger import unproven
     from homeostat.core.store import Store
-    from homeostat.engine.transfer import Vouched, take_in
+    from homeostat.engine.registry.transfer import Vouched, take_in
     from homeostat.loop import load_loop
 
     declared = load_loop(loop_file(loop)) if loop is not None else None

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homeostat.cli.common import (
+from homeostat.cli.options import (
     LOOP_FILE,
     STORE,
     JsonOption,
     LoopOption,
     StoreOption,
+    loop_name,
+)
+from homeostat.cli.output import (
     cell,
     console,
-    loop_name,
     print_json,
     print_table,
     progress,
@@ -25,7 +27,7 @@ from homeostat.cli.common import (
 from homeostat.core.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from homeostat.engine.explained import Explained, Origin, RowFacts
+    from homeostat.engine.views.request import Explained, Origin, RowFacts
 
 _ENDINGS = {
     "joined": "joined a row that waited for its label",
@@ -110,7 +112,7 @@ def explain(
     Its input, features, arm, every version's prediction, labels, and where the versions come from.
     """
     from homeostat.core.store import Store
-    from homeostat.engine.explained import explain as explained
+    from homeostat.engine.views.request import explain as explained
 
     opened = Store.open(store, create=False)
     name = loop_name(opened.ledger, loop)

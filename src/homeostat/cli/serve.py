@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.common import STORE, StoreOption, loop_file, open_ledger
+from homeostat.cli.options import (
+    STORE,
+    StoreOption,
+    loop_file,
+    open_ledger,
+)
 from homeostat.core.errors import HomeostatError, NotFoundError
 
 if TYPE_CHECKING:
@@ -50,7 +55,7 @@ def serve(
     """
     from homeostat.cd.serve.settings import VARIABLES
     from homeostat.cd.serve.telemetry.request_log import LOG_VARIABLE
-    from homeostat.engine.server_process import run_server
+    from homeostat.engine.live.server_process import run_server
 
     if drain_seconds is not None:
         os.environ[VARIABLES["drain_seconds"]] = str(drain_seconds)  # it reaches the workers, too

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from homeostat.cli.common import LOOP_FILE, STORE, JsonOption, StoreOption, console, print_json, print_table, progress
+from homeostat.cli.options import (
+    LOOP_FILE,
+    STORE,
+    JsonOption,
+    StoreOption,
+)
+from homeostat.cli.output import (
+    console,
+    print_json,
+    print_table,
+    progress,
+)
 
 _UNHEALTHY = 2
 
@@ -40,7 +51,7 @@ def doctor(
 
     Python, SQLite, packages, disk, the store's integrity, locks of dead processes, runs that never ended, the loop.
     """
-    from homeostat.cli.checkup import checkup
+    from homeostat.engine.views.checkup import checkup
 
     with progress("check", quiet=as_json) as bar:
         checks = list(checkup(store, loop, bar))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.common import (
+from homeostat.cli.options import (
     STORE,
     JsonOption,
     LoopFileOption,
@@ -14,11 +14,13 @@ from homeostat.cli.common import (
     StoreOption,
     UserOption,
     loop_file,
+    said,
+    who,
+)
+from homeostat.cli.output import (
     print_json,
     print_table,
-    said,
     say,
-    who,
 )
 from homeostat.core.errors import UserError
 
@@ -60,8 +62,8 @@ def rows(
     Rows that are taken out stay in the version before, for what was trained on it; the ledger has who did it and why.
     """
     from homeostat.core.clock import SystemClock
-    from homeostat.engine.remove import Selection, selected
-    from homeostat.engine.remove import remove as take_out
+    from homeostat.engine.table.remove import Selection, selected
+    from homeostat.engine.table.remove import remove as take_out
 
     opened, declared, table = _opened(store, loop)
     chosen = Selection(
@@ -102,7 +104,7 @@ def accept_schema(
     reason, and held against all later rows: null where there was none, a new or a gone column, another kind.
     """
     from homeostat.core.clock import SystemClock
-    from homeostat.engine.accept import accept, propose
+    from homeostat.engine.table.accept import accept, propose
 
     opened, declared, _ = _opened(store, loop)
     found = propose(opened, declared)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.common import STORE, JsonOption, LoopOption, StoreOption, loop_name, open_ledger, print_json
+from homeostat.cli.options import (
+    STORE,
+    JsonOption,
+    LoopOption,
+    StoreOption,
+    loop_name,
+    open_ledger,
+)
+from homeostat.cli.output import (
+    print_json,
+)
 from homeostat.core.errors import NotFoundError, StoreError
 
 if TYPE_CHECKING:

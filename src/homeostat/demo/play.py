@@ -18,7 +18,7 @@ from homeostat.demo.client import Client
 from homeostat.demo.flights import TIME, flights
 from homeostat.demo.pushes import insist, push
 from homeostat.demo.requests import Requests
-from homeostat.engine.live import Live
+from homeostat.engine.live.live import Live
 from homeostat.loop import load_loop
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeostat.core import events as ev
 from homeostat.core.clock import PacedClock, new_id
-from homeostat.engine.training import carry_out
+from homeostat.engine.training.training import carry_out
 from homeostat.loop import steps
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from homeostat.ci.validate import Validation
     from homeostat.core.table.spec import Snapshot
     from homeostat.demo.story import Fault, Push
-    from homeostat.engine.live import Live
+    from homeostat.engine.live.live import Live
 
 
 def inverted_split(rows: pl.DataFrame, validation: Validation, *, test: str = "14d") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from homeostat.core import events as ev
 from homeostat.core.plaintext import plain_html as escape
 from homeostat.demo.figures import fortnightly
 from homeostat.demo.screen import number, word
-from homeostat.engine import pictures
+from homeostat.engine.views import charts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from homeostat.core.ledger import Ledger, Recorded
     from homeostat.demo.figures import Figures, Line
     from homeostat.demo.play import Played
-    from homeostat.engine.pictures import Mark, MarkKind
+    from homeostat.engine.views.charts import Mark, MarkKind
 
 _MARKS: dict[str, MarkKind] = {
     "retrain": "retrained",
@@ -134,7 +134,7 @@ def _facts(figures: Figures, played: Played, ledger: Ledger, loop: str) -> str:
 def _quality(figures: Figures, played: Played, decisions: Sequence[Recorded]) -> str:
     series = fortnightly(figures, played)
     marks = [mark for one in decisions if (mark := _mark(one)) is not None]
-    picture = pictures.lines(
+    picture = charts.lines(
         {name: series[name] for name in ("the loop", "first model, frozen")},
         title="Quality, fortnight by fortnight",
         unit="ROC AUC",
@@ -155,7 +155,7 @@ def _traffic(ledger: Ledger, loop: str, played: Played) -> str:
         assert isinstance(one.event, ev.ArmsSet)
         changes.append((one.time, {arm.version: arm.share for arm in one.event.arms if arm.share > 0}))
     times = played.table["scheduled"]
-    picture = pictures.shares(changes, times[-1], title="Which version answered")
+    picture = charts.shares(changes, times[-1], title="Which version answered")
     note = "<p class=note>Thin steps before each change of colour are the canary's 5 % and 50 %.</p>"
     return f"<figure>{picture}</figure>{note}"
 
@@ -288,7 +288,7 @@ def _mark(recorded: Recorded) -> Mark | None:
     if kind is None:
         return None
     version = re.search(r"version (\d+)", event.reason) if kind in {"rolled_back", "refused"} else None
-    return pictures.Mark(recorded.time, kind, f"v{version[1]}" if version else "")
+    return charts.Mark(recorded.time, kind, f"v{version[1]}" if version else "")
 
 
 def _decided(recorded: Recorded) -> ev.Decided:

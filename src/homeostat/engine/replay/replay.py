@@ -16,13 +16,13 @@ from homeostat.core.ledger import Ledger
 from homeostat.core.model.signature import Predictions, joined
 from homeostat.core.stats.metrics import row_loss, score
 from homeostat.core.stats.prequential import StreamReport, stream_report
-from homeostat.engine.feed import Feed
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules
+from homeostat.engine.live.watch import WINDOWS, monitor_config
 from homeostat.engine.replay.choose import compare, held_back_from
 from homeostat.engine.replay.history import History
 from homeostat.engine.replay.policies import standard_policies
 from homeostat.engine.replay.result import Block, PolicyResult, Replay, Told
-from homeostat.engine.state import Rules
-from homeostat.engine.watch import WINDOWS, monitor_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
