@@ -15,7 +15,7 @@ import pytest
 
 from homeostat.cd.log import PredictionRecord, ShadowRecord
 from homeostat.cd.serve.shadow import follower
-from homeostat.cd.serve.shadow.follower import Notes
+from homeostat.cd.serve.shadow.follower import FollowerNotes
 from tests.cd.serving import (
     DIES,
     EXITS,
@@ -156,7 +156,7 @@ def asked(server, rows):
 
 
 def shadow_of(store):
-    note = Notes(store.log_folder(LOOP), 2).read()
+    note = FollowerNotes(store.log_folder(LOOP), 2).read()
     return note.stats if note is not None else None
 
 
@@ -185,6 +185,6 @@ def test_a_shadow_that_sleeps_five_seconds_in_its_process_keeps_no_answer_waitin
     divide(haunted, {1: ("champion", 1.0), 2: ("shadow", 0.0)})
     with ServerProcess(haunted, program=LIVE_SERVER) as server:
         asked(server, slow[:1])
-        until(lambda: Notes(haunted.log_folder(LOOP), 2).at_hand() == {"0"})
+        until(lambda: FollowerNotes(haunted.log_folder(LOOP), 2).at_hand() == {"0"})
         asked(server, slow)
         assert shadow_of(haunted).scored == 0

@@ -11,7 +11,7 @@ from homeostat.core.errors import IntegrityError, InternalError
 from homeostat.engine.views.why import why
 from tests.ci import small_loop
 
-FIELDS = ev.Environment.__struct_fields__
+FIELDS = ev.RunContext.__struct_fields__
 
 
 def started(store, run):

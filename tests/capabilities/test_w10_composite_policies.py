@@ -11,7 +11,7 @@ from homeostat.core import events as ev
 from homeostat.core.errors import RefusedError
 from homeostat.core.ledger import Ledger
 from homeostat.ct import when
-from homeostat.ct.when import History
+from homeostat.ct.when import Past
 from homeostat.engine.decide.feed import ended_key
 from tests.engine.driver import START, Driver, drifted, scored
 
@@ -27,7 +27,7 @@ def seen(psi: float, auc: float) -> ev.Observed:
 )
 def test_or_and_and_vote_are_what_they_say(psi: float, auc: float, either: bool, both: bool) -> None:
     drift, degraded, never = when.drift(psi=0.2), when.degraded(roc_auc=0.03), when.never()
-    history = History(started=START)
+    history = Past(started=START)
     assert (drift | degraded).read(seen(psi, auc), history).fired is either
     assert (drift & degraded).read(seen(psi, auc), history).fired is both
     assert when.vote(2, drift, degraded, never).read(seen(psi, auc), history).fired is both

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from homeostat.core import events as ev
 from homeostat.ct import when
-from homeostat.ct.when import History
+from homeostat.ct.when import Past
 from tests.engine.driver import Driver
 
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -33,10 +33,10 @@ def test_a_period_fires_once_per_period() -> None:
 
 def test_missed_times_are_made_up_for_once_or_skipped() -> None:
     week_off = MONDAY.replace(day=20, hour=15)
-    history = History(started=MONDAY)
+    history = Past(started=MONDAY)
     once = when.every("0 3 * * *").read(at(week_off), history)
     assert once.fired
-    after = History(started=MONDAY, fires=(week_off,))
+    after = Past(started=MONDAY, fires=(week_off,))
     assert not when.every("0 3 * * *").read(at(week_off.replace(hour=16)), after).fired
     assert not when.every("0 3 * * *", missed="skip").read(at(week_off), history).fired
     in_time = when.every("0 3 * * *", missed="skip").read(at(week_off.replace(hour=3, minute=20)), history)
@@ -44,7 +44,7 @@ def test_missed_times_are_made_up_for_once_or_skipped() -> None:
 
 
 def test_times_that_fall_into_a_run_are_queued_or_skipped() -> None:
-    history = History(started=MONDAY, fires=(MONDAY,), busy_until=MONDAY.replace(hour=15))
+    history = Past(started=MONDAY, fires=(MONDAY,), busy_until=MONDAY.replace(hour=15))
     now = at(MONDAY.replace(hour=15, minute=30))
     assert when.every("0 * * * *", overlap="queue").read(now, history).fired
     assert not when.every("0 * * * *", overlap="skip").read(now, history).fired
@@ -53,10 +53,8 @@ def test_times_that_fall_into_a_run_are_queued_or_skipped() -> None:
 
 def test_a_cron_expression_follows_its_time_zone_through_summer_time() -> None:
     policy = when.every("0 3 * * *", zone="America/New_York")
-    winter = policy.read(
-        at(datetime(2026, 3, 7, 7, 59, tzinfo=UTC)), History(started=datetime(2026, 3, 6, 9, tzinfo=UTC))
-    )
+    winter = policy.read(at(datetime(2026, 3, 7, 7, 59, tzinfo=UTC)), Past(started=datetime(2026, 3, 6, 9, tzinfo=UTC)))
     assert winter.evidence["due"] == datetime(2026, 3, 7, 8, tzinfo=UTC)
-    summer = policy.read(at(datetime(2026, 3, 9, 6, tzinfo=UTC)), History(started=datetime(2026, 3, 8, 9, tzinfo=UTC)))
+    summer = policy.read(at(datetime(2026, 3, 9, 6, tzinfo=UTC)), Past(started=datetime(2026, 3, 8, 9, tzinfo=UTC)))
     assert summer.evidence["due"] == datetime(2026, 3, 9, 7, tzinfo=UTC)
     assert not summer.fired

@@ -12,10 +12,10 @@ from homeostat.cd.monitor import Champion, MonitorConfig, observe
 from homeostat.core.stats.drift import DriftConfig
 from homeostat.core.stats.profile import Profile
 from homeostat.ct import when
-from homeostat.ct.when import History
+from homeostat.ct.when import Past
 
 START = datetime(2013, 3, 1, tzinfo=UTC)
-HISTORY = History(started=START)
+HISTORY = Past(started=START)
 
 
 def frame(rng, rows, shift=0.0):

@@ -20,7 +20,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from homeostat.cd.log import LogReader
 from homeostat.cd.serve import Around, Settings, application, endpoint_file, read_endpoint
-from homeostat.cd.serve.settings import Knobs
+from homeostat.cd.serve.settings import OperatingSettings
 from homeostat.ci.train import train
 from homeostat.core.clock import VirtualClock
 from homeostat.core.events import Arm, ArmsSet, Trigger, VersionRegistered
@@ -186,7 +186,7 @@ class Client:
 def serving(store, features=None, *, trusted=(), knobs=None, tracing=None, **settings):
     """The application of a store: `with serving(store) as app`."""
     told = Settings(name=LOOP, **settings)
-    around = Around(knobs=knobs or Knobs(), tracing=tracing)
+    around = Around(knobs=knobs or OperatingSettings(), tracing=tracing)
     return application(store, told, features, VirtualClock(NOON), trusted=trusted, around=around)
 
 

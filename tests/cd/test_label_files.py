@@ -7,7 +7,7 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from homeostat.cd.labels.files import Delivered, Named, deliver, read_labels
+from homeostat.cd.labels.files import Delivered, LabelColumns, deliver, read_labels
 from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LabelItem, LogReader, LogWriter, retire
 from homeostat.cd.log.archive import Archive
@@ -49,7 +49,7 @@ def test_a_table_with_the_models_own_names_needs_no_more(tmp_path):
 
 def test_columns_may_be_called_as_one_likes(tmp_path):
     content = '{"request": "r1", "outcome": 1, "seen": "2013-03-02"}\n{"request": "r2", "outcome": 0, "seen": null}\n'
-    items, _ = read(content, "labels.jsonl", folder=tmp_path, named=Named("request", "outcome", "seen"))
+    items, _ = read(content, "labels.jsonl", folder=tmp_path, named=LabelColumns("request", "outcome", "seen"))
     assert items == [("r1", True, NOON + timedelta(hours=12)), ("r2", False, LATER)]
 
 

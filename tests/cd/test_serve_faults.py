@@ -14,7 +14,7 @@ from homeostat.cd.log import LogReader, PredictionRecord
 from homeostat.cd.serve import fast_path, model
 from homeostat.cd.serve.http import replies
 from homeostat.cd.serve.scoring import batcher, dispatch
-from homeostat.cd.serve.scoring.version import Served
+from homeostat.cd.serve.scoring.version import LoadedVersion
 from homeostat.core.errors import ModelError
 from tests.cd.faulty import Faults, LibraryPanicError
 from tests.cd.serving import LOOP, MOODY, Client, Moody, bundle, divide, flights, promote, raw, register, serving, until
@@ -181,7 +181,7 @@ def test_an_error_that_cannot_be_encoded_is_told_all_the_same(store, monkeypatch
 
 def test_an_interrupt_keeps_its_meaning(store, monkeypatch):
     promote(store, register(store, bundle(model=Moody())))
-    served = Served(1, bundle(model=Moody()).model(trusted=MOODY))
+    served = LoadedVersion(1, bundle(model=Moody()).model(trusted=MOODY))
 
     def interrupts():
         raise KeyboardInterrupt

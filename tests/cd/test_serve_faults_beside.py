@@ -9,9 +9,9 @@ from homeostat.cd.log import LogWriter
 from homeostat.cd.serve import routing
 from homeostat.cd.serve.routing import Router
 from homeostat.cd.serve.scoring.loading import load_version
-from homeostat.cd.serve.scoring.version import Served
-from homeostat.cd.serve.shadow.follower import Follower, Notes
-from homeostat.cd.serve.shadow.supervisor import Others, follow
+from homeostat.cd.serve.scoring.version import LoadedVersion
+from homeostat.cd.serve.shadow.follower import Follower, FollowerNotes
+from homeostat.cd.serve.shadow.supervisor import ShadowSupervisor, follow
 from tests.cd.faulty import Faults
 from tests.cd.serving import LOOP, bundle, divide, promote, register, until
 from tests.cd.test_serve_follower import answered, shadows
@@ -35,7 +35,7 @@ def test_an_exception_at_any_step_of_a_swap_leaves_the_table_and_the_next_attemp
         faults.at(router._changes, "mark")
         return router
 
-    faults.at(routing, "same_contract", "Table")
+    faults.at(routing, "same_contract", "Division")
     common = list(faults.places)
     router = case()
     places = common + faults.places
@@ -58,8 +58,8 @@ def test_an_exception_at_any_step_of_a_swap_leaves_the_table_and_the_next_attemp
 def test_an_exception_at_any_step_of_a_shadow_costs_no_row_twice_and_no_row_that_it_was_not_about(
     tmp_path, monkeypatch
 ):
-    served = Served(2, bundle(seed=1).model())
-    Notes(tmp_path, 2).begin()
+    served = LoadedVersion(2, bundle(seed=1).model())
+    FollowerNotes(tmp_path, 2).begin()
     faults = Faults(monkeypatch)
     with LogWriter(tmp_path) as log:
         one = Follower(tmp_path, 2, lambda: served, log.append)
@@ -90,7 +90,7 @@ def test_one_version_that_cannot_be_looked_after_keeps_no_other_from_it(tmp_path
     looked = Counter()
 
     class Scorer:
-        notes = Notes(tmp_path, 9)
+        notes = FollowerNotes(tmp_path, 9)
         gone, stats = True, None
 
         def __init__(self, version):
@@ -107,7 +107,7 @@ def test_one_version_that_cannot_be_looked_after_keeps_no_other_from_it(tmp_path
         def kill(self):
             pass
 
-    others = Others(tmp_path, lambda version, _: Scorer(version))
+    others = ShadowSupervisor(tmp_path, lambda version, _: Scorer(version))
     others._scorers = {1: Scorer(1), 2: Scorer(2)}
     others._thread = threading.Thread(target=others._watch, daemon=True)
     others._thread.start()

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from homeostat.cd.log import LogReader, LogWriter, PredictionRecord, RowRecord, ShadowRecord
-from homeostat.cd.serve.scoring.version import Served
-from homeostat.cd.serve.shadow.follower import Follower, Notes
+from homeostat.cd.serve.scoring.version import LoadedVersion
+from homeostat.cd.serve.shadow.follower import Follower, FollowerNotes
 from tests.cd.serving import NOON, bundle, flights, raw
 
 ROWS = raw(flights(60, seed=9))
@@ -18,12 +18,12 @@ TYPED = flights(60, seed=9).drop("late", "landed").to_dicts()
 
 @pytest.fixture(scope="module")
 def served():
-    return Served(2, bundle(seed=1).model())
+    return LoadedVersion(2, bundle(seed=1).model())
 
 
 @pytest.fixture
 def log(tmp_path):
-    Notes(tmp_path, 2).begin()
+    FollowerNotes(tmp_path, 2).begin()
     with LogWriter(tmp_path) as writer:
         yield writer
 
@@ -74,7 +74,7 @@ def test_only_rows_that_await_it_and_that_it_did_not_answer_are_scored(tmp_path,
 def test_what_was_logged_before_its_trial_began_is_not_scored(tmp_path, served):
     with LogWriter(tmp_path) as log:
         answered(log, 0)
-        Notes(tmp_path, 2).begin()
+        FollowerNotes(tmp_path, 2).begin()
         answered(log, 1)
         run(follower(tmp_path, log, served))
     assert scored(tmp_path) == ["row1"]
@@ -137,7 +137,7 @@ def crashing(rows):
 
 
 def test_a_version_that_raises_is_noted_and_goes_on(tmp_path, log):
-    version = Served(2, bundle(features=crashing).model(crashing))
+    version = LoadedVersion(2, bundle(features=crashing).model(crashing))
     far = RowRecord("far", 1, 1.0, {**TYPED[0], "distance": 6_000}, {1: [True, 0.1, 0.9]})
     log.append(PredictionRecord("r", NOON, [far], (2,)))
     one = follower(tmp_path, log, version)

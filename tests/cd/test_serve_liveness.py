@@ -11,8 +11,8 @@ import time
 import httpx
 import pytest
 
-from homeostat.cd.serve.operate.health import Liveness, Target
-from homeostat.cd.serve.settings import Knobs
+from homeostat.cd.serve.operate.health import HealthTarget, Liveness
+from homeostat.cd.serve.settings import OperatingSettings
 from homeostat.core.errors import ModelError
 from tests.cd.serving import (
     LOOP,
@@ -130,7 +130,7 @@ class Rig:
 @pytest.fixture
 def rig(store):
     promote(store, register(store, bundle(model=Moody())))
-    with serving(store, trusted=MOODY, knobs=Knobs(hang_seconds=5)) as app:
+    with serving(store, trusted=MOODY, knobs=OperatingSettings(hang_seconds=5)) as app:
         yield Rig(app)
     Moody.acts = staticmethod(lambda: None)
 
@@ -179,7 +179,7 @@ class Paced:
         self.liveness = Liveness(lambda: [one.target() for one in self.models], hang_seconds=hang_seconds)
 
     def target(self):
-        return Target("m", 1, self.seconds, self.answered, self.calls, self.waits, self.in_hand, self._probe)
+        return HealthTarget("m", 1, self.seconds, self.answered, self.calls, self.waits, self.in_hand, self._probe)
 
     def _probe(self, told):
         self.asked.append(told)

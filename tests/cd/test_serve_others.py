@@ -12,8 +12,8 @@ import pytest
 
 from homeostat.cd.log import LogReader, ShadowRecord
 from homeostat.cd.serve.shadow import supervisor
-from homeostat.cd.serve.shadow.follower import Notes
-from homeostat.cd.serve.shadow.supervisor import ProcessScorer
+from homeostat.cd.serve.shadow.follower import FollowerNotes
+from homeostat.cd.serve.shadow.supervisor import ShadowProcess
 from tests.cd.serving import LIVE_SERVER, LOOP, ServerProcess, bundle, divide, flights, promote, raw, register, until
 
 ROWS = raw(flights(20, seed=9))
@@ -35,7 +35,7 @@ def made(tmp_path):
     scorers = []
 
     def make(command):
-        scorers.append(ProcessScorer(command, tmp_path, 2))
+        scorers.append(ShadowProcess(command, tmp_path, 2))
         return scorers[-1]
 
     yield make
@@ -85,7 +85,7 @@ def test_a_process_that_makes_no_progress_is_ended_as_failed(made, tmp_path, mon
     scorer = made(WAITS)
     scorer.watch()
     first = scorer.pid
-    Notes(tmp_path, 2).begin()
+    FollowerNotes(tmp_path, 2).begin()
     scorer.watch()
     assert scorer.pid == first
     monkeypatch.setattr(supervisor, "HUNG_SECONDS", 0.0)

@@ -12,7 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from homeostat.cd.serve.scoring.version import Served
+from homeostat.cd.serve.scoring.version import LoadedVersion
 from tests.cd.serving import Moody, bundle, flights, linear, raw
 
 TREES = HistGradientBoostingClassifier(max_iter=5)
@@ -25,7 +25,7 @@ MODELS = {
     "regression": bundle(NUMBER, model=linear()).model(),
     "not convertible": bundle(model=Moody()).model(trusted=("tests.cd.serving.Moody",)),
 }
-SERVED = {name: Served(1, model) for name, model in MODELS.items()}
+SERVED = {name: LoadedVersion(1, model) for name, model in MODELS.items()}
 
 ROW = st.fixed_dictionaries(
     {

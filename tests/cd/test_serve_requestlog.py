@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from homeostat.cd.serve.settings import Knobs, read_knobs
+from homeostat.cd.serve.settings import OperatingSettings, operating_settings
 from homeostat.cd.serve.telemetry.request_log import RequestLog, set_up_logging, tell
 from homeostat.core.errors import RefusedError
 
@@ -90,21 +90,25 @@ def test_a_storm_of_failures_is_a_hundred_lines_and_a_count(written):
 
 
 def test_knobs_come_from_the_environment():
-    assert read_knobs({}) == Knobs()
-    found = read_knobs({"HOMEOSTAT_DRAIN_SECONDS": "2.5", "HOMEOSTAT_LOG_SAMPLE": "100", "HOMEOSTAT_HANG_SECONDS": " "})
-    assert found == Knobs(drain_seconds=2.5, log_sample=100)
+    assert operating_settings({}) == OperatingSettings()
+    found = operating_settings(
+        {"HOMEOSTAT_DRAIN_SECONDS": "2.5", "HOMEOSTAT_LOG_SAMPLE": "100", "HOMEOSTAT_HANG_SECONDS": " "}
+    )
+    assert found == OperatingSettings(drain_seconds=2.5, log_sample=100)
 
 
 def test_the_log_is_bounded_as_the_environment_says():
-    found = read_knobs({"HOMEOSTAT_LOG_BYTES": "1000000", "HOMEOSTAT_LOG_WHEN_FULL": "drop"})
-    assert found == Knobs(log_bytes=1_000_000, when_full="drop")
+    found = operating_settings({"HOMEOSTAT_LOG_BYTES": "1000000", "HOMEOSTAT_LOG_WHEN_FULL": "drop"})
+    assert found == OperatingSettings(log_bytes=1_000_000, when_full="drop")
     with pytest.raises(RefusedError, match="HOMEOSTAT_LOG_WHEN_FULL is 'ignore', neither block nor drop"):
-        read_knobs({"HOMEOSTAT_LOG_WHEN_FULL": "ignore"})
+        operating_settings({"HOMEOSTAT_LOG_WHEN_FULL": "ignore"})
 
 
 def test_bad_knobs_are_named_all_at_once():
     with pytest.raises(RefusedError) as refused:
-        read_knobs({"HOMEOSTAT_DRAIN_SECONDS": "soon", "HOMEOSTAT_HANG_SECONDS": "-1", "HOMEOSTAT_LOG_SAMPLE": "1.5"})
+        operating_settings(
+            {"HOMEOSTAT_DRAIN_SECONDS": "soon", "HOMEOSTAT_HANG_SECONDS": "-1", "HOMEOSTAT_LOG_SAMPLE": "1.5"}
+        )
     assert str(refused.value).splitlines()[0] == (
         "HOMEOSTAT_DRAIN_SECONDS is 'soon'; HOMEOSTAT_HANG_SECONDS is '-1'; HOMEOSTAT_LOG_SAMPLE is '1.5'"
     )

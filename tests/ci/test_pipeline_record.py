@@ -13,7 +13,7 @@ from homeostat.core.clock import SystemClock, VirtualClock
 from homeostat.core.errors import StoreError
 from tests.ci.small_loop import NOW
 
-ENVIRONMENT = ev.Environment(homeostat="0", python="3", platform="x", packages="p", commit="none")
+ENVIRONMENT = ev.RunContext(homeostat="0", python="3", platform="x", packages="p", commit="none")
 TRIGGER = ev.Trigger(key="k", kind="manual", reason="r")
 STARTED = ev.RunStarted(
     loop="x",

@@ -39,7 +39,7 @@ def nasty(tmp_path: Path) -> Driver:
     driver.register(gates=(gate,), trigger=NASTY)
     driver.give(ev.RetrainRequested(loop="rides", user=NASTY, reason=NASTY, request="r"))
     trigger = ev.Trigger(key="t", kind=NASTY, reason=NASTY, user=NASTY)
-    environment = ev.Environment(homeostat=NASTY, python=NASTY, platform=NASTY, packages="p", commit=NASTY)
+    environment = ev.RunContext(homeostat=NASTY, python=NASTY, platform=NASTY, packages="p", commit=NASTY)
     told = {"trigger": trigger, "environment": environment, "settings": {NASTY: NASTY}}
     driver.give(ev.RunStarted(loop="rides", run="run-1", pipeline="p", steps=(NASTY,), **told))
     driver.give(ev.RunFinished(loop="rides", run="run-1", trigger="t", status="failed", outputs={}, error=NASTY))

@@ -76,7 +76,7 @@ def test_a_status_table_that_does_not_follow_from_the_events_is_found_and_mended
     path = tmp_path / "ledger.sqlite"
     ledger = filled(path)
     trigger = ev.Trigger(key="t", kind="manual", reason="r")
-    here = ev.Environment(homeostat="1", python="3", platform="p", packages="", commit="none")
+    here = ev.RunContext(homeostat="1", python="3", platform="p", packages="", commit="none")
     begun = {"pipeline": "p", "steps": ("clean", "train"), "environment": here, "settings": {}}
     ledger.append(ev.RunStarted(loop="loop", run="r", trigger=trigger, **begun), time=NOW)  # type: ignore[arg-type]
     ledger.append_many([step("clean", key="k"), step("clean", key="k"), step("train", key=None)], time=NOW)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from homeostat.cd.infer import infer
-from homeostat.cd.labels.files import Named, read_labels
+from homeostat.cd.labels.files import LabelColumns, read_labels
 from homeostat.cd.stream import Champions, JsonLinesSink, TailSource, stream
 from homeostat.ci.collect import FrameSource, collect
 from homeostat.core.clock import VirtualClock
@@ -69,7 +69,7 @@ def test_ids_may_be_given_back_as_they_were_answered(world, tmp_path):
     http, _, made = world
     ids = by_http(http)["records"]
     (tmp_path / "told.csv").write_text("id,y\n" + "".join(f'"{one}",true\n' for one in ids))
-    items, _ = read_labels(tmp_path / "told.csv", made.signature, NOON, named=Named(id="id"))
+    items, _ = read_labels(tmp_path / "told.csv", made.signature, NOON, named=LabelColumns(id="id"))
     assert [item.id for item in items] == ids
     assert http.post("/labels", [{"id": one, "label": True} for one in ids]) is None
 

@@ -9,7 +9,7 @@ import pytest
 
 from homeostat.cd.serve import Endpoint
 from homeostat.core.store import Store
-from homeostat.engine.live.server import Server, _near
+from homeostat.engine.live.server import ServerChild, _near
 from homeostat.loop import load_loop
 from tests.cd.serving import LOOP, bundle, promote, register
 
@@ -21,21 +21,21 @@ loop = Loop(name="flights", source=FileSource("none.csv", time="scheduled", key=
 
 
 @pytest.fixture
-def server(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerChild]:
     """A server that listens at every address, for whoever has the token."""
     monkeypatch.setenv("HOMEOSTAT_TOKEN", "secret")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     promote(store, register(store, bundle()))
     file = tmp_path / "loop.py"
     file.write_text(DECLARED)
-    server = Server(store, load_loop(file), host="0.0.0.0", port=0, played=False)
+    server = ServerChild(store, load_loop(file), host="0.0.0.0", port=0, played=False)
     server.keep()
     yield server
     server.stop()
 
 
 def test_a_server_with_a_token_says_what_it_routes_and_counts(
-    server: Server, store: Store, monkeypatch: pytest.MonkeyPatch
+    server: ServerChild, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert server.routing().seq == store.ledger.arms(LOOP).seq
     assert server.counts().requests == 0

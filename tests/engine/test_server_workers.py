@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from homeostat.cd.log.segments import is_sealed, segments
 from homeostat.core.store import Store
-from homeostat.engine.live.server import Server
+from homeostat.engine.live.server import ServerChild
 from homeostat.loop import load_loop
 from tests.cd.serving import LOOP, bundle, divide, flights, log_of, promote, raw, register
 from tests.engine.test_server_asked import DECLARED
@@ -32,12 +32,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def server(store: Store) -> Iterator[Server]:
+def server(store: Store) -> Iterator[ServerChild]:
     """Two processes that serve one loop; the tests below ask them one after the other."""
     promote(store, register(store, bundle()))
     file = store.path / "loop.py"
     file.write_text(DECLARED)
-    server = Server(store, load_loop(file), host="127.0.0.1", port=0, played=False, workers=WORKERS)
+    server = ServerChild(store, load_loop(file), host="127.0.0.1", port=0, played=False, workers=WORKERS)
     server.keep()
     yield server
     server.stop()
@@ -52,29 +52,29 @@ def until(true: Callable[[], Any], seconds: float = 30.0) -> Any:
     return found
 
 
-def ask(server: Server, path: str) -> httpx.Response:
+def ask(server: ServerChild, path: str) -> httpx.Response:
     """A question on a connection of its own, for whichever worker gets it."""
     return httpx.get(f"{server.url}{path}", timeout=10)
 
 
-def numbers(server: Server) -> dict[str, float]:
+def numbers(server: ServerChild) -> dict[str, float]:
     """Every sample of one scrape."""
     families = text_string_to_metric_families(ask(server, "/metrics").text)
     return {f"{one.name}{sorted(one.labels.items())}": one.value for family in families for one in family.samples}
 
 
-def answered(server: Server) -> float:
+def answered(server: ServerChild) -> float:
     """Rows that the metrics say were answered."""
     return numbers(server).get(f"homeostat_predictions_total[('model', '{LOOP}'), ('version', '1')]", 0.0)
 
 
-def workers(server: Server) -> set[int]:
+def workers(server: ServerChild) -> set[int]:
     """The processes that listen at the port: the children of the one that the engine started."""
     found = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text(encoding="ascii")
     return set(map(int, found.split()))
 
 
-def answering(server: Server) -> set[int]:
+def answering(server: ServerChild) -> set[int]:
     """Whose log segments were written to while many connections were made."""
     folder = server._store.log_folder(LOOP)
     before = {path: path.stat().st_mtime_ns for path in segments(folder)}
@@ -84,7 +84,7 @@ def answering(server: Server) -> set[int]:
     return {int(path.stem.partition("-")[2]) for path in written}
 
 
-def test_all_of_them_answer_and_each_one_counts_for_all(server: Server) -> None:
+def test_all_of_them_answer_and_each_one_counts_for_all(server: ServerChild) -> None:
     assert answering(server) == workers(server)
     assert len(workers(server)) == WORKERS
     assert until(lambda: answered(server) == len(log_of(server._store)) > 0)
@@ -97,7 +97,7 @@ def test_all_of_them_answer_and_each_one_counts_for_all(server: Server) -> None:
     assert seen[-1]["homeostat_workers[]"] == WORKERS
 
 
-def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(server: Server) -> None:
+def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(server: ServerChild) -> None:
     rows = answered(server)
     answering(server)
     until(lambda: answered(server) == rows + 40)
@@ -113,7 +113,7 @@ def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(server: Server
     assert all(after[name] >= value for name, value in before.items() if "_total" in name)
 
 
-def test_a_worker_that_hangs_is_killed_and_the_server_stays_alive(server: Server) -> None:
+def test_a_worker_that_hangs_is_killed_and_the_server_stays_alive(server: ServerChild) -> None:
     victim = min(workers(server))
     os.kill(victim, signal.SIGSTOP)
     until(lambda: victim not in workers(server))
@@ -121,7 +121,7 @@ def test_a_worker_that_hangs_is_killed_and_the_server_stays_alive(server: Server
     until(lambda: ask(server, "/v2/health/ready").status_code == 200)
 
 
-def test_the_division_of_traffic_is_in_effect_when_it_is_in_all_of_them(server: Server, store: Store) -> None:
+def test_the_division_of_traffic_is_in_effect_when_it_is_in_all_of_them(server: ServerChild, store: Store) -> None:
     version = register(store, bundle(seed=1))
     wanted = store.ledger.newest() + 1
     divide(store, {1: ("champion", 0.5), version: ("canary", 0.5)})
@@ -132,7 +132,7 @@ def test_the_division_of_traffic_is_in_effect_when_it_is_in_all_of_them(server: 
     assert body["routing"]["seq"] == wanted
 
 
-def test_they_end_together_and_seal_their_logs(server: Server, store: Store) -> None:
+def test_they_end_together_and_seal_their_logs(server: ServerChild, store: Store) -> None:
     answering(server)
     ended = workers(server)
     server.stop()

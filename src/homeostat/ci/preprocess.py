@@ -38,7 +38,7 @@ class SplitInfo(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-class Split(NamedTuple):
+class SplitRows(NamedTuple):
     """Training rows, test rows, and how they were divided."""
 
     train: pl.DataFrame
@@ -53,7 +53,7 @@ def split(
     test: float | str | timedelta = 0.2,
     now: datetime | None = None,
     seed: int | None = None,
-) -> Split:
+) -> SplitRows:
     """Divide labelled rows into training and test rows at one event time.
 
     Training rows are those from before the cutoff whose label was known at the cutoff: what a model trained at that
@@ -108,7 +108,7 @@ def _labelled(rows: pl.DataFrame, spec: TableSpec, now: datetime | None) -> pl.D
     return labelled
 
 
-def _by_time(labelled: pl.DataFrame, time: str, cutoff: datetime, unlabelled: int) -> Split:
+def _by_time(labelled: pl.DataFrame, time: str, cutoff: datetime, unlabelled: int) -> SplitRows:
     before = labelled.filter(pl.col(time) < cutoff)
     train = before.filter(pl.col("__known") <= pl.lit(_microseconds(cutoff)))
     after = labelled.filter(pl.col(time) >= cutoff)
@@ -125,7 +125,7 @@ def _by_time(labelled: pl.DataFrame, time: str, cutoff: datetime, unlabelled: in
         unlabelled=unlabelled,
         purged=before.height - train.height,
     )
-    return Split(train.drop("__known"), after.drop("__known"), info)
+    return SplitRows(train.drop("__known"), after.drop("__known"), info)
 
 
 def _way_to_parts(labelled: pl.DataFrame, time: str) -> str:
@@ -145,7 +145,7 @@ def _cutoff(labelled: pl.DataFrame, time: str, test: float | str | timedelta) ->
     return cast("datetime", labelled[time][-1]) - length
 
 
-def _random(labelled: pl.DataFrame, test: float | str | timedelta, seed: int, unlabelled: int) -> Split:
+def _random(labelled: pl.DataFrame, test: float | str | timedelta, seed: int, unlabelled: int) -> SplitRows:
     if not isinstance(test, float | int):
         raise LoopError("a random split takes a share of the rows, not a length of time", hint="write test=0.2")
     count = min(max(1, round(labelled.height * test)), labelled.height - 1)
@@ -160,7 +160,7 @@ def _random(labelled: pl.DataFrame, test: float | str | timedelta, seed: int, un
         unlabelled=unlabelled,
         warnings=("the split is random and the rows have times: the model has seen the future of its test rows",),
     )
-    return Split(rows.filter(~chosen), rows.filter(chosen), info)
+    return SplitRows(rows.filter(~chosen), rows.filter(chosen), info)
 
 
 def _microseconds(moment: datetime) -> int:

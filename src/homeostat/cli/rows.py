@@ -67,7 +67,7 @@ def labels(
     They are checked against the model first, and none is recorded unless all fit it. The same table given twice changes
     nothing. A running loop reads them within a second.
     """
-    from homeostat.cd.labels.files import Named, deliver, read_labels
+    from homeostat.cd.labels.files import LabelColumns, deliver, read_labels
     from homeostat.cd.log.archive import Archive
     from homeostat.core.clock import SystemClock
     from homeostat.core.model import Bundle
@@ -85,7 +85,7 @@ def labels(
         manifest.signature,
         now,
         label_time=manifest.schema.spec.label_time,
-        named=Named(id_column, label_column, time_column),
+        named=LabelColumns(id_column, label_column, time_column),
         separator=separator,
     )
     with progress("look through the log", quiet=as_json) as bar:

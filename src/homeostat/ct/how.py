@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Method(msgspec.Struct, frozen=True, tag_field="how"):
+class Learner(msgspec.Struct, frozen=True, tag_field="how"):
     """What every method has."""
 
     @property
@@ -62,7 +62,7 @@ class Method(msgspec.Struct, frozen=True, tag_field="how"):
         return None
 
 
-class Refit(Method, tag="refit", frozen=True, kw_only=True):
+class Refit(Learner, tag="refit", frozen=True, kw_only=True):
     """Fit from scratch.
 
     Attributes:
@@ -90,7 +90,7 @@ class Refit(Method, tag="refit", frozen=True, kw_only=True):
         return window if self.half_life is None else f"{window}, half-life {self.half_life}"
 
     def bounds(self, now: datetime) -> tuple[datetime | None, datetime]:
-        """See `Method.bounds`."""
+        """See `Learner.bounds`."""
         end = utc(now)
         return (None if self.window is None else end - duration(self.window)), end
 
@@ -105,7 +105,7 @@ class Refit(Method, tag="refit", frozen=True, kw_only=True):
         return np.asarray(0.5 ** (ages / _microseconds(self.half_life)))
 
 
-class Online(Method, tag="online", frozen=True, kw_only=True):
+class Online(Learner, tag="online", frozen=True, kw_only=True):
     """Learn each labelled row once, in the order in which labels became known, after having predicted it.
 
     A version continues from its parent's state with the rows that came since. Without a parent, or when the features

@@ -1,6 +1,6 @@
 """When to retrain: policies, each a pure function from what was observed and what happened before to a reading.
 
-A policy is a value. It holds no memory: all that it may know about the past is in `History`, which is folded from the
+A policy is a value. It holds no memory: all that it may know about the past is in `Past`, which is folded from the
 ledger. So the same policy gives the same reading live, in a replay and in a test.
 """
 
@@ -20,7 +20,7 @@ Missed = Literal["once", "skip"]
 Overlap = Literal["queue", "skip"]
 
 
-class History(msgspec.Struct, frozen=True, kw_only=True):
+class Past(msgspec.Struct, frozen=True, kw_only=True):
     """What happened before, as far as a policy may know.
 
     Attributes:
@@ -61,7 +61,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Policy(msgspec.Struct, frozen=True, tag_field="when"):
     """The operators that every policy has."""
 
-    def read(self, seen: Observed, history: History) -> Reading:
+    def read(self, seen: Observed, history: Past) -> Reading:
         """Look at one observation.
 
         Args:
@@ -116,7 +116,7 @@ class Policy(msgspec.Struct, frozen=True, tag_field="when"):
 class Never(Policy, tag="never", frozen=True):
     """Keep the first model for ever: the baseline that every policy has to beat."""
 
-    def read(self, seen: Observed, history: History) -> Reading:
+    def read(self, seen: Observed, history: Past) -> Reading:
         """Never fires."""
         return Reading(fired=False, reason="the policy is never to retrain", evidence={})
 
@@ -130,7 +130,7 @@ class Every(Policy, tag="every", frozen=True, kw_only=True):
     grace: str = "1h"
     overlap: Overlap = "queue"
 
-    def read(self, seen: Observed, history: History) -> Reading:
+    def read(self, seen: Observed, history: Past) -> Reading:
         """Fires when a scheduled time has passed since the last fire."""
         since = history.since
         if since is None:
@@ -141,7 +141,7 @@ class Every(Policy, tag="every", frozen=True, kw_only=True):
             return Reading(fired=False, reason=f"next scheduled for {due:%Y-%m-%d %H:%M}", evidence=evidence)
         return Reading(fired=True, reason=f"scheduled for {due:%Y-%m-%d %H:%M} ({self.schedule})", evidence=evidence)
 
-    def _due(self, since: datetime, history: History, now: datetime) -> datetime:
+    def _due(self, since: datetime, history: Past, now: datetime) -> datetime:
         due = self._next(since)
         if self.overlap == "skip" and history.busy_until is not None:
             while due <= history.busy_until:
@@ -160,12 +160,12 @@ class Every(Policy, tag="every", frozen=True, kw_only=True):
         return upcoming.astimezone(moment.tzinfo)
 
 
-class Rows(Policy, tag="rows", frozen=True, kw_only=True):
+class NewRows(Policy, tag="rows", frozen=True, kw_only=True):
     """Enough new labelled rows; see `rows`."""
 
     count: int
 
-    def read(self, seen: Observed, history: History) -> Reading:
+    def read(self, seen: Observed, history: Past) -> Reading:
         """Fires when so many labelled rows are new since the last training."""
         new = seen.trainable - history.trainable
         evidence = {"new_rows": new, "threshold": self.count, "trainable": seen.trainable}
@@ -177,7 +177,7 @@ class Rows(Policy, tag="rows", frozen=True, kw_only=True):
 class NewVersion(Policy, tag="new_version", frozen=True, kw_only=True):
     """The upstream source has a new version; see `new_version`."""
 
-    def read(self, seen: Observed, history: History) -> Reading:
+    def read(self, seen: Observed, history: Past) -> Reading:
         """Fires once for each version of the source."""
         evidence = {"source_version": seen.source_version, "trained_on": history.source_version}
         fired = seen.source_version is not None and seen.source_version != history.source_version
@@ -194,7 +194,7 @@ class Drift(Policy, tag="drift", frozen=True, kw_only=True):
     q: float = 0.01
     predictions: bool = True
 
-    def read(self, seen: Observed, history: History) -> Reading:
+    def read(self, seen: Observed, history: Past) -> Reading:
         """Fires when enough columns moved beyond the threshold and beyond their noise."""
         kinds = ("value_drift", "prediction_drift") if self.predictions else ("value_drift",)
         watched = [one for one in seen.signals if one.kind in kinds and one.value is not None and self._watches(one)]
@@ -226,7 +226,7 @@ class Degraded(Policy, tag="degraded", frozen=True, kw_only=True):
     drop: float
     min_rows: int = 200
 
-    def read(self, seen: Observed, history: History) -> Reading:
+    def read(self, seen: Observed, history: Past) -> Reading:
         """Fires when even the good end of the interval lies below the reference minus the drop."""
         score = next((one for one in seen.performance if one.metric == self.metric), None)
         if score is None or score.value is None or score.reference is None or score.n < self.min_rows:
@@ -259,7 +259,7 @@ class Any_(Policy, tag="any", frozen=True, kw_only=True):  # noqa: N801 - `any` 
 
     policies: tuple[AnyPolicy, ...]
 
-    def read(self, seen: Observed, history: History) -> Reading:
+    def read(self, seen: Observed, history: Past) -> Reading:
         """Reads every policy, so that the evidence is whole."""
         return _vote(self.policies, 1, seen, history)
 
@@ -274,7 +274,7 @@ class All_(Policy, tag="all", frozen=True, kw_only=True):  # noqa: N801 - `all` 
 
     policies: tuple[AnyPolicy, ...]
 
-    def read(self, seen: Observed, history: History) -> Reading:
+    def read(self, seen: Observed, history: Past) -> Reading:
         """Reads every policy, so that the evidence is whole."""
         return _vote(self.policies, len(self.policies), seen, history)
 
@@ -290,7 +290,7 @@ class Vote(Policy, tag="vote", frozen=True, kw_only=True):
     needed: int
     policies: tuple[AnyPolicy, ...]
 
-    def read(self, seen: Observed, history: History) -> Reading:
+    def read(self, seen: Observed, history: Past) -> Reading:
         """Reads every policy, so that the evidence is whole."""
         return _vote(self.policies, self.needed, seen, history)
 
@@ -303,7 +303,7 @@ class _Wrapped(Policy, frozen=True, kw_only=True):
         """The name of the policy inside."""
         return self.policy.label
 
-    def read(self, seen: Observed, history: History) -> Reading:
+    def read(self, seen: Observed, history: Past) -> Reading:
         """What the policy inside says, unless it is held back."""
         inner = self.policy.read(seen, history)
         held = self._held(seen.now, history) if inner.fired else None
@@ -312,7 +312,7 @@ class _Wrapped(Policy, frozen=True, kw_only=True):
         evidence = inner.evidence | {"held_back_by": held}
         return Reading(fired=False, reason=f"{held}, though {inner.reason}", evidence=evidence)
 
-    def _held(self, now: datetime, history: History) -> str | None:
+    def _held(self, now: datetime, history: Past) -> str | None:
         raise TypeError(f"{type(self).__name__} is not a policy of its own")
 
 
@@ -321,7 +321,7 @@ class Cooldown(_Wrapped, tag="cooldown", frozen=True, kw_only=True):
 
     period: str
 
-    def _held(self, now: datetime, history: History) -> str | None:
+    def _held(self, now: datetime, history: Past) -> str | None:
         until = history.fires[-1] + duration(self.period) if history.fires else None
         return f"cooling down until {until:%Y-%m-%d %H:%M}" if until is not None and now < until else None
 
@@ -331,7 +331,7 @@ class Warmup(_Wrapped, tag="warmup", frozen=True, kw_only=True):
 
     period: str
 
-    def _held(self, now: datetime, history: History) -> str | None:
+    def _held(self, now: datetime, history: Past) -> str | None:
         until = history.started + duration(self.period) if history.started else None
         return f"warming up until {until:%Y-%m-%d %H:%M}" if until is None or now < until else None
 
@@ -342,12 +342,12 @@ class AtMost(_Wrapped, tag="at_most", frozen=True, kw_only=True):
     times: int
     per: str
 
-    def _held(self, now: datetime, history: History) -> str | None:
+    def _held(self, now: datetime, history: Past) -> str | None:
         recent = sum(fire > now - duration(self.per) for fire in history.fires)
         return f"fired {recent} times in {self.per} already" if recent >= self.times else None
 
 
-AnyPolicy = Never | Every | Rows | NewVersion | Drift | Degraded | Any_ | All_ | Vote | Cooldown | Warmup | AtMost
+AnyPolicy = Never | Every | NewRows | NewVersion | Drift | Degraded | Any_ | All_ | Vote | Cooldown | Warmup | AtMost
 
 
 def never() -> Never:
@@ -378,11 +378,11 @@ def every(
     return Every(schedule=schedule, zone=zone, missed=missed, grace=grace, overlap=overlap)
 
 
-def rows(count: int) -> Rows:
+def rows(count: int) -> NewRows:
     """Retrain when `count` (at least 1) labelled rows are new since the last training."""
     if count < 1:
         raise LoopError(f"rows({count}) would retrain without new data", hint="choose at least 1")
-    return Rows(count=count)
+    return NewRows(count=count)
 
 
 def new_version() -> NewVersion:
@@ -441,7 +441,7 @@ def metrics_of(policy: Any) -> tuple[str, ...]:
     return ()
 
 
-def _vote(policies: tuple[AnyPolicy, ...], needed: int, seen: Observed, history: History) -> Reading:
+def _vote(policies: tuple[AnyPolicy, ...], needed: int, seen: Observed, history: Past) -> Reading:
     readings = [(policy.label, policy.read(seen, history)) for policy in policies]
     fired = [reading for _, reading in readings if reading.fired]
     evidence: dict[str, Any] = {"needed": needed, "fired": len(fired)}

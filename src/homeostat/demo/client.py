@@ -22,7 +22,7 @@ _PAUSE_SECONDS = 0.05
 _BUSY = 503
 
 
-class Request(msgspec.Struct, frozen=True):
+class PlayedRequest(msgspec.Struct, frozen=True):
     """One POST of a JSON body, at a time on the virtual clock."""
 
     path: str
@@ -30,7 +30,7 @@ class Request(msgspec.Struct, frozen=True):
     time: datetime
 
 
-class Reply(msgspec.Struct, frozen=True):
+class PlayedReply(msgspec.Struct, frozen=True):
     """Status and body of what came back."""
 
     status: int
@@ -46,13 +46,13 @@ class Client:
 
     Example:
         >>> with Client("http://127.0.0.1:8000") as client:      # doctest: +SKIP
-        ...     (reply,) = client.send([Request("/predict", b"[{...}]", datetime.now(UTC))])
+        ...     (reply,) = client.send([PlayedRequest("/predict", b"[{...}]", datetime.now(UTC))])
     """
 
     def __init__(self, url: str, *, connections: int = _CONNECTIONS) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._lanes = [_Lane() for _ in range(connections)]
+        self._lanes = [_Connection() for _ in range(connections)]
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
@@ -65,7 +65,7 @@ class Client:
             lane.hang_up()
         self._runner.close()
 
-    def send(self, requests: Sequence[Request]) -> list[Reply]:
+    def send(self, requests: Sequence[PlayedRequest]) -> list[PlayedReply]:
         """Send all requests and wait for their replies.
 
         A request whose connection broke, or that was told to come back (503), is sent again: the server logs a
@@ -79,11 +79,11 @@ class Client:
         """
         return self._runner.run(self._send(requests))
 
-    async def _send(self, requests: Sequence[Request]) -> list[Reply]:
+    async def _send(self, requests: Sequence[PlayedRequest]) -> list[PlayedReply]:
         waiting = deque(enumerate(requests))
-        replies: dict[int, Reply] = {}
+        replies: dict[int, PlayedReply] = {}
 
-        async def work(lane: _Lane) -> None:
+        async def work(lane: _Connection) -> None:
             while waiting:
                 place, request = waiting.popleft()
                 replies[place] = await self._persist(lane, request)
@@ -93,7 +93,7 @@ class Client:
                 group.create_task(work(lane))
         return [replies[place] for place in range(len(requests))]
 
-    async def _persist(self, lane: _Lane, request: Request) -> Reply:
+    async def _persist(self, lane: _Connection, request: PlayedRequest) -> PlayedReply:
         message = _message(request, self._host, self._port)
         last: object = None
         for _ in range(_ATTEMPTS):
@@ -112,12 +112,12 @@ class Client:
         raise RetryableError(what, hint="the end of the server's log says why")
 
 
-class _Lane(asyncio.Protocol):
+class _Connection(asyncio.Protocol):
     """One connection with at most one request on its way."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
-        self._reply: asyncio.Future[Reply] | None = None
+        self._reply: asyncio.Future[PlayedReply] | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
 
@@ -125,7 +125,7 @@ class _Lane(asyncio.Protocol):
     def connected(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    async def exchange(self, message: bytes) -> Reply:
+    async def exchange(self, message: bytes) -> PlayedReply:
         assert self._transport is not None
         self._reply = asyncio.get_running_loop().create_future()
         self._transport.write(message)
@@ -151,13 +151,13 @@ class _Lane(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        reply = Reply(self._parser.get_status_code(), b"".join(self._body))
+        reply = PlayedReply(self._parser.get_status_code(), b"".join(self._body))
         self._body = []
         if self._reply is not None and not self._reply.done():
             self._reply.set_result(reply)
 
 
-def _message(request: Request, host: str, port: int) -> bytes:
+def _message(request: PlayedRequest, host: str, port: int) -> bytes:
     head = (
         f"POST {request.path} HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-type: application/json\r\n"
         f"content-length: {len(request.body)}\r\nhomeostat-time: {request.time.isoformat()}\r\n\r\n"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.core.ledger import Recorded
-    from homeostat.demo.client import Reply
+    from homeostat.demo.client import PlayedReply
     from homeostat.demo.requests import Asked
     from homeostat.demo.story import Push, Story
 
@@ -138,7 +138,7 @@ def play(folder: Path, story: Story, audience: Audience, *, port: int = 0) -> Pl
             live.settle()
         assert live.server.url is not None
         with Client(live.server.url) as client:
-            player = _Player(live, clock, client, requests, table, story, audience, seconds)
+            player = _FlightPlayer(live, clock, client, requests, table, story, audience, seconds)
             player.play()
     finally:
         with _timed(seconds, "archiving"):
@@ -147,7 +147,7 @@ def play(folder: Path, story: Story, audience: Audience, *, port: int = 0) -> Pl
     return player.played()
 
 
-class _Player:
+class _FlightPlayer:
     """The state of one performance."""
 
     def __init__(
@@ -202,7 +202,7 @@ class _Player:
             _check(reply)
         self.sent += len(asked)
 
-    def _note(self, asked: Asked, reply: Reply) -> None:
+    def _note(self, asked: Asked, reply: PlayedReply) -> None:
         rows = _decoder.decode(_check(reply)).predictions
         self.score[asked.places] = [row.score for row in rows]
         self.version[asked.places] = [row.version for row in rows]
@@ -225,7 +225,7 @@ class _Player:
                 self.insisting.append(made)
 
 
-def _check(reply: Reply) -> bytes:
+def _check(reply: PlayedReply) -> bytes:
     if reply.status != 200:
         raise InternalError(f"the server answered {reply.status}: {reply.body[:500].decode(errors='replace')}")
     return reply.body

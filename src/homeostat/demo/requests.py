@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
-from homeostat.demo.client import Request
+from homeostat.demo.client import PlayedRequest
 from homeostat.demo.flights import KEY, LABEL_TIME, TARGET, TIME
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _UTC = "%Y-%m-%dT%H:%M:%SZ"
 class Asked(msgspec.Struct, frozen=True):
     """One request and the rows that it asks about, as places in the table."""
 
-    request: Request
+    request: PlayedRequest
     places: list[int]
 
 
@@ -54,14 +54,14 @@ class Requests:
             pl.col(TIME).last(), "place", pl.col("row").str.join(",")
         )
         return [
-            Asked(Request("/predict", f"[{rows}]".encode(), moment), places)
+            Asked(PlayedRequest("/predict", f"[{rows}]".encode(), moment), places)
             for _, moment, places, rows in groups.iter_rows()
         ]
 
-    def labels(self, start: datetime, end: datetime) -> list[Request]:
+    def labels(self, start: datetime, end: datetime) -> list[PlayedRequest]:
         """The labels of flights that landed in [start, end), each with its time, as one request at most."""
         block = _between(self._landed, "time", start, end).with_columns(pl.col("time").dt.to_string(_UTC))
-        return [Request("/labels", block.write_json().encode(), end)] if block.height else []
+        return [PlayedRequest("/labels", block.write_json().encode(), end)] if block.height else []
 
 
 def _between(rows: pl.DataFrame, column: str, start: datetime, end: datetime) -> pl.DataFrame:

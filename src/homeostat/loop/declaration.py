@@ -12,7 +12,7 @@ from homeostat.core.clock import duration
 from homeostat.core.errors import LoopError
 from homeostat.core.loop_names import loop_name_problem
 from homeostat.core.model.own_code import TrustedTypes
-from homeostat.ct.how import Method, Refit
+from homeostat.ct.how import Learner, Refit
 from homeostat.ct.when import AnyPolicy, Policy, metrics_of, never
 from homeostat.ct.where import Place, Process
 from homeostat.loop.steps import STEPS
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _KINDS: tuple[tuple[str, Any], ...] = (
     ("deploy", Plan),
     ("when", Policy),
-    ("how", Method),
+    ("how", Learner),
     ("where", Place),
     ("target", Target | None),
     ("owner", str | None),
@@ -94,7 +94,7 @@ class Loop:
         gates: Sequence[Gate] | None = None,
         deploy: Plan | None = None,
         when: AnyPolicy | None = None,
-        how: Method | None = None,
+        how: Learner | None = None,
         where: Place | None = None,
         test: str | float = 0.2,
         target: Target | None = None,

@@ -29,7 +29,7 @@ STORE = "HOMEOSTAT_STORE"
 _NAME = re.compile(r"(?P<loop>[a-z0-9-]+)(@(?P<which>champion|[0-9]+))?")
 
 
-class Source(NamedTuple):
+class Provenance(NamedTuple):
     """Where a model was loaded from, and with what; the arguments of `load`."""
 
     store: Path
@@ -49,7 +49,7 @@ class LoadedModel(Resident):
         signature: What it takes and gives.
     """
 
-    def __init__(self, name: str, version: int, model: Model, source: Source | None = None) -> None:
+    def __init__(self, name: str, version: int, model: Model, source: Provenance | None = None) -> None:
         self.name, self.version, self.model = name, version, model
         self.signature = model.signature
         self._source = source
@@ -152,11 +152,11 @@ def load(
     given, vouched = features, trusted
     if (bundle.manifest.features is not None and features is None) or _strange(bundle, trusted):
         features, trusted = _declared(bundle.manifest, loop, folder, features, trusted)
-    source = Source(folder.resolve(), given, loop, tuple(vouched), threads)
+    source = Provenance(folder.resolve(), given, loop, tuple(vouched), threads)
     return LoadedModel(wanted["loop"], number, bundle.model(features, trusted=trusted, threads=threads), source)
 
 
-def _again(name: str, source: Source) -> LoadedModel:
+def _again(name: str, source: Provenance) -> LoadedModel:
     """What a pickled model becomes."""
     return load(
         name,

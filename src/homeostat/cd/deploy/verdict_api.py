@@ -56,7 +56,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     judgement: ev.Judgement | None
 
 
-class Drawn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DrawnQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Losses of rows that a draw gave to one of two versions; null where a label is missing."""
 
     challenger: list[bool]
@@ -107,7 +107,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     challenger_loss: list[float | None] | None = None
     least: list[float] | None = None
     greatest: list[float] | None = None
-    drawn: Drawn | None = None
+    drawn: DrawnQuestion | None = None
     rows: list[Row] | None = None
     task: str = "classification"
     classes: list[bool | int | float | str] | None = None
@@ -226,7 +226,7 @@ def judgement_of(question: Question) -> ev.Judgement:
 _PAIRED = ("champion_loss", "challenger_loss", "least", "greatest")
 
 
-def _of_drawn(question: Question, drawn: Drawn) -> ev.Judgement:
+def _of_drawn(question: Question, drawn: DrawnQuestion) -> ev.Judgement:
     from homeostat.cd.deploy import randomised
 
     if not 0 < drawn.share < 1:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-class Note(msgspec.Struct, frozen=True, kw_only=True):
+class ChunkNote(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about a finished chunk.
 
     Attributes:
@@ -60,11 +60,11 @@ class Unfinished:
         self._lock = _locked(self._folder)
         if not self._lock.__enter__():
             raise ConflictError(f"another process is making {target} now", hint="wait for it, or choose another output")
-        self.notes: list[Note] = []
+        self.notes: list[ChunkNote] = []
         while (note := self._file("json")).is_file():
-            self.notes.append(msgspec.json.decode(note.read_bytes(), type=Note))
+            self.notes.append(msgspec.json.decode(note.read_bytes(), type=ChunkNote))
 
-    def add(self, note: Note, predictions: pl.DataFrame | None) -> None:
+    def add(self, note: ChunkNote, predictions: pl.DataFrame | None) -> None:
         """Keep the next chunk; None for one that gets no predictions."""
         if predictions is not None:
             with self._file("parquet").open("wb") as file:

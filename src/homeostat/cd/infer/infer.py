@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.cd.infer.checkpoint import Note, Unfinished
+from homeostat.cd.infer.checkpoint import ChunkNote, Unfinished
 from homeostat.core.clock import new_id
 from homeostat.core.errors import DataError, ModelError, SchemaError, StoreError
 from homeostat.core.schema import fit
@@ -183,7 +183,7 @@ def _predict(
             progress(done, done + chunk.rest)
 
 
-def _checked(schema: Schema, chunk: Chunk, ignore: frozenset[str]) -> tuple[pl.DataFrame, Note]:
+def _checked(schema: Schema, chunk: Chunk, ignore: frozenset[str]) -> tuple[pl.DataFrame, ChunkNote]:
     """The chunk in stored types, and what the check says of it."""
     import polars as pl
 
@@ -195,11 +195,11 @@ def _checked(schema: Schema, chunk: Chunk, ignore: frozenset[str]) -> tuple[pl.D
     rows, findings = fit(rows, schema, target_required=False)
     problems = tuple(chunk.where + problem for problem in findings.problems)
     signals = tuple(f"{chunk.where}{signal.subject}: {signal.detail}" for signal in findings.signals)
-    note = Note(rows=rows.height, after=chunk.after, problems=problems, signals=signals, absent=absent)
+    note = ChunkNote(rows=rows.height, after=chunk.after, problems=problems, signals=signals, absent=absent)
     return rows, note
 
 
-def _refuse_problems(notes: Sequence[Note]) -> None:
+def _refuse_problems(notes: Sequence[ChunkNote]) -> None:
     if not any(note.rows for note in notes):
         raise DataError("the table has no rows", hint="give it at least one")
     problems = [problem for note in notes for problem in note.problems]

@@ -34,7 +34,7 @@ _READ_ROWS = 200_000
 _RECORD_LABELS = 10_000
 
 
-class Named(msgspec.Struct, frozen=True):
+class LabelColumns(msgspec.Struct, frozen=True):
     """Which columns of a table hold labels; what is not said is found by the model's own names.
 
     Attributes:
@@ -76,7 +76,7 @@ def read_labels(
     now: datetime,
     *,
     label_time: str | None = None,
-    named: Named = Named(),  # noqa: B008 - immutable
+    named: LabelColumns = LabelColumns(),  # noqa: B008 - immutable
     separator: str = ",",
 ) -> tuple[list[LabelItem], int]:
     """The labels of a table, and how many of its rows have none yet.
@@ -164,7 +164,7 @@ def deliver(
 
 
 def _columns(
-    rows: pl.DataFrame, signature: Signature, label_time: str | None, named: Named
+    rows: pl.DataFrame, signature: Signature, label_time: str | None, named: LabelColumns
 ) -> tuple[list[str], str, str | None]:
     """Id, label and time column of a table."""
     there = set(rows.columns)

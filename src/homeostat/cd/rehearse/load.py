@@ -50,7 +50,7 @@ async def _load(host: str, port: int, messages: Sequence[bytes], seconds: float,
     errors: list[str] = []
 
     async def ask() -> None:
-        _, lane = await loop.create_connection(_Lane, host, port)
+        _, lane = await loop.create_connection(_LoadConnection, host, port)
         try:
             while (sent := stopwatch()) < end:
                 status, body = await asyncio.wait_for(lane.exchange(next(asked)), _PATIENCE_SECONDS)
@@ -68,7 +68,7 @@ async def _load(host: str, port: int, messages: Sequence[bytes], seconds: float,
     return Latency.of(times, seconds=lasted, connections=connections, errors=len(errors), error=first)
 
 
-class _Lane(asyncio.Protocol):
+class _LoadConnection(asyncio.Protocol):
     """One connection with one request on its way."""
 
     def __init__(self) -> None:

@@ -12,13 +12,13 @@ from homeostat.cd.deploy import verdict_api
 from homeostat.cd.labels.request import decode_labels
 from homeostat.cd.log import LabelRecord, WhenFull
 from homeostat.cd.serve.http import compression
-from homeostat.cd.serve.http.access import Door
+from homeostat.cd.serve.http.access import Access
 from homeostat.cd.serve.http.replies import MethodError, Reply, SlowError, failure, json_reply
-from homeostat.cd.serve.model import Hosted, InferLane, Lane
+from homeostat.cd.serve.model import InferLane, Lane, ServedModel
 from homeostat.cd.serve.operate.status import Operations
 from homeostat.cd.serve.protocols import PROTOCOLS, openinference, route_of
 from homeostat.cd.serve.protocols.repository import EXTENSIONS, MODELS, Repository, config
-from homeostat.cd.serve.settings import Knobs
+from homeostat.cd.serve.settings import OperatingSettings
 from homeostat.core.checked_json import TooLargeError
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS, DataError, NotFoundError
@@ -75,7 +75,7 @@ class Around(msgspec.Struct, frozen=True):
     """
 
     siblings: Siblings | None = None
-    knobs: Knobs = Knobs()
+    knobs: OperatingSettings = OperatingSettings()
     tracing: Tracing | None = None
 
 
@@ -111,7 +111,7 @@ class Application:
     def __init__(
         self,
         settings: Settings,
-        models: Mapping[str, Hosted],
+        models: Mapping[str, ServedModel],
         metrics: Metrics,
         clock: Clock,
         around: Around = Around(),  # noqa: B008 - frozen
@@ -120,7 +120,7 @@ class Application:
         self.operations = Operations(self.models.values, metrics, siblings=around.siblings, knobs=around.knobs)
         self._tracing = around.tracing
         self._default = self.models.get(settings.name) or next(iter(self.models.values()))
-        self.door = Door(settings.host, settings.token)
+        self.door = Access(settings.host, settings.token)
         self.lanes: dict[bytes, Lane] = self._find_lanes()
         """What answers predictions, by the bytes of a request's target."""
         self.routes: dict[tuple[str, str], Handler] = {
@@ -139,7 +139,7 @@ class Application:
         self.routes |= self._repository.routes()
 
     @property
-    def hosted(self) -> Hosted:
+    def hosted(self) -> ServedModel:
         """The model behind the routes that name none."""
         return self._default
 
@@ -226,7 +226,7 @@ class Application:
             _known(hosted, version)
         return self._traced(InferLane(hosted, version))
 
-    def _hosted(self, name: str) -> Hosted:
+    def _hosted(self, name: str) -> ServedModel:
         hosted = self.models.get(name)
         if hosted is None:
             raise NotFoundError(
@@ -356,7 +356,7 @@ def _probed(what: str, health: dict[str, Any], route: str) -> Reply:
     return json_reply(503, {what: False, "problems": health["problems"]}, route)
 
 
-def _known(hosted: Hosted, version: int) -> None:
+def _known(hosted: ServedModel, version: int) -> None:
     served = hosted.table().served
     if version not in served:
         there = ", ".join(str(number) for number in sorted(served))

@@ -10,7 +10,7 @@ import msgspec
 from homeostat.cd.serve.http import access
 from homeostat.cd.serve.http.replies import Reply, encode, failure
 from homeostat.cd.serve.protocols import binary, openinference
-from homeostat.cd.serve.scoring.dispatch import Answer, Asked, Desk, NotReadyError
+from homeostat.cd.serve.scoring.dispatch import Answer, Dispatcher, NotReadyError, Pending
 from homeostat.core.checked_json import TooLargeError
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS, DataError
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from homeostat.cd.log import LogWriter
-    from homeostat.cd.serve.routing import Router, Table
+    from homeostat.cd.serve.routing import Division, Router
     from homeostat.cd.serve.rows import Rows
-    from homeostat.cd.serve.shadow.supervisor import Others
+    from homeostat.cd.serve.shadow.supervisor import ShadowSupervisor
     from homeostat.cd.serve.telemetry.counters import ModelCounts
     from homeostat.core.clock import Clock
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 BINARY = b"application/octet-stream"
 
 
-class Hosted:
+class ServedModel:
     """A model that a server answers for.
 
     Args:
@@ -51,7 +51,7 @@ class Hosted:
         name: str,
         router: Router,
         log: LogWriter,
-        others: Others,
+        others: ShadowSupervisor,
         counts: ModelCounts,
         clock: Clock,
         *,
@@ -61,14 +61,14 @@ class Hosted:
         self.name, self.router, self.log, self.others, self.clock = name, router, log, others, clock
         self.header_clock, self.most_rows = header_clock, most_rows
         self.counts = counts
-        self.desk = Desk(log, counts)
+        self.desk = Dispatcher(log, counts)
 
     @property
     def ready(self) -> bool:
         """Whether a version is in effect, and the log takes what it answers and keeps it."""
         return self.router.table is not None and self.log.stats().good
 
-    def table(self) -> Table:
+    def table(self) -> Division:
         """The division of traffic in effect.
 
         Raises:
@@ -99,14 +99,14 @@ class Lane:
 
     route = "/predict"
 
-    def __init__(self, hosted: Hosted, version: int | None = None) -> None:
+    def __init__(self, hosted: ServedModel, version: int | None = None) -> None:
         self.hosted, self.version = hosted, version
 
-    def decode(self, table: Table, body: bytes, minded: dict[bytes, bytes]) -> Decoded:
+    def decode(self, table: Division, body: bytes, minded: dict[bytes, bytes]) -> Decoded:
         """The rows of a body."""
         return table.champion.decoder.body(body), None
 
-    def encode(self, table: Table, answer: Answer, asked_for: Any) -> Reply:
+    def encode(self, table: Division, answer: Answer, asked_for: Any) -> Reply:
         """The answer's body."""
         return Reply(200, encode(_Predicted(answer.request, self.hosted.name, _predictions(answer))), self.route)
 
@@ -126,7 +126,7 @@ class Lane:
                 what = f"the request has {rows.count:,} rows and this server takes {hosted.most_rows:,}"
                 raise TooLargeError(what, hint="send several requests, or use `homeostat infer` for tables")
             request = rows.request or ""
-            asked = Asked(
+            asked = Pending(
                 table,
                 rows,
                 hosted.now(minded),
@@ -147,7 +147,7 @@ class Lane:
         seconds = said if said is not None else self.patience(asked_for)
         return math.inf if seconds is None else stopwatch() + seconds
 
-    def _reply(self, table: Table, answer: Answer, asked_for: Any) -> Reply:
+    def _reply(self, table: Division, answer: Answer, asked_for: Any) -> Reply:
         reply = self.encode(table, answer, asked_for)
         reply.model, reply.request = self.hosted.name, answer.request
         return reply
@@ -163,7 +163,7 @@ class InferLane(Lane):
 
     route = "/v2/infer"
 
-    def decode(self, table: Table, body: bytes, minded: dict[bytes, bytes]) -> Decoded:
+    def decode(self, table: Division, body: bytes, minded: dict[bytes, bytes]) -> Decoded:
         """The rows of an inference request, and which outputs it wants."""
         tensors = table.champion.tensors
         if binary.HEADER in minded:
@@ -171,7 +171,7 @@ class InferLane(Lane):
             return tensors.binary(body, 0 if length is None else length)
         return tensors.json(body)
 
-    def encode(self, table: Table, answer: Answer, asked_for: Any) -> Reply:
+    def encode(self, table: Division, answer: Answer, asked_for: Any) -> Reply:
         """The outputs as tensors."""
         body, length = openinference.encode(self.hosted.name, table.champion.version, answer, asked_for)
         if length is None:

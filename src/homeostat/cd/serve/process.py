@@ -17,15 +17,15 @@ import msgspec
 from homeostat.cd.log import LogWriter
 from homeostat.cd.serve.app import Application, Around, Settings
 from homeostat.cd.serve.listen import TOKEN_VARIABLE, announced, endpoint_file, listen, share
-from homeostat.cd.serve.model import Hosted
-from homeostat.cd.serve.operate.health import Watch
+from homeostat.cd.serve.model import ServedModel
+from homeostat.cd.serve.operate.health import Watchdog
 from homeostat.cd.serve.operate.shutdown import DRAIN_SECONDS, Departure, Supervisors, keep_house
 from homeostat.cd.serve.operate.tracing import TimedLog, tracing_from_environment
 from homeostat.cd.serve.operate.workers import Siblings
 from homeostat.cd.serve.routing import Router
 from homeostat.cd.serve.scoring.loading import load_version
-from homeostat.cd.serve.settings import Knobs, read_knobs
-from homeostat.cd.serve.shadow.supervisor import Others, command, processes, threads
+from homeostat.cd.serve.settings import OperatingSettings, operating_settings
+from homeostat.cd.serve.shadow.supervisor import ShadowSupervisor, command, processes, threads
 from homeostat.cd.serve.telemetry.counters import Metrics
 from homeostat.cd.serve.telemetry.request_log import set_up_logging
 from homeostat.core.clock import SystemClock, pause
@@ -85,7 +85,7 @@ def serve(
     trusted: Collection[str] = (),
     settings: Settings | None = None,
     scorer: Sequence[str] | None = None,
-    knobs: Knobs | None = None,
+    knobs: OperatingSettings | None = None,
     worker: Worker | None = None,
     more: Sequence[Hosting] = (),
 ) -> None:
@@ -113,7 +113,7 @@ def serve(
     sys.setswitchinterval(0.000_5)  # threads that score must not keep the event loop waiting for the usual 5 ms
     set_up_logging()
     listener = listen(host, port) if worker is None else None
-    siblings, knobs = Siblings(worker.folder, worker.place) if worker else None, knobs or read_knobs()
+    siblings, knobs = Siblings(worker.folder, worker.place) if worker else None, knobs or operating_settings()
     around = Around(siblings, knobs, tracing_from_environment())
     base = settings or Settings(name=name, log_bytes=knobs.log_bytes, when_full=knobs.when_full)
     own = {"name": name, "token": os.environ.get(TOKEN_VARIABLE) or None, "host": host, "header_clock": header_clock}
@@ -166,10 +166,12 @@ def application(
 @contextlib.contextmanager
 def _hosted(
     store: Store, settings: Settings, wanted: Hosting, metrics: Metrics, clock: Clock, *, timed: bool
-) -> Iterator[Hosted]:
+) -> Iterator[ServedModel]:
     folder = store.log_folder(wanted.name)
     log = (TimedLog if timed else LogWriter)(folder, most_bytes=settings.log_bytes, when_full=settings.when_full)
-    others = Others(folder, threads(log, folder) if wanted.scorer is None else processes(wanted.scorer, folder))
+    others = ShadowSupervisor(
+        folder, threads(log, folder) if wanted.scorer is None else processes(wanted.scorer, folder)
+    )
 
     def between() -> None:
         """A version that is loaded under traffic is loaded in small steps, so that no request waits for all of them."""
@@ -180,7 +182,7 @@ def _hosted(
     router = Router(store.ledger, wanted.name, load, before=others.follow)
     router.start()
     try:
-        yield Hosted(
+        yield ServedModel(
             wanted.name,
             router,
             log,
@@ -215,7 +217,7 @@ async def _answer(
 
     from homeostat.cd.serve.fast_path import ShortWay
 
-    class Server(uvicorn.Server):
+    class UvicornServer(uvicorn.Server):
         """Signals are ours: unready first, then drain, then leave with exit code 0."""
 
         @contextlib.contextmanager
@@ -236,12 +238,12 @@ async def _answer(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(DRAIN_SECONDS),
     )
-    server = Server(config)
+    server = UvicornServer(config)
     departure = Departure(app, server, listener, drain_seconds)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, departure.ask)
-    watch = Watch(app.operations.liveness, listener, Supervisors(app.operations))
+    watch = Watchdog(app.operations.liveness, listener, Supervisors(app.operations))
     keeper = asyncio.create_task(keep_house(app))
     app.operations.publish()
     watch.start()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeostat.cd.deploy import assign
-from homeostat.cd.serve.scoring.version import Served, same_contract
+from homeostat.cd.serve.scoring.version import LoadedVersion, same_contract
 from homeostat.cd.serve.telemetry.request_log import tell
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS, HomeostatError
@@ -29,7 +29,7 @@ _FEWEST_POLLS, _MOST_POLLS = 20, 3_000
 """Polls between two attempts at a division of traffic that was refused: doubled each time."""
 
 
-class Table(msgspec.Struct, frozen=True):
+class Division(msgspec.Struct, frozen=True):
     """One division of traffic.
 
     Attributes:
@@ -45,8 +45,8 @@ class Table(msgspec.Struct, frozen=True):
     epoch: int
     arms: tuple[Arm, ...]
     salt: str
-    served: dict[int, Served]
-    champion: Served
+    served: dict[int, LoadedVersion]
+    champion: LoadedVersion
     sole: int | None
 
     def arm(self, unit: str) -> Arm:
@@ -54,7 +54,7 @@ class Table(msgspec.Struct, frozen=True):
         return assign(self.arms, self.salt, unit)
 
 
-class _Division(msgspec.Struct, frozen=True):
+class _Wanted(msgspec.Struct, frozen=True):
     """What the ledger wants."""
 
     seq: int
@@ -97,14 +97,14 @@ class Router:
         self,
         ledger: Ledger,
         loop: str,
-        load: Callable[[int], Served],
+        load: Callable[[int], LoadedVersion],
         *,
-        before: Callable[[Table], None] = lambda _: None,
+        before: Callable[[Division], None] = lambda _: None,
     ) -> None:
         self.ledger, self._loop, self._load, self._before = ledger, loop, load, before
-        self.table: Table | None = None
-        self._resident: dict[int, Served] = {}
-        self._previous: dict[int, Served] = {}
+        self.table: Division | None = None
+        self._resident: dict[int, LoadedVersion] = {}
+        self._previous: dict[int, LoadedVersion] = {}
         self._polling = threading.Lock()
         self._changes = ledger.changes()
         self._read: object = None
@@ -196,7 +196,7 @@ class Router:
             return
         self._try(wanted, mark)
 
-    def _try(self, wanted: _Division, mark: tuple[int, int]) -> None:
+    def _try(self, wanted: _Wanted, mark: tuple[int, int]) -> None:
         try:
             self._swap(wanted)
         except ENDINGS:
@@ -211,11 +211,11 @@ class Router:
             if not again:
                 tell("a division of traffic is refused", level=WARNING, model=self._loop, why=self._error)
 
-    def _fall_back(self, wanted: _Division) -> None:
+    def _fall_back(self, wanted: _Wanted) -> None:
         """When only a challenger is at fault, its champion still answers, alone; not acknowledged."""
         try:
             if self.table is None or self.table.champion.version != wanted.champion:
-                self._swap(_Division(0, wanted.epoch, wanted.champion, _alone(wanted.champion), ""))
+                self._swap(_Wanted(0, wanted.epoch, wanted.champion, _alone(wanted.champion), ""))
             else:
                 # Whoever was told of a table that is not in effect holds nothing for it.
                 self._before(self.table)
@@ -224,7 +224,7 @@ class Router:
         except BaseException:  # noqa: BLE001 - what is wrong was told of already
             return
 
-    def _wanted_division(self) -> _Division | None:
+    def _wanted_division(self) -> _Wanted | None:
         recorded, champion = self.ledger.arms(self._loop), self.ledger.champion(self._loop)
         if champion is None:
             return None
@@ -234,18 +234,18 @@ class Router:
         if isinstance(event, ArmsSet) and any(
             arm.role == "champion" and arm.version == champion.version for arm in event.arms
         ):
-            return _Division(seq, champion.epoch, champion.version, event.arms, event.salt)
+            return _Wanted(seq, champion.epoch, champion.version, event.arms, event.salt)
         # The champion's row decides: a division of traffic from before a promotion is not carried out.
-        return _Division(seq, champion.epoch, champion.version, _alone(champion.version), "")
+        return _Wanted(seq, champion.epoch, champion.version, _alone(champion.version), "")
 
-    def _swap(self, wanted: _Division) -> None:
+    def _swap(self, wanted: _Wanted) -> None:
         served = {arm.version: self._resident.get(arm.version) or self._load(arm.version) for arm in wanted.arms}
         present = self.table
         if present is not None and not (len(served) == 1 and self._changes_meant(present.champion.version)):
             for one in served.values():
                 same_contract(present.champion, one)
         answering = [arm.version for arm in wanted.arms if arm.share > 0]
-        table = Table(
+        table = Division(
             seq=wanted.seq,
             epoch=wanted.epoch,
             arms=wanted.arms,

@@ -25,7 +25,7 @@ WHEN_FULL_VARIABLE = "HOMEOSTAT_LOG_WHEN_FULL"
 _WHOLE = frozenset({"log_sample", "log_bytes"})
 
 
-class Knobs(msgspec.Struct, frozen=True, kw_only=True):
+class OperatingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may turn.
 
     Attributes:
@@ -45,14 +45,14 @@ class Knobs(msgspec.Struct, frozen=True, kw_only=True):
     when_full: WhenFull = "block"
 
 
-def read_knobs(environment: Mapping[str, str] = os.environ) -> Knobs:
+def operating_settings(environment: Mapping[str, str] = os.environ) -> OperatingSettings:
     """The knobs as the environment sets them.
 
     Raises:
         RefusedError: One is not what it should be; every such one is listed.
 
     Example:
-        >>> read_knobs({"HOMEOSTAT_DRAIN_SECONDS": "5"}).drain_seconds
+        >>> operating_settings({"HOMEOSTAT_DRAIN_SECONDS": "5"}).drain_seconds
         5.0
     """
     found: dict[str, Any] = {}
@@ -75,4 +75,4 @@ def read_knobs(environment: Mapping[str, str] = os.environ) -> Knobs:
         problems.append(f"{WHEN_FULL_VARIABLE} is {when_full[:40]!r}, neither block nor drop")
     if problems:
         raise RefusedError("; ".join(problems), hint="numbers are not negative; or leave it out")
-    return msgspec.convert(found, Knobs)
+    return msgspec.convert(found, OperatingSettings)

@@ -6,18 +6,18 @@ sink.
 
 from homeostat.cd.stream.champion import Champions
 from homeostat.cd.stream.run import Streamed, stream
-from homeostat.cd.stream.sinks import Answer, Dead, JsonLinesSink, OutputSink, ParquetSink, StreamSink
+from homeostat.cd.stream.sinks import DeadRow, JsonLinesSink, OutputSink, ParquetSink, StreamAnswer, StreamSink
 from homeostat.cd.stream.sources import FolderSource, InputSource, StreamSource, TailSource, Taken
 
 __all__ = [
-    "Answer",
     "Champions",
-    "Dead",
+    "DeadRow",
     "FolderSource",
     "InputSource",
     "JsonLinesSink",
     "OutputSink",
     "ParquetSink",
+    "StreamAnswer",
     "StreamSink",
     "StreamSource",
     "Streamed",

@@ -8,7 +8,7 @@ import msgspec
 
 from homeostat.cd.log import PredictionRecord, RowRecord
 from homeostat.cd.serve.rows import Rows
-from homeostat.cd.stream.sinks import Answer, Dead
+from homeostat.cd.stream.sinks import DeadRow, StreamAnswer
 from homeostat.core.clock import new_id, pause
 from homeostat.core.errors import DataError, StoreError
 
@@ -120,7 +120,7 @@ def _batch(
     done: Streamed,
 ) -> None:
     """Answer what was taken, and keep it with its position."""
-    dead = [Dead(one.name, one.reason, one.text) for one in taken.unread]
+    dead = [DeadRow(one.name, one.reason, one.text) for one in taken.unread]
     good = _fitting(champions, taken, unlearned, dead)
     answered = _predicted(champions, good, dead)
     if log is not None and answered:
@@ -134,7 +134,7 @@ def _batch(
     done.batches += 1
 
 
-def _fitting(champions: Champions, taken: Taken, unlearned: set[str], dead: list[Dead]) -> list[_Good]:
+def _fitting(champions: Champions, taken: Taken, unlearned: set[str], dead: list[DeadRow]) -> list[_Good]:
     """The rows that fit the model's signature; the others go to the dead letters."""
     decoder = champions.decoder
     records = [
@@ -150,7 +150,7 @@ def _fitting(champions: Champions, taken: Taken, unlearned: set[str], dead: list
                 found += _decoded(decoder, [record], finite=taken.finite)
             except DataError as error:
                 found.append(None)
-                dead.append(Dead(name, error.what.replace("row 0, ", "").replace("row 0: ", ""), _plain(record)))
+                dead.append(DeadRow(name, error.what.replace("row 0, ", "").replace("row 0: ", ""), _plain(record)))
     return [
         _Good(name, name if one[1] is None else one[1], one[0])
         for name, one in zip(taken.names, found, strict=True)
@@ -164,7 +164,7 @@ def _decoded(decoder: RowDecoder, records: list[Any], *, finite: bool) -> Iterat
     return zip(rows, decoder.keys(Rows(len(rows), rows)), strict=True)
 
 
-def _predicted(champions: Champions, good: list[_Good], dead: list[Dead]) -> list[tuple[_Good, Scored]]:
+def _predicted(champions: Champions, good: list[_Good], dead: list[DeadRow]) -> list[tuple[_Good, Scored]]:
     """The rows with `[value, probability, ...]` each; what `features()` or the model cannot take is set aside."""
     if not good:
         return []
@@ -178,20 +178,20 @@ def _predicted(champions: Champions, good: list[_Good], dead: list[Dead]) -> lis
             return [*_predicted(champions, good[:half], dead), *_predicted(champions, good[half:], dead)]
         what = " ".join(str(error).split())
         reason = what if hasattr(error, "what") else f"{type(error).__name__}: {what}"
-        dead.append(Dead(good[0].name, reason, _plain(good[0].row)))
+        dead.append(DeadRow(good[0].name, reason, _plain(good[0].row)))
         return []
     values = found.value.tolist()
     scores = [[]] * len(values) if found.score is None else found.score.tolist()
     return [(one, [value, *row]) for one, value, row in zip(good, values, scores, strict=True)]
 
 
-def _answer(champions: Champions, own: str, scored: Scored) -> Answer:
+def _answer(champions: Champions, own: str, scored: Scored) -> StreamAnswer:
     classes, version = champions.model.signature.classes, champions.version
     if classes is None:
-        return Answer(own, scored[0], version)
+        return StreamAnswer(own, scored[0], version)
     if len(classes) == 2:
-        return Answer(own, scored[0], version, scored[2])
-    return Answer(own, scored[0], version, None, dict(zip(map(str, classes), scored[1:], strict=True)))
+        return StreamAnswer(own, scored[0], version, scored[2])
+    return StreamAnswer(own, scored[0], version, None, dict(zip(map(str, classes), scored[1:], strict=True)))
 
 
 def _plain(row: Any) -> Any:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+class StreamAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is said about a row.
 
     Attributes:
@@ -42,7 +42,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     probabilities: dict[str, float] | None = None
 
 
-class Dead(msgspec.Struct, frozen=True):
+class DeadRow(msgspec.Struct, frozen=True):
     """A row that got no answer: where it stood, why, and what it was."""
 
     name: str
@@ -64,7 +64,7 @@ class StreamSink(Protocol):
         """
         ...
 
-    def write(self, answers: Sequence[Answer], dead: Sequence[Dead], after: dict[str, Any]) -> None:
+    def write(self, answers: Sequence[StreamAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
         """Keep answers, dead letters and the source's position behind them: all of it or nothing.
 
         Raises:
@@ -84,7 +84,7 @@ class OutputSink:
         """See `StreamSink.begin`."""
         return {}
 
-    def write(self, answers: Sequence[Answer], dead: Sequence[Dead], after: dict[str, Any]) -> None:
+    def write(self, answers: Sequence[StreamAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
         """See `StreamSink.write`."""
         for stream, items in ((sys.stdout, answers), (sys.stderr, dead)):
             stream.write(_lines(items).decode())
@@ -158,7 +158,7 @@ class _FileSink:
             raise DataError(f"{self._path} holds the answers to {kept.source}", hint="choose another output")
         return kept
 
-    def _commit(self, dead: Sequence[Dead], after: dict[str, Any], **more: int) -> None:
+    def _commit(self, dead: Sequence[DeadRow], after: dict[str, Any], **more: int) -> None:
         if dead:
             _append(self._dead, _lines(dead))
         size = os.fstat(self._dead).st_size
@@ -212,7 +212,7 @@ class JsonLinesSink(_FileSink):
             os.ftruncate(self._file, self._state.size)
         return self._state.after
 
-    def write(self, answers: Sequence[Answer], dead: Sequence[Dead], after: dict[str, Any]) -> None:
+    def write(self, answers: Sequence[StreamAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
         """See `StreamSink.write`."""
         with self._telling():
             if answers:
@@ -246,7 +246,7 @@ class ParquetSink(_FileSink):
                     hidden.unlink()
         return self._state.after
 
-    def write(self, answers: Sequence[Answer], dead: Sequence[Dead], after: dict[str, Any]) -> None:
+    def write(self, answers: Sequence[StreamAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
         """See `StreamSink.write`."""
         with self._telling():
             if not answers:
@@ -277,7 +277,7 @@ def _lines(items: Sequence[Any]) -> bytes:
     return b"".join(msgspec.json.encode(item) + b"\n" for item in items)
 
 
-def _table(answers: Sequence[Answer]) -> Any:
+def _table(answers: Sequence[StreamAnswer]) -> Any:
     import polars as pl
 
     columns: dict[str, list[Any]] = {

@@ -10,12 +10,12 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from homeostat.core.events import Environment
+from homeostat.core.events import RunContext
 
 _GIT_SECONDS = 10
 
 
-def current_environment(folder: Path | str | None = None) -> Environment:
+def current_environment(folder: Path | str | None = None) -> RunContext:
     """The environment of this process; read once per process and folder.
 
     Args:
@@ -29,8 +29,8 @@ def current_environment(folder: Path | str | None = None) -> Environment:
 
 
 @functools.cache
-def _environment(folder: str) -> Environment:
-    return Environment(
+def _environment(folder: str) -> RunContext:
+    return RunContext(
         homeostat=homeostat_version(),
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",

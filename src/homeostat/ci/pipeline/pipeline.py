@@ -11,7 +11,7 @@ from homeostat.ci.pipeline.environment import current_environment
 from homeostat.ci.pipeline.graph import Graph, Step, build, step
 from homeostat.ci.pipeline.inflight import inflight_of
 from homeostat.ci.pipeline.record import Recorder, alive_name, mark_interrupted
-from homeostat.ci.pipeline.runner import Execution, Named, name_code, name_value
+from homeostat.ci.pipeline.runner import Execution, NamedValue, name_code, name_value
 from homeostat.core import codecs
 from homeostat.core import events as ev
 from homeostat.core.clock import SystemClock, new_id
@@ -147,7 +147,7 @@ class Pipeline:
         workers: int | None = None,
         progress: Callable[[str, int, int, str], None] | None = None,
         resume: str | None = None,
-        environment: ev.Environment | None = None,
+        environment: ev.RunContext | None = None,
     ) -> Run:
         """Run the steps that have to run and reuse the results of the others.
 
@@ -298,9 +298,9 @@ class _Resumed:
         }
 
 
-def _without_nulls(environment: ev.Environment) -> ev.Environment:
+def _without_nulls(environment: ev.RunContext) -> ev.RunContext:
     """The environment as it can be recorded; a field that is empty is reported once the run is on record."""
-    return ev.Environment(**{name: getattr(environment, name) or "" for name in environment.__struct_fields__})
+    return ev.RunContext(**{name: getattr(environment, name) or "" for name in environment.__struct_fields__})
 
 
 def _manual(loop: str, run: str) -> ev.Trigger:
@@ -316,7 +316,7 @@ def _digest(graph: Graph, codes: Mapping[str, str | None]) -> str:
     return fingerprint("\n".join(lines))
 
 
-def _recorded_settings(settings: Mapping[str, Mapping[str, Named]]) -> dict[str, Any]:
+def _recorded_settings(settings: Mapping[str, Mapping[str, NamedValue]]) -> dict[str, Any]:
     return {
         f"{name}.{setting}": given.value if _is_plain(given.value) else f"{_SHA}{given.fingerprint}"
         for name, values in settings.items()
@@ -324,7 +324,7 @@ def _recorded_settings(settings: Mapping[str, Mapping[str, Named]]) -> dict[str,
     }
 
 
-def _recorded_inputs(inputs: Mapping[str, Named], blobs: ArtifactStore) -> dict[str, dict[str, str]]:
+def _recorded_inputs(inputs: Mapping[str, NamedValue], blobs: ArtifactStore) -> dict[str, dict[str, str]]:
     """Every input's fingerprint, and an artifact of those that are small, so that a resumed run has them."""
     recorded = {}
     for name, given in inputs.items():

@@ -33,7 +33,7 @@ _GLANCE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedValue:
     """A value that the run was given, with its name: fingerprint and parts, or the reason why it has none.
 
     `shown` is the value as people read it where it is short, and its fingerprint elsewhere.
@@ -67,7 +67,7 @@ class Done:
     error: BaseException | None = None
 
 
-def name_value(value: Any, blobs: Blobs) -> Named:
+def name_value(value: Any, blobs: Blobs) -> NamedValue:
     """Name an input or a setting, by what it holds or by its stored form; one that has neither says why."""
     try:
         total, parts = fingerprint_parts(value)
@@ -75,9 +75,9 @@ def name_value(value: Any, blobs: Blobs) -> Named:
         try:
             stored = hashlib.sha256(codecs.encode(value, blobs)).hexdigest()
         except CodecError:
-            return Named(value, "", "unnamed", problem=error.what)
-        return Named(value, stored, stored)
-    return Named(value, total, printable(value) or total, parts)
+            return NamedValue(value, "", "unnamed", problem=error.what)
+        return NamedValue(value, stored, stored)
+    return NamedValue(value, total, printable(value) or total, parts)
 
 
 def name_code(step: Step) -> tuple[str | None, dict[str, str], str | None]:
@@ -101,8 +101,8 @@ class Execution:
     flights: InFlight
     recorder: Recorder
     codes: dict[str, tuple[str | None, dict[str, str], str | None]]
-    inputs: dict[str, Named]
-    settings: dict[str, dict[str, Named]]
+    inputs: dict[str, NamedValue]
+    settings: dict[str, dict[str, NamedValue]]
     resumed: dict[str, ev.StepFinished] = field(default_factory=dict)
     workers: int | None = None
     progress: Callable[[str, int, int, str], None] | None = None

@@ -13,7 +13,7 @@ from homeostat.core.model.bundle import unlearned
 from homeostat.core.model.encoder import Coder, Encoder
 from homeostat.core.model.estimator import prepared
 from homeostat.core.model.labelling import Output
-from homeostat.core.model.manifest import Trial
+from homeostat.core.model.manifest import TriedSettings
 from homeostat.core.model.runtimes import EstimatorRuntime
 from homeostat.core.model.signature import Predictions
 from homeostat.core.stats.metrics import default_metric, greater_is_better, score
@@ -113,7 +113,7 @@ def choose(
     encoder: Encoder | None,
     classes: Sequence[Any] | None,
     metric: str | None,
-) -> tuple[Any, tuple[Trial, ...]]:
+) -> tuple[Any, tuple[TriedSettings, ...]]:
     """Try settings on the newest fifth of the training rows, having learned from the rest.
 
     Args:
@@ -135,7 +135,7 @@ def choose(
 
     tried: list[Mapping[str, Any]] = [{}, *settings]
     if not settings:
-        return estimator, (Trial(params={}, metric=None, score=None, chosen=True),)
+        return estimator, (TriedSettings(params={}, metric=None, score=None, chosen=True),)
     name = metric or default_metric("regression" if classes is None else "classification", len(classes or ()))
     begin = round(len(target) * (1 - HELD_OUT))
     found: list[tuple[Any, float | None]] = []
@@ -152,7 +152,7 @@ def choose(
     ranks = [-np.inf if value is None else sign * value for _, value in found]
     best = int(np.argmax(ranks))
     trials = tuple(
-        Trial(params=dict(params), metric=name, score=value, chosen=place == best)
+        TriedSettings(params=dict(params), metric=name, score=value, chosen=place == best)
         for place, (params, (_, value)) in enumerate(zip(tried, found, strict=True))
     )
     return found[best][0], trials

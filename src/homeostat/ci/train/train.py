@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from homeostat.core.model.convert import Stored
     from homeostat.core.model.encoder import Encoder
     from homeostat.core.model.features import Features
-    from homeostat.core.model.manifest import Trial
+    from homeostat.core.model.manifest import TriedSettings
     from homeostat.core.model.signature import Label, Signature
     from homeostat.core.model.task import Task
     from homeostat.core.schema import Schema
@@ -124,7 +124,7 @@ def _target(
 class _Fitted(NamedTuple):
     estimator: Any
     encoder: Encoder | None
-    trials: tuple[Trial, ...]
+    trials: tuple[TriedSettings, ...]
 
 
 def _fitted(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from homeostat.core.events.values import Environment, Event, Outcome, RunStatus, Trigger
+from homeostat.core.events.values import Event, Outcome, RunContext, RunStatus, Trigger
 
 
 class RunStarted(Event, tag="run_started", frozen=True, kw_only=True):
@@ -18,7 +18,7 @@ class RunStarted(Event, tag="run_started", frozen=True, kw_only=True):
     """SHA-256 of the pipeline's definition: step names, wiring and code."""
     steps: tuple[str, ...]
     trigger: Trigger
-    environment: Environment
+    environment: RunContext
     settings: dict[str, Any]
     """`step.setting` to its value where it is plain JSON, to its fingerprint otherwise."""
     given: tuple[str, ...] = ()

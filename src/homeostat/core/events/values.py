@@ -38,7 +38,7 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     cause: int | None = None
 
 
-class Environment(msgspec.Struct, frozen=True, kw_only=True):
+class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a run ran on: enough to know whether another run had the same ground under it."""
 
     homeostat: str

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeostat.core.fingerprint.framing import FingerprintError, frame
 from homeostat.core.fingerprint.packages import module_name, package_of
-from homeostat.core.fingerprint.source import Import, Shape, class_shape, function_shape, home_of, module_digest
+from homeostat.core.fingerprint.source import CodeShape, Import, class_shape, function_shape, home_of, module_digest
 from homeostat.core.fingerprint.values import class_name, digest_of, exported_name, is_plain_code, write_value
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def fingerprint(value: Any) -> str:
         >>> fingerprint(1) == fingerprint(1.0)
         False
     """
-    return _name(value, _Walk(follow_instances=False))[0]
+    return _name(value, _CodeWalk(follow_instances=False))[0]
 
 
 def fingerprint_parts(value: Any) -> tuple[str, dict[str, str]]:
@@ -55,7 +55,7 @@ def fingerprint_parts(value: Any) -> tuple[str, dict[str, str]]:
     Returns:
         The fingerprint, and the parts as `code_fingerprint` gives them; no parts for plain data.
     """
-    return _name(value, _Walk(follow_instances=True))
+    return _name(value, _CodeWalk(follow_instances=True))
 
 
 def code_fingerprint(function: Any) -> tuple[str, dict[str, str]]:
@@ -73,7 +73,7 @@ def code_fingerprint(function: Any) -> tuple[str, dict[str, str]]:
     Raises:
         FingerprintError: something that it reaches cannot be named; the message says what.
     """
-    walk = _Walk(follow_instances=True)
+    walk = _CodeWalk(follow_instances=True)
     walk.settings_of = _unwrapped(function)
     digest, parts = _name(function, walk)
     return digest, parts
@@ -87,7 +87,7 @@ def printable(value: Any) -> str | None:
     return shown if len(shown) <= _LONGEST else None
 
 
-def _name(value: Any, walk: _Walk) -> tuple[str, dict[str, str]]:
+def _name(value: Any, walk: _CodeWalk) -> tuple[str, dict[str, str]]:
     try:
         digest = digest_of(value, walk)
         walk.finish()
@@ -114,7 +114,7 @@ def _unwrapped(function: Any) -> set[int]:
     return found
 
 
-class _Walk:
+class _CodeWalk:
     """Everything of the project that is reached from one value, each thing once."""
 
     def __init__(self, *, follow_instances: bool) -> None:
@@ -197,7 +197,7 @@ class _Walk:
                     self.token(function)
 
     def _follow_names(
-        self, name: str, shape: Shape, namespace: dict[str, Any], cells: dict[str, types.CellType]
+        self, name: str, shape: CodeShape, namespace: dict[str, Any], cells: dict[str, types.CellType]
     ) -> None:
         local: dict[str, Any] = {}
         for item in shape.imports:

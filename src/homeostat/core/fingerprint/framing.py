@@ -22,7 +22,7 @@ class Sink(Protocol):
         ...
 
 
-class Code(Protocol):
+class CodeNamer(Protocol):
     """What names the code that a value carries."""
 
     def token(self, thing: Any) -> str:

@@ -32,7 +32,7 @@ class Import:
 
 
 @dataclass(frozen=True)
-class Shape:
+class CodeShape:
     """What the source of a function or class says.
 
     Attributes:
@@ -55,10 +55,10 @@ class _File:
 
 
 _files: dict[str, _File] = {}
-_shapes: dict[int, tuple[types.CodeType, Shape]] = {}
+_shapes: dict[int, tuple[types.CodeType, CodeShape]] = {}
 
 
-def function_shape(function: types.FunctionType) -> Shape:
+def function_shape(function: types.FunctionType) -> CodeShape:
     """The shape of a function; read once per code object.
 
     Raises:
@@ -69,13 +69,13 @@ def function_shape(function: types.FunctionType) -> Shape:
     if known is None:
         node = _find_function(code, _read(code.co_filename, function.__globals__))
         _refuse_edited(code, function.__globals__)
-        known = code, Shape(_digest(node), tuple(_names(node, set(_outer_names(code)))), tuple(_imports(node)))
+        known = code, CodeShape(_digest(node), tuple(_names(node, set(_outer_names(code)))), tuple(_imports(node)))
         # The code object is kept with its shape, so that its id is never another's.
         _shapes[id(code)] = known
     return known[1]
 
 
-def class_shape(kind: type) -> Shape:
+def class_shape(kind: type) -> CodeShape:
     """The shape of a class: its whole body with its methods, and the names that the body itself reads."""
     filename, namespace = home_of(kind)
     if filename is None:
@@ -86,7 +86,7 @@ def class_shape(kind: type) -> Shape:
     lines = [item.__code__.co_firstlineno for item in vars(kind).values() if isinstance(item, types.FunctionType)]
     around = [node for node in found if any(node.lineno <= line <= (node.end_lineno or 0) for line in lines)]
     node = (around or found)[-1]
-    return Shape(_digest(node), tuple(_names(node, _class_outer_names(node, kind))), tuple(_imports(node)))
+    return CodeShape(_digest(node), tuple(_names(node, _class_outer_names(node, kind))), tuple(_imports(node)))
 
 
 def module_digest(module: types.ModuleType) -> str:

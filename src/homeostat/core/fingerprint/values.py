@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from homeostat.core.fingerprint.framing import Code, FingerprintError, Sink, frame
+from homeostat.core.fingerprint.framing import CodeNamer, FingerprintError, Sink, frame
 from homeostat.core.fingerprint.packages import module_name
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _LONGEST_PATH = 80
 _DATA_LIBRARIES = frozenset({"numpy", "polars"})
 
 
-def write_value(sink: Sink, value: Any, code: Code, depth: int = 0) -> None:
+def write_value(sink: Sink, value: Any, code: CodeNamer, depth: int = 0) -> None:
     """Write one value to the stream.
 
     Raises:
@@ -48,7 +48,7 @@ def write_value(sink: Sink, value: Any, code: Code, depth: int = 0) -> None:
         _write_other(sink, value, code, depth + 1)
 
 
-def digest_of(value: Any, code: Code, depth: int = 0) -> bytes:
+def digest_of(value: Any, code: CodeNamer, depth: int = 0) -> bytes:
     """The 32-byte digest of one value."""
     sink = hashlib.sha256()
     write_value(sink, value, code, depth)
@@ -113,7 +113,7 @@ _EXACT: dict[type, Callable[[Sink, Any], None]] = {
 }
 
 
-def _write_sequence(sink: Sink, value: list[Any] | tuple[Any, ...], code: Code, depth: int) -> None:
+def _write_sequence(sink: Sink, value: list[Any] | tuple[Any, ...], code: CodeNamer, depth: int) -> None:
     frame(sink, type(value).__name__, b"%d" % len(value))
     for index, item in enumerate(value):
         try:
@@ -123,7 +123,7 @@ def _write_sequence(sink: Sink, value: list[Any] | tuple[Any, ...], code: Code, 
 
 
 def _write_items(
-    sink: Sink, tag: str, items: Iterable[tuple[Any, Any]], code: Code, depth: int, shown: str = "[{!r}]"
+    sink: Sink, tag: str, items: Iterable[tuple[Any, Any]], code: CodeNamer, depth: int, shown: str = "[{!r}]"
 ) -> None:
     """Key-value pairs in the order of their keys' digests, so that insertion order is irrelevant."""
     pairs = []
@@ -138,17 +138,17 @@ def _write_items(
         sink.update(item_digest)
 
 
-def _write_dict(sink: Sink, value: dict[Any, Any], code: Code, depth: int) -> None:
+def _write_dict(sink: Sink, value: dict[Any, Any], code: CodeNamer, depth: int) -> None:
     _write_items(sink, "dict", value.items(), code, depth)
 
 
-def _write_set(sink: Sink, value: set[Any] | frozenset[Any], code: Code, depth: int) -> None:
+def _write_set(sink: Sink, value: set[Any] | frozenset[Any], code: CodeNamer, depth: int) -> None:
     frame(sink, type(value).__name__, b"%d" % len(value))
     for item_digest in sorted(digest_of(item, code, depth) for item in value):
         sink.update(item_digest)
 
 
-_CONTAINERS: dict[type, Callable[[Sink, Any, Code, int], None]] = {
+_CONTAINERS: dict[type, Callable[[Sink, Any, CodeNamer, int], None]] = {
     list: _write_sequence,
     tuple: _write_sequence,
     dict: _write_dict,
@@ -158,7 +158,7 @@ _CONTAINERS: dict[type, Callable[[Sink, Any, Code, int], None]] = {
 }
 
 
-def _write_other(sink: Sink, value: Any, code: Code, depth: int) -> None:
+def _write_other(sink: Sink, value: Any, code: CodeNamer, depth: int) -> None:
     kind = type(value)
     if isinstance(value, Enum):
         frame(sink, "enum", f"{code.instance_of(kind)}.{value.name}".encode())
@@ -186,7 +186,7 @@ def _write_other(sink: Sink, value: Any, code: Code, depth: int) -> None:
         _write_instance(sink, value, code, depth)
 
 
-def _write_fields(sink: Sink, fields: list[tuple[str, Any]], code: Code, depth: int) -> None:
+def _write_fields(sink: Sink, fields: list[tuple[str, Any]], code: CodeNamer, depth: int) -> None:
     _write_items(sink, "fields", fields, code, depth, ".{}")
 
 
@@ -213,7 +213,7 @@ _CODE_TYPES = (
 )
 
 
-def _write_code(sink: Sink, value: Any, code: Code, depth: int) -> None:
+def _write_code(sink: Sink, value: Any, code: CodeNamer, depth: int) -> None:
     if isinstance(value, functools.partial):
         frame(sink, "partial")
         write_value(sink, [value.func, list(value.args), value.keywords], code, depth)
@@ -230,7 +230,7 @@ def _is_plain(bound: Any) -> bool:
     return bound is None or isinstance(bound, types.ModuleType)
 
 
-def _write_estimator(sink: Sink, value: Any, code: Code, depth: int) -> None:
+def _write_estimator(sink: Sink, value: Any, code: CodeNamer, depth: int) -> None:
     """A scikit-learn estimator is its class and its parameters, as long as it has learned nothing."""
     learned = sorted(name for name in vars(value) if name.endswith("_") and not name.startswith("_"))
     if learned:
@@ -240,7 +240,7 @@ def _write_estimator(sink: Sink, value: Any, code: Code, depth: int) -> None:
     _write_fields(sink, list(value.get_params(deep=False).items()), code, depth)
 
 
-def _write_instance(sink: Sink, value: Any, code: Code, depth: int) -> None:
+def _write_instance(sink: Sink, value: Any, code: CodeNamer, depth: int) -> None:
     """An ordinary object of a project class is its class and its attributes; others are refused."""
     kind = type(value)
     name = class_name(kind)
@@ -275,7 +275,7 @@ def _hint(value: Any) -> str:
     return "pass plain values, arrays, tables or dataclasses; or give its class a method __fingerprint__"
 
 
-def _write_data(sink: Sink, value: Any, code: Code, depth: int) -> bool:
+def _write_data(sink: Sink, value: Any, code: CodeNamer, depth: int) -> bool:
     """Arrays and tables have a writer of their own, which is loaded only for them."""
     from homeostat.core.fingerprint.frames import write_data
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from homeostat.core.model.manifest import Golden as Golden
     from homeostat.core.model.manifest import Lineage as Lineage
     from homeostat.core.model.manifest import Manifest as Manifest
-    from homeostat.core.model.manifest import Trial as Trial
+    from homeostat.core.model.manifest import TriedSettings as TriedSettings
     from homeostat.core.model.signature import Predictions as Predictions
     from homeostat.core.model.signature import Signature as Signature
     from homeostat.core.model.signature import signature_of as signature_of
@@ -38,7 +38,7 @@ __getattr__ = loader(
         "estimator": ("trusted_types",),
         "features": ("Features", "FeaturesCode", "apply_features"),
         "labelling": ("Labelling", "Output"),
-        "manifest": ("Blob", "EstimatorInfo", "Golden", "Lineage", "Manifest", "Trial"),
+        "manifest": ("Blob", "EstimatorInfo", "Golden", "Lineage", "Manifest", "TriedSettings"),
         "signature": ("Predictions", "Signature", "signature_of"),
     },
 )

@@ -203,7 +203,7 @@ def _header_problem(part: IO[bytes], size: int, name: str) -> str | None:
 # -------------------------------------------------------------------------------------------------------------- ONNX
 
 
-class _BrokenError(Exception):
+class _BrokenGraphError(Exception):
     """The bytes do not follow the protocol buffers encoding."""
 
 
@@ -211,7 +211,7 @@ def _check_graph(data: bytes) -> None:
     """Walk an ONNX model without the library, which would cost the server a third of a second and 30 MB."""
     try:
         found = _Graph(data)
-    except _BrokenError as error:
+    except _BrokenGraphError as error:
         raise ModelError(f"these bytes are no onnx model: {error}", hint=_AGAIN) from None
     if found.outside:
         names = ", ".join(sorted(found.outside)[:5])
@@ -240,13 +240,13 @@ class _Graph:
             elif field == 25:
                 self._function(start, end)
             elif field == 20:
-                raise _BrokenError("it holds a training graph")
+                raise _BrokenGraphError("it holds a training graph")
         if graphs != 1:
-            raise _BrokenError(f"it holds {graphs} graphs")
+            raise _BrokenGraphError(f"it holds {graphs} graphs")
 
     def _graph(self, at: int, end: int, depth: int) -> None:
         if depth > _DEEPEST:
-            raise _BrokenError(f"graphs within graphs, more than {_DEEPEST} deep")
+            raise _BrokenGraphError(f"graphs within graphs, more than {_DEEPEST} deep")
         for field, start, stop in self._fields(at, end):
             if field == 1:
                 self._node(start, stop, depth)
@@ -315,22 +315,22 @@ class _Graph:
             key, at = self._varint(at, end)
             field, wire = key >> 3, key & 7
             if key >> 32:
-                raise _BrokenError(f"its encoding breaks off at byte {at:,}")
+                raise _BrokenGraphError(f"its encoding breaks off at byte {at:,}")
             if wire == 0:
                 value, at = self._varint(at, end)
                 yield field, value, at
             elif wire == 2:
                 size, at = self._varint(at, end)
                 if at + size > end:
-                    raise _BrokenError(f"it is cut off: a part of {size:,} bytes has {end - at:,}")
+                    raise _BrokenGraphError(f"it is cut off: a part of {size:,} bytes has {end - at:,}")
                 yield field, at, at + size
                 at += size
             elif wire in (1, 5):
                 at += 8 if wire == 1 else 4
                 if at > end:
-                    raise _BrokenError("it is cut off within a number")
+                    raise _BrokenGraphError("it is cut off within a number")
             else:
-                raise _BrokenError(f"its encoding breaks off at byte {at:,}")
+                raise _BrokenGraphError(f"its encoding breaks off at byte {at:,}")
 
     def _varint(self, at: int, end: int) -> tuple[int, int]:
         value = shift = 0
@@ -341,4 +341,4 @@ class _Graph:
             if byte < 0x80:
                 return value, at
             shift += 7
-        raise _BrokenError(f"its encoding breaks off at byte {at:,}")
+        raise _BrokenGraphError(f"its encoding breaks off at byte {at:,}")

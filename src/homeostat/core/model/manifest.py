@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from homeostat.core.errors import ModelError
-from homeostat.core.events import Environment
+from homeostat.core.events import RunContext
 from homeostat.core.model.convert import Proof, Stored
 from homeostat.core.model.encoder import Encoder
 from homeostat.core.model.features import FeaturesCode
@@ -97,10 +97,10 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     window_start: datetime | None = None
     window_end: datetime | None = None
     parent: int | None = None
-    environment: Environment | None = None
+    environment: RunContext | None = None
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
+class TriedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One setting that was tried. `score` is the metric on the held-out end of the training rows."""
 
     params: dict[str, Any]
@@ -154,7 +154,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     reference: Profile | None = None
     train_metrics: dict[str, float | None] = {}
     test_metrics: dict[str, float | None] = {}
-    trials: tuple[Trial, ...] = ()
+    trials: tuple[TriedSettings, ...] = ()
     golden: Golden | None = None
     needs: Needs | None = None
     owner: str | None = None
@@ -171,7 +171,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             ModelError: A newer Homeostat wrote it, or it is no manifest.
         """
         try:
-            written = msgspec.json.decode(data, type=_Format).format
+            written = msgspec.json.decode(data, type=_ManifestFormat).format
             if written > FORMAT:
                 raise ModelError(
                     f"this model has format {written} and this Homeostat reads up to {FORMAT}",
@@ -182,5 +182,5 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             raise ModelError(f"this is not a model's manifest: {error}") from error
 
 
-class _Format(msgspec.Struct):
+class _ManifestFormat(msgspec.Struct):
     format: int

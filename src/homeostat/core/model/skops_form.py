@@ -84,13 +84,13 @@ def check_form(document: Any, trusted: Collection[str] = ()) -> tuple[set[str], 
         ModelError: It is not of the form that skops writes.
         StrangeTypeError: It names what is neither on the list nor trusted.
     """
-    walk = _Walk(frozenset(trusted))
+    walk = _FormWalk(frozenset(trusted))
     if not isinstance(document, dict) or document.get("protocol") not in PROTOCOLS or document["protocol"] is True:
         said = document.get("protocol") if isinstance(document, dict) else None
         raise ModelError(f"this skops model has the format {said!r:.40}, which is not known here", hint=_AGAIN)
     try:
         walk.node({name: value for name, value in document.items() if name not in _ROOT})
-    except (_BrokenError, RecursionError) as error:
+    except (_BrokenFormError, RecursionError) as error:
         raise ModelError(f"this skops model is not of the form that skops writes: {error}", hint=_AGAIN) from None
     if walk.strange:
         named = sorted(walk.strange)
@@ -122,11 +122,11 @@ def check_classes(named: Collection[str]) -> None:
             raise ModelError(what, hint="serve with the versions of the libraries that trained it")
 
 
-class _BrokenError(Exception):
+class _BrokenFormError(Exception):
     """A node is not as skops writes it."""
 
 
-class _Walk:
+class _FormWalk:
     """Goes over every node of a document once."""
 
     def __init__(self, trusted: frozenset[str]) -> None:
@@ -143,19 +143,19 @@ class _Walk:
     def node(self, node: Any, *loaders: str) -> dict[str, Any]:
         """Check a node and everything below it; with `loaders`, only of these kinds."""
         if not isinstance(node, dict) or not all(isinstance(node.get(name), str) for name in _COMMON - {"__id__"}):
-            raise _BrokenError(f"a node is {node!r:.60}")
+            raise _BrokenFormError(f"a node is {node!r:.60}")
         loader, name = node["__loader__"], f"{node['__module__']}.{node['__class__']}"
         if loader not in _KINDS or (loaders and loader not in loaders):
-            raise _BrokenError(f"{name:.80} is a {loader!r:.40} where none may be")
+            raise _BrokenFormError(f"{name:.80} is a {loader!r:.40} where none may be")
         if not node["__module__"] or not node["__class__"].isidentifier():
-            raise _BrokenError(f"{name!r:.80} is no name of a class")
+            raise _BrokenFormError(f"{name!r:.80} is no name of a class")
         self._same(node)
         keys, check = _KINDS[loader]
         if not node.keys() - _COMMON <= keys:
-            raise _BrokenError(f"a {loader} holds {', '.join(sorted(node.keys() - _COMMON - keys))!r:.80}")
+            raise _BrokenFormError(f"a {loader} holds {', '.join(sorted(node.keys() - _COMMON - keys))!r:.80}")
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise _BrokenError(f"nodes within nodes, more than {_DEEPEST} deep")
+            raise _BrokenFormError(f"nodes within nodes, more than {_DEEPEST} deep")
         check(self, node, name)
         self._depth -= 1
         return node
@@ -166,9 +166,9 @@ class _Walk:
         if number is None:
             return
         if type(number) is not int:
-            raise _BrokenError(f"a node has the number {number!r:.40}")
+            raise _BrokenFormError(f"a node has the number {number!r:.40}")
         if self._ids.setdefault(number, node) != node:
-            raise _BrokenError(f"two nodes have the number {number}")
+            raise _BrokenFormError(f"two nodes have the number {number}")
 
     def one_of(self, name: str, allowed: Collection[str]) -> None:
         """Note a name that is built or referred to, and whether it may be."""
@@ -180,20 +180,20 @@ class _Walk:
         """Note the file of a node."""
         file = node.get("file")
         if not isinstance(file, str) or not _FILE.fullmatch(file) or not file.endswith(ending):
-            raise _BrokenError(f"a part is called {file!r:.80}")
+            raise _BrokenFormError(f"a part is called {file!r:.80}")
         self.files.add(file)
 
     def each(self, content: Any, *loaders: str) -> None:
         """Check the nodes of a list."""
         if not isinstance(content, list):
-            raise _BrokenError(f"a list is {content!r:.60}")
+            raise _BrokenFormError(f"a list is {content!r:.60}")
         for node in content:
             self.node(node, *loaders)
 
     def fields(self, content: Any, **kinds: tuple[str, ...]) -> None:
         """Check an object that holds exactly these nodes, of these kinds."""
         if not isinstance(content, dict) or content.keys() != kinds.keys():
-            raise _BrokenError(f"parts are {content!r:.60} and have to be {', '.join(kinds)}")
+            raise _BrokenFormError(f"parts are {content!r:.60} and have to be {', '.join(kinds)}")
         for name, loaders in kinds.items():
             self.node(content[name], *loaders)
 
@@ -203,79 +203,79 @@ def _plain(node: dict[str, Any]) -> Any:
     try:
         found = json.loads(node["content"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _BrokenError(f"a plain value is {node.get('content')!r:.60}") from error
+        raise _BrokenFormError(f"a plain value is {node.get('content')!r:.60}") from error
     if isinstance(found, (dict, list)):
-        raise _BrokenError(f"a plain value is {node['content']!r:.60}")
+        raise _BrokenFormError(f"a plain value is {node['content']!r:.60}")
     return found
 
 
-def _json(_walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _json(_walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     if name != "builtins.str" or node.get("is_json", True) is not True:
-        raise _BrokenError(f"a plain value is a {name:.80}")
+        raise _BrokenFormError(f"a plain value is a {name:.80}")
     _plain(node)
 
 
-def _dict(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _dict(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     walk.one_of(name, _MAPPINGS | walk.trusted)
     content = node.get("content")
     if not isinstance(content, dict):
-        raise _BrokenError(f"a mapping is {content!r:.60}")
+        raise _BrokenFormError(f"a mapping is {content!r:.60}")
     kinds = walk.node(node.get("key_types"), "ListNode")["content"]
     if len(kinds) < len(content):
-        raise _BrokenError("a mapping has fewer kinds of keys than keys")
+        raise _BrokenFormError("a mapping has fewer kinds of keys than keys")
     for kind in kinds:
         key = f"{kind.get('__module__')}.{kind.get('__class__')}"
         if kind.get("__loader__") != "TypeNode" or key not in _PLAIN | _NUMBERS:
-            raise _BrokenError(f"a key is a {key:.80}")
+            raise _BrokenFormError(f"a key is a {key:.80}")
     walk.each(list(content.values()))
 
 
-def _default(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _default(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     walk.one_of(name, {"collections.defaultdict"})
     walk.fields(node.get("content"), main=("DictNode",), default_factory=("TypeNode", "JsonNode"))
 
 
-def _list(*allowed: str) -> Callable[[_Walk, dict[str, Any], str], None]:
-    def check(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _list(*allowed: str) -> Callable[[_FormWalk, dict[str, Any], str], None]:
+    def check(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
         walk.one_of(name, walk.trusted.union(allowed))
         walk.each(node.get("content"))
 
     return check
 
 
-def _bytes(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _bytes(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     walk.one_of(name, {"builtins.bytes", "builtins.bytearray"})
     walk.part(node, ".bin")
 
 
-def _slice(_walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _slice(_walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     content = node.get("content")
     if name != "builtins.slice" or not isinstance(content, dict) or content.keys() != {"start", "stop", "step"}:
-        raise _BrokenError(f"a slice is {content!r:.60}")
+        raise _BrokenFormError(f"a slice is {content!r:.60}")
     if not all(value is None or isinstance(value, (int, str)) for value in content.values()):
-        raise _BrokenError(f"a slice is {content!r:.60}")
+        raise _BrokenFormError(f"a slice is {content!r:.60}")
 
 
-def _function(walk: _Walk, _node: dict[str, Any], name: str) -> None:
+def _function(walk: _FormWalk, _node: dict[str, Any], name: str) -> None:
     walk.one_of(name, walk.functions)
 
 
-def _partial(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _partial(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     walk.one_of(name, {"functools.partial"})
     kinds = {"func": ("FunctionNode",), "args": ("TupleNode",), "kwds": ("DictNode",)}
     walk.fields(node.get("content"), **kinds, namespace=("DictNode", "JsonNode"))
 
 
-def _type(walk: _Walk, _node: dict[str, Any], name: str) -> None:
+def _type(walk: _FormWalk, _node: dict[str, Any], name: str) -> None:
     walk.one_of(name, _PLAIN | _NUMBERS | _HOLDERS)
 
 
-def _built(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _built(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     walk.one_of(name, _TIMES | {"zoneinfo.ZoneInfo"} | walk.trusted)
     walk.node(node.get("content"), "TupleNode")
 
 
-def _object(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _object(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     walk.one_of(name, walk.objects)
     state = node.get("content")
     if state is None:
@@ -284,10 +284,10 @@ def _object(walk: _Walk, node: dict[str, Any], name: str) -> None:
     if name in _READERS:
         told = state["content"].get("input") if state["__loader__"] == "DictNode" else None
         if told is not None and (told["__loader__"] != "JsonNode" or _plain(told) != "content"):
-            raise _BrokenError(f"a {node['__class__']} reads files")
+            raise _BrokenFormError(f"a {node['__class__']} reads files")
 
 
-def _array(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _array(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     kind = node.get("type")
     walk.one_of(name, {"numpy.ndarray"} | (_NUMBERS if kind == "numpy" else frozenset()))
     if kind == "numpy" and node.keys() & {"content", "shape"} == set():
@@ -296,48 +296,48 @@ def _array(walk: _Walk, node: dict[str, Any], name: str) -> None:
         walk.each(node.get("content"))
         walk.node(node.get("shape"), "TupleNode")
     else:
-        raise _BrokenError(f"an array is of the type {kind!r:.40}")
+        raise _BrokenFormError(f"an array is of the type {kind!r:.40}")
 
 
-def _masked(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _masked(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     walk.one_of(name, {"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"})
     walk.fields(node.get("content"), data=("NdArrayNode",), mask=("NdArrayNode",))
 
 
-def _dtype(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _dtype(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     walk.one_of(name, {"numpy.dtype"})
     walk.node(node.get("content"), "NdArrayNode")
 
 
-def _random_state(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _random_state(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     walk.one_of(name, {"numpy.random.mtrand.RandomState"})
     walk.node(node.get("content"), "DictNode")
 
 
-def _generator(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _generator(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     walk.one_of(name, {"numpy.random._generator.Generator"})
     content = node.get("content")
     walk.fields(content, bit_generator=("DictNode",), seed_seq=("DictNode",))
     assert isinstance(content, dict)
     said = content["bit_generator"]["content"].get("bit_generator")
     if said is None or said["__loader__"] != "JsonNode" or _plain(said) not in _BITS:
-        raise _BrokenError("a generator of random numbers is of no known kind")
+        raise _BrokenFormError("a generator of random numbers is of no known kind")
     seeds = content["seed_seq"]["content"]
     size = seeds.get("pool_size")
     known = seeds.keys() <= {"entropy", "spawn_key", "pool_size", "n_children_spawned"}
     if not known or (size is not None and (size["__loader__"] != "JsonNode" or _plain(size) not in range(4, 65))):
-        raise _BrokenError("a generator of random numbers has no usual seed")
+        raise _BrokenFormError("a generator of random numbers has no usual seed")
 
 
-def _sparse(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _sparse(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
     walk.one_of(name, _SPARSE)
     if node.get("type") != "scipy":
-        raise _BrokenError(f"a sparse matrix is of the type {node.get('type')!r:.40}")
+        raise _BrokenFormError(f"a sparse matrix is of the type {node.get('type')!r:.40}")
     walk.part(node, ".npz")
 
 
-def _reduced(allowed: Callable[[_Walk], Collection[str]]) -> Callable[[_Walk, dict[str, Any], str], None]:
-    def check(walk: _Walk, node: dict[str, Any], name: str) -> None:
+def _reduced(allowed: Callable[[_FormWalk], Collection[str]]) -> Callable[[_FormWalk, dict[str, Any], str], None]:
+    def check(walk: _FormWalk, node: dict[str, Any], name: str) -> None:
         walk.one_of(name, allowed(walk))
         walk.fields(node.get("__reduce__"), args=("TupleNode",))
         walk.node(node.get("content"), "DictNode", "TupleNode")
@@ -346,7 +346,7 @@ def _reduced(allowed: Callable[[_Walk], Collection[str]]) -> Callable[[_Walk, di
 
 
 _CONTENT = frozenset({"content"})
-_KINDS: dict[str, tuple[frozenset[str], Callable[[_Walk, dict[str, Any], str], None]]] = {
+_KINDS: dict[str, tuple[frozenset[str], Callable[[_FormWalk, dict[str, Any], str], None]]] = {
     "JsonNode": (frozenset({"content", "is_json"}), _json),
     "DictNode": (frozenset({"content", "key_types"}), _dict),
     "DefaultDictNode": (_CONTENT, _default),

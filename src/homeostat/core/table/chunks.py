@@ -69,7 +69,7 @@ class Chunk(NamedTuple):
     ragged: bool
 
 
-class Part(Protocol):
+class TablePart(Protocol):
     """One file, Delta table or frame."""
 
     name: str
@@ -104,7 +104,7 @@ class Chunks:
 
     def __init__(self, source: Any, spec: TableSpec, form: Form, *, size: int, block_bytes: int = BLOCK_BYTES) -> None:
         self.fingerprint: str | None = None
-        self._parts: list[Part]
+        self._parts: list[TablePart]
         if isinstance(source, pl.DataFrame):
             self._parts = [_Slices("the table", source.lazy(), size, form)]
             return
@@ -138,7 +138,7 @@ class Chunks:
 class _InFolders:
     """A file with the columns that its folders tell."""
 
-    def __init__(self, part: Part, found: Found, form: Form) -> None:
+    def __init__(self, part: TablePart, found: Found, form: Form) -> None:
         self.name, self.ragged, self._part, self._found, self._form = part.name, part.ragged, part, found, form
 
     def rows(self, now: Place) -> int:
@@ -326,7 +326,7 @@ def _told(name: str, place: str = "") -> Iterator[None]:
         yield
 
 
-def _part(path: Path, spec: TableSpec, form: Form, size: int, block_bytes: int) -> Part:
+def _part(path: Path, spec: TableSpec, form: Form, size: int, block_bytes: int) -> TablePart:
     name = path.name.lower()
     if path.is_dir():
         from homeostat.core.table.delta import scan_table

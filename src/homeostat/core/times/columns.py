@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from homeostat.core.errors import DataError, shown
-from homeostat.core.times.forms import ISO, MONTHS, UNITS, Shape, candidates, shape_of
+from homeostat.core.times.forms import ISO, MONTHS, UNITS, TimeShape, candidates, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -210,7 +210,7 @@ def _read(values: pl.Series, form: str) -> pl.Series:
     return _filled(read, values, ISO) if shape.iso_too else read
 
 
-def _filled(read: pl.Series, values: pl.Series, shape: Shape) -> pl.Series:
+def _filled(read: pl.Series, values: pl.Series, shape: TimeShape) -> pl.Series:
     """What was read so far, and of the rest what a shape reads."""
     rest = read.is_null() & values.is_not_null()
     if not rest.any():
@@ -266,7 +266,7 @@ def _as_digits(values: pl.Series, width: int | None) -> pl.Series:
     return whole.set(whole < 0, None).cast(pl.String).str.zfill(width)
 
 
-def _parsed(text: pl.Series, shape: Shape) -> pl.Series:
+def _parsed(text: pl.Series, shape: TimeShape) -> pl.Series:
     """Text that matches a shape and is a day of the calendar; null for the rest."""
     found = text.str.extract_groups(shape.pattern).struct.unnest()
     lacking = np.zeros(text.len(), dtype=np.int64)

@@ -39,7 +39,7 @@ _TOKEN = re.compile(r"%[-_0]?[A-Za-z%]|\s+|.", re.DOTALL)
 _CLOCK = ("H", "I", "M", "S", "f", "p", "z")
 
 
-class Shape(NamedTuple):
+class TimeShape(NamedTuple):
     """A form, ready to read.
 
     Attributes:
@@ -55,7 +55,7 @@ class Shape(NamedTuple):
     width: int | None = None
 
 
-ISO = Shape(
+ISO = TimeShape(
     r"^(?P<Y>[0-9]{4})[-/](?P<m>[0-9]{1,2})[-/](?P<d>[0-9]{1,2})"
     r"(?:(?:[Tt]| +)(?P<H>[0-9]{1,2}):(?P<M>[0-5][0-9])(?::(?P<S>[0-5][0-9])(?:[.,](?P<f>[0-9]{1,9}))?)?"
     rf"(?: ?{_ZONE})?)?$",
@@ -66,7 +66,7 @@ ISO = Shape(
 
 
 @functools.cache
-def shape_of(form: str) -> Shape:
+def shape_of(form: str) -> TimeShape:
     """What a form says.
 
     A time of the day, its seconds and their fraction may be missing in a value although the form has them: many
@@ -95,7 +95,7 @@ def shape_of(form: str) -> Shape:
     pattern = "".join(_optional_tail(pieces, letters))
     day_before_month = "d" in fields and fields.index("d") < min(fields.index(m) for m in "mb" if m in fields)
     digits = all(letter in {"Y", "y", "m", "d", "H", "M", "S"} for letter in letters)
-    return Shape(
+    return TimeShape(
         f"^{pattern}$",
         tuple(fields),
         iso_too=not (fields[0] in "Yy" and day_before_month),

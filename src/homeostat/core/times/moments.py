@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from homeostat.core.clock import utc
 from homeostat.core.errors import DataError
-from homeostat.core.times.forms import ISO, MONTHS, UNITS, Shape, shape_of
+from homeostat.core.times.forms import ISO, MONTHS, UNITS, TimeShape, shape_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -53,7 +53,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _moment(found: dict[str, str | None], shape: Shape) -> datetime | None:
+def _moment(found: dict[str, str | None], shape: TimeShape) -> datetime | None:
     def number(letter: str, default: int = 0) -> int:
         return int(found.get(letter) or default)
 

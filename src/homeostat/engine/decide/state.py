@@ -10,7 +10,7 @@ from homeostat.cd.deploy import Plan, Trial, Tried
 from homeostat.core import events as ev
 from homeostat.core.events import Trigger
 from homeostat.core.ledger import unproven
-from homeostat.ct.when import AnyPolicy, History
+from homeostat.ct.when import AnyPolicy, Past
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,7 +78,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     stopped: str | None = None
     source_version: str | None = None
     trainable: int = 0
-    history: History = History()
+    history: Past = Past()
 
 
 def fold(state: State, recorded: Iterable[Recorded]) -> State:
@@ -177,7 +177,7 @@ def _trial_ended(state: State, recorded: Recorded, event: ev.TrialEnded) -> dict
     return {"trial": None, "history": history}
 
 
-def _fruitless(history: History, recorded: Recorded) -> History:
+def _fruitless(history: Past, recorded: Recorded) -> Past:
     return msgspec.structs.replace(history, failures=history.failures + 1, failed_at=recorded.time)
 
 

@@ -30,7 +30,7 @@ from homeostat.engine.decide.state import Rules, State
 from homeostat.engine.live.hold import TTL, Hold
 from homeostat.engine.live.lease import is_dead, this_process
 from homeostat.engine.live.preflight import check_champion
-from homeostat.engine.live.server import Server
+from homeostat.engine.live.server import ServerChild
 from homeostat.engine.live.trainer import Trainer
 from homeostat.engine.live.watch import Watch
 
@@ -83,7 +83,7 @@ class Live:
         self.clock = clock or SystemClock()
         played = not isinstance(self.clock, SystemClock)
         self.feed = Feed(store.ledger, Rules.of(loop))
-        self.server = Server(store, loop, host=host, port=port, played=played, workers=workers)
+        self.server = ServerChild(store, loop, host=host, port=port, played=played, workers=workers)
         self.trainer = Trainer(store, loop, self.feed, self.clock, played=played)
         self.watch = Watch(store, loop)
         self._wall = SystemClock()

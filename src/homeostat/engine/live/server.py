@@ -15,7 +15,7 @@ import msgspec
 from homeostat.cd.monitor import ServiceCounts
 from homeostat.cd.serve import PREDICTING, RoutingStatus, listen, read_endpoint
 from homeostat.cd.serve.listen import TOKEN_VARIABLE
-from homeostat.cd.serve.settings import read_knobs
+from homeostat.cd.serve.settings import operating_settings
 from homeostat.core.clock import pause, stopwatch
 from homeostat.core.errors import StoreError
 from homeostat.engine.live.children import Child
@@ -39,7 +39,7 @@ _ASK_SECONDS = 5.0
 _BY_VERSION = ("predictions", "invalid_predictions", "fallbacks")
 
 
-class Server:
+class ServerChild:
     """The data plane of one loop.
 
     Args:
@@ -159,7 +159,7 @@ class Server:
     def stop(self) -> None:
         """Let it drain and end."""
         self._child.signal(signal.SIGTERM)
-        self._child.await_end(read_knobs().drain_seconds + _END_SECONDS)
+        self._child.await_end(operating_settings().drain_seconds + _END_SECONDS)
 
     def kill(self) -> None:
         """End it at once."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homeostat.cd.serve import Hosting, Worker, endpoint_file, serve
-from homeostat.cd.serve.settings import read_knobs
-from homeostat.cd.serve.shadow.process import score_beside
+from homeostat.cd.serve.settings import operating_settings
+from homeostat.cd.serve.shadow.process import score_shadow
 from homeostat.cd.serve.shadow.supervisor import command
 from homeostat.core.errors import HomeostatError
 from homeostat.engine.live.orphans import end_with_parent
@@ -94,7 +94,7 @@ def _wanted(options: argparse.Namespace) -> list[Hosting]:
 def _score(options: argparse.Namespace) -> None:
     loop = load_loop(options.loop_file[0])
     version, ended = int(options.beside[0]), " ".join(options.beside[1:]) or None
-    score_beside(options.store, loop.name, version, loop.features, trusted=loop.trusted_types, ended=ended)
+    score_shadow(options.store, loop.name, version, loop.features, trusted=loop.trusted_types, ended=ended)
 
 
 def _parent(options: argparse.Namespace, names: Sequence[str]) -> None:
@@ -109,7 +109,7 @@ def _parent(options: argparse.Namespace, names: Sequence[str]) -> None:
         host=options.host,
         port=options.port,
         announce=[endpoint_file(options.store, name) for name in names],
-        drain_seconds=read_knobs().drain_seconds,
+        drain_seconds=operating_settings().drain_seconds,
     ).run()
 
 

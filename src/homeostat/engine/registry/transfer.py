@@ -68,7 +68,7 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     registered: ev.VersionRegistered
 
 
-class _Format(msgspec.Struct):
+class _ExportFormat(msgspec.Struct):
     format: int
 
 
@@ -284,7 +284,7 @@ def _trigger(registered: ev.VersionRegistered, key: str, how: str, vouched: Vouc
 
 def _decoded(data: bytes) -> Exported:
     try:
-        written = msgspec.json.decode(data, type=_Format).format
+        written = msgspec.json.decode(data, type=_ExportFormat).format
         if written > FORMAT:
             what = f"this export has format {written} and this Homeostat reads up to {FORMAT}"
             raise ModelError(what, hint="upgrade homeostat here, or export with an older one there")

@@ -22,7 +22,7 @@ from homeostat.engine.live.watch import WINDOWS, monitor_config
 from homeostat.engine.replay.choose import compare, held_back_from
 from homeostat.engine.replay.history import History
 from homeostat.engine.replay.policies import standard_policies
-from homeostat.engine.replay.result import Block, PolicyResult, Replay, Told
+from homeostat.engine.replay.result import Block, PolicyResult, Replay, ToldDecision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,7 +81,7 @@ def replay(
     results = []
     for number, (name, policy) in enumerate(policies.items()):
         tell(number, len(policies), name)
-        results.append(_Player(history, cuts, metric, name, policy).play())
+        results.append(_HistoryPlayer(history, cuts, metric, name, policy).play())
     tell(len(policies), len(policies), "")
     ranked = tuple(sorted(results, key=lambda result: (result.loss, result.retrains)))
     return Replay(
@@ -115,7 +115,7 @@ def _cuts(history: History, warmup: str | float, block: str) -> list[datetime]:
     return [start + lead + step * place for place in range(count + 1)]
 
 
-class _Player:
+class _HistoryPlayer:
     """One policy on its way through history."""
 
     def __init__(self, history: History, cuts: list[datetime], metric: str, name: str, policy: AnyPolicy) -> None:
@@ -128,7 +128,7 @@ class _Player:
         self.begin = history.between(cuts[0], cuts[0])[0]
         self.said: list[Predictions] = []
         self.answered_by = np.zeros(history.rows.height, dtype=np.int64)
-        self.fires: list[Told] = []
+        self.fires: list[ToldDecision] = []
 
     def play(self) -> PolicyResult:
         """Through all blocks: answer, then look, then decide."""
@@ -226,7 +226,9 @@ class _Player:
         for decision in decisions:
             for command in decision.decided.commands:
                 if isinstance(command, ev.Train):
-                    self.fires.append(Told(time=end, policy=command.trigger.kind, reason=command.trigger.reason))
+                    self.fires.append(
+                        ToldDecision(time=end, policy=command.trigger.kind, reason=command.trigger.reason)
+                    )
                     self._train(end)
 
     def _train(self, now: datetime) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from homeostat.engine.scaffold.guess import Guess, Part
+    from homeostat.engine.scaffold.guess import Guess, GuessedPart
 
 
 def render(guess: Guess, pattern: str) -> str:
@@ -93,7 +93,7 @@ def loop_name(pattern: str, target: str) -> str:
     return words[:63].strip("-") or "loop"
 
 
-def _argument(name: str, part: Part, *, single: bool) -> list[str]:
+def _argument(name: str, part: GuessedPart, *, single: bool) -> list[str]:
     if not part.value:
         return [f"        # no {name}: {part.why}"]
     value = _quoted(part.value[0]) if single else f"({', '.join(map(_quoted, part.value))},)"

@@ -22,7 +22,7 @@ from homeostat.core.errors import HomeostatError
 from homeostat.core.model.needs import Needs, Target, memory_of, needs_of
 from homeostat.core.stats.latency import Latency
 from homeostat.core.store import Store
-from homeostat.engine.live.server import Server
+from homeostat.engine.live.server import ServerChild
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -194,7 +194,9 @@ class _Rehearsed:
         golden = bundle.manifest.golden
         self._bodies = [msgspec.json.encode(row) for row in golden.rows] if golden is not None else []
         self._gate = gate
-        self._server = Server(store, loop, host="127.0.0.1", port=0, played=False) if loop.file is not None else None
+        self._server = (
+            ServerChild(store, loop, host="127.0.0.1", port=0, played=False) if loop.file is not None else None
+        )
 
     def start(self) -> str | None:
         """Start it; gives the reason when it cannot be served."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 20
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class VersionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What a version made of a row.
 
     Attributes:
@@ -45,7 +45,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class GivenLabel(msgspec.Struct, frozen=True, kw_only=True):
     """A label as it came; the first one counts."""
 
     label: Any
@@ -73,8 +73,8 @@ class RowFacts(msgspec.Struct, kw_only=True):
     input: dict[str, Any]
     features: dict[str, Any] | None = None
     note: str | None = None
-    predictions: list[Said]
-    labels: list[Told] = []
+    predictions: list[VersionAnswer]
+    labels: list[GivenLabel] = []
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,12 +171,12 @@ def _row(record: PredictionRecord, row: RowRecord) -> RowFacts:
     )
 
 
-def _said(version: int, scored: Scored, *, answered: bool) -> Said:
+def _said(version: int, scored: Scored, *, answered: bool) -> VersionAnswer:
     scores = {str(place): score for place, score in enumerate(scored[1:])} or None
-    return Said(version=version, answered=answered, value=scored[0], scores=scores)
+    return VersionAnswer(version=version, answered=answered, value=scored[0], scores=scores)
 
 
-def _named(said: Said, manifest: Manifest) -> Said:
+def _named(said: VersionAnswer, manifest: Manifest) -> VersionAnswer:
     """The same with its scores under the names of the classes."""
     classes = manifest.signature.classes
     if said.scores is None or classes is None or len(classes) != len(said.scores):
@@ -194,7 +194,7 @@ def _add_others(reader: LogReader, rows: Sequence[RowFacts]) -> None:
             row = by_name.get(name)
             if row is None:
                 continue
-            said = Said(version=record.version, answered=False, error=record.error)
+            said = VersionAnswer(version=record.version, answered=False, error=record.error)
             if record.error is None:
                 said = _said(record.version, record.predictions[place], answered=False)
             row.predictions.append(said)
@@ -222,7 +222,7 @@ def _archived(row: dict[str, Any]) -> RowFacts:
     )
 
 
-def _labels(reader: LogReader, archive: Archive, ids: set[str]) -> dict[str, list[Told]]:
+def _labels(reader: LogReader, archive: Archive, ids: set[str]) -> dict[str, list[GivenLabel]]:
     """The labels of rows, in the order in which they were received, each once."""
     found: dict[tuple[str, Label, datetime, datetime], None] = {}
     if archive.labels.rows:
@@ -235,10 +235,10 @@ def _labels(reader: LogReader, archive: Archive, ids: set[str]) -> dict[str, lis
             for item in record.labels:
                 if item.id in ids:
                     found[item.id, item.label, item.time, record.time] = None
-    labels: dict[str, list[Told]] = {}
+    labels: dict[str, list[GivenLabel]] = {}
     for one, label, known, received in sorted(found, key=lambda name: name[3]):
         before = labels.setdefault(one, [])
-        before.append(Told(label=label, known=known, received=received, counts=not before))
+        before.append(GivenLabel(label=label, known=known, received=received, counts=not before))
     return labels
 
 

@@ -49,18 +49,18 @@ _ONCE = frozenset(
 """Headers of which one is meant: whoever reads the first and whoever reads the last must not see different requests."""
 
 
-class DoorError(HomeostatError):
+class AccessError(HomeostatError):
     """A request is not let in."""
 
     def __init__(self, status: int, what: str, hint: str | None = None) -> None:
         self.status = status
         super().__init__(what, hint)
 
-    def __reduce__(self) -> tuple[type[DoorError], tuple[int, str, str | None]]:
-        return (DoorError, (self.status, self.what, self.hint))
+    def __reduce__(self) -> tuple[type[AccessError], tuple[int, str, str | None]]:
+        return (AccessError, (self.status, self.what, self.hint))
 
 
-class Door:
+class Access:
     """Lets requests in.
 
     Args:
@@ -89,17 +89,17 @@ class Door:
         for name, value in headers:
             if name in _MINDED:
                 if name in minded and name in _ONCE:
-                    raise DoorError(400, f"the request has two headers {name.decode().title()}", "send it once")
+                    raise AccessError(400, f"the request has two headers {name.decode().title()}", "send it once")
                 minded[name] = value
         host = minded.get(b"host")
         if host is None and version == "1.1":
-            raise DoorError(400, "the request has no header Host", "HTTP/1.1 asks for one")
+            raise AccessError(400, "the request has no header Host", "HTTP/1.1 asks for one")
         if self._bearer is None:
             refused = self._visitors.problem(host, minded.get(b"origin"), minded.get(b"sec-fetch-site"), port)
             if refused is not None:
-                raise DoorError(403, *refused)
+                raise AccessError(403, *refused)
         if self._bearer is not None and not hmac.compare_digest(minded.get(b"authorization", b""), self._bearer):
-            raise DoorError(401, "this server needs a token: send `Authorization: Bearer TOKEN`")
+            raise AccessError(401, "this server needs a token: send `Authorization: Bearer TOKEN`")
         return minded
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from homeostat.cd.serve.http.access import DoorError
+from homeostat.cd.serve.http.access import AccessError
 from homeostat.cd.serve.http.any_json import encode_any
 from homeostat.cd.serve.http.compression import EncodingError, InflatedError
 from homeostat.cd.serve.rows import RowsError
@@ -122,6 +122,6 @@ _STATUS: list[tuple[type[BaseException], int]] = [
 
 
 def _status(error: BaseException) -> int:
-    if isinstance(error, DoorError):
+    if isinstance(error, AccessError):
         return error.status
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)

@@ -45,7 +45,7 @@ _VISIT_SECONDS = 1.0
 _LONGEST_HEAD = 1 << 16
 
 
-class Target(msgspec.Struct, frozen=True):
+class HealthTarget(msgspec.Struct, frozen=True):
     """One hosted model.
 
     Attributes:
@@ -104,7 +104,7 @@ class Liveness:
         []
     """
 
-    def __init__(self, targets: Callable[[], Iterable[Target]], *, hang_seconds: float = 15.0) -> None:
+    def __init__(self, targets: Callable[[], Iterable[HealthTarget]], *, hang_seconds: float = 15.0) -> None:
         self._targets = targets
         self.hang_seconds = hang_seconds
         self._pulses: dict[tuple[str, int], _Pulse] = {}
@@ -162,7 +162,7 @@ class Liveness:
         return found
 
 
-def _look(target: Target, pulse: _Pulse, now: float) -> None:
+def _look(target: HealthTarget, pulse: _Pulse, now: float) -> None:
     step, pulse.looked = min(now - pulse.looked, _MOST_STEP), now
     if target.answered > pulse.answered:
         pulse.failure, pulse.due, pulse.silent = None, now + PROBE_SECONDS, 0.0
@@ -183,7 +183,7 @@ def _look(target: Target, pulse: _Pulse, now: float) -> None:
         pulse.told(error)
 
 
-class Watch:
+class Watchdog:
     """The thread that looks whether the event loop turns, and answers in its place while it does not.
 
     Args:

@@ -8,9 +8,9 @@ from logging import ERROR
 from typing import TYPE_CHECKING, Any
 
 from homeostat.cd.serve.operate import workers
-from homeostat.cd.serve.operate.health import Liveness, Target
+from homeostat.cd.serve.operate.health import HealthTarget, Liveness
 from homeostat.cd.serve.operate.workers import Siblings, WorkerState
-from homeostat.cd.serve.settings import Knobs
+from homeostat.cd.serve.settings import OperatingSettings
 from homeostat.cd.serve.telemetry.counters import ModelState
 from homeostat.cd.serve.telemetry.exposition import render
 from homeostat.cd.serve.telemetry.request_log import RequestLog, tell
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from homeostat.cd.serve.http.replies import Reply
-    from homeostat.cd.serve.model import Hosted
+    from homeostat.cd.serve.model import ServedModel
     from homeostat.cd.serve.routing import RoutingStatus
     from homeostat.cd.serve.telemetry.counters import Metrics
 
@@ -42,11 +42,11 @@ class Operations:
 
     def __init__(
         self,
-        hosted: Callable[[], Iterable[Hosted]],
+        hosted: Callable[[], Iterable[ServedModel]],
         metrics: Metrics,
         *,
         siblings: Siblings | None = None,
-        knobs: Knobs = Knobs(),  # noqa: B008 - frozen
+        knobs: OperatingSettings = OperatingSettings(),  # noqa: B008 - frozen
     ) -> None:
         self._hosted, self._siblings = hosted, siblings
         self.metrics = metrics
@@ -100,7 +100,7 @@ class Operations:
             return render(self._snapshot(), accept)
         return render(workers.snapshot(self._workers(self._siblings)), accept)
 
-    def routing(self, model: Hosted) -> RoutingStatus:
+    def routing(self, model: ServedModel) -> RoutingStatus:
         """The division of traffic that every worker has put in effect."""
         own = model.router.status()
         if self._siblings is None:
@@ -135,11 +135,11 @@ class Operations:
         ]
         return self.metrics.snapshot(states, live=self.live, ready=self.ready)
 
-    def _targets(self) -> Iterable[Target]:
+    def _targets(self) -> Iterable[HealthTarget]:
         for one in self._hosted():
             if (table := one.router.table) is not None:
                 champion = table.champion
-                yield Target(
+                yield HealthTarget(
                     one.name,
                     champion.version,
                     champion.seconds,
@@ -151,7 +151,7 @@ class Operations:
                 )
 
 
-def _problems(model: Hosted) -> list[str]:
+def _problems(model: ServedModel) -> list[str]:
     """What is wrong with a model, also what its callers do not notice: a challenger that was refused."""
     status = model.router.status()
     none = "no version has been promoted yet" if status.seq is None else None

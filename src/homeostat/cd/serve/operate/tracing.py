@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from homeostat.cd.log.records import Written
     from homeostat.cd.serve.http.replies import Reply
     from homeostat.cd.serve.model import Decoded, Done
-    from homeostat.cd.serve.routing import Table
+    from homeostat.cd.serve.routing import Division
     from homeostat.cd.serve.scoring.dispatch import Answer
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -136,16 +136,16 @@ class TracedLane(Lane):
         self.route = lane.route
         self._lane, self._tracing = lane, tracing
         self._decoding: tuple[float, float] | None = None
-        self._encoding: tuple[float, float, Table, Answer] | None = None
+        self._encoding: tuple[float, float, Division, Answer] | None = None
 
-    def decode(self, table: Table, body: bytes, minded: dict[bytes, bytes]) -> Decoded:
+    def decode(self, table: Division, body: bytes, minded: dict[bytes, bytes]) -> Decoded:
         """The rows of a body."""
         begin = stopwatch()
         found = self._lane.decode(table, body, minded)
         self._decoding = begin, stopwatch()
         return found
 
-    def encode(self, table: Table, answer: Answer, asked_for: Any) -> Reply:
+    def encode(self, table: Division, answer: Answer, asked_for: Any) -> Reply:
         """The answer's body."""
         begin = stopwatch()
         reply = self._lane.encode(table, answer, asked_for)
@@ -245,7 +245,7 @@ def _untold() -> Iterator[None]:
         tell("a trace is lost", level=logging.WARNING, error=error)
 
 
-def _facts(table: Table, answer: Answer) -> dict[str, Any]:
+def _facts(table: Division, answer: Answer) -> dict[str, Any]:
     """Model, versions and arms that answered."""
     versions = sorted(set(answer.by_row()))
     roles = {arm.version: arm.role for arm in table.arms}

@@ -27,7 +27,7 @@ from homeostat.core.values import LONGEST_TEXT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from homeostat.cd.serve.routing import Table
+    from homeostat.cd.serve.routing import Division
     from homeostat.cd.serve.rows import RowDecoder, Rows
     from homeostat.cd.serve.scoring.dispatch import Answer
 
@@ -44,12 +44,12 @@ class InvocationsLane(Lane):
 
     route = "/invocations"
 
-    def decode(self, table: Table, body: bytes, minded: dict[bytes, bytes]) -> tuple[Rows, None]:
+    def decode(self, table: Division, body: bytes, minded: dict[bytes, bytes]) -> tuple[Rows, None]:
         """The rows of a scoring request."""
         decoder = table.champion.decoder
         return decoder.gathered(decode(body, minded.get(b"content-type", b""), decoder)), None
 
-    def encode(self, table: Table, answer: Answer, asked_for: None) -> Reply:
+    def encode(self, table: Division, answer: Answer, asked_for: None) -> Reply:
         """One value per row, and beside them the rows' ids, which labels refer to, and their versions."""
         return json_reply(200, _Invoked(answer.scores.values, answer.ids, answer.by_row()), self.route)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from homeostat.cd.serve.app import Application, Request
-    from homeostat.cd.serve.model import Hosted
+    from homeostat.cd.serve.model import ServedModel
     from homeostat.core.model import Signature
 
     Handler = Callable[[Request], Awaitable[Reply]]
@@ -74,7 +74,7 @@ class Repository:
             hosted.table()
         return json_reply(200, {}, "/v2/repository")
 
-    def _hosted(self, name: str) -> Hosted:
+    def _hosted(self, name: str) -> ServedModel:
         hosted = self._app.models.get(name)
         if hosted is None:
             there = ", ".join(sorted(self._app.models)[:20])

@@ -41,7 +41,7 @@ class LateError(RetryableError):
     """The caller's deadline passed, or would have, before the model got to its rows."""
 
 
-class Part(Protocol):
+class BatchPart(Protocol):
     """Rows of one request that one version is to score."""
 
     rows: Rows
@@ -84,7 +84,7 @@ class Batcher:
         self._running = False
         self._pool = None if inline else ThreadPoolExecutor(1, thread_name_prefix="score")
 
-    def submit(self, part: Part) -> None:
+    def submit(self, part: BatchPart) -> None:
         """Have rows scored; `finish` is told.
 
         Raises:
@@ -105,7 +105,7 @@ class Batcher:
         """Seconds that rows which come now can expect to wait."""
         return self._rows * self._seconds
 
-    def _refuse(self, part: Part) -> None:
+    def _refuse(self, part: BatchPart) -> None:
         wait = self.wait
         if wait > self._most_wait:
             what = f"{self._rows:,} rows are waiting for the model, about {wait:.1f} s"

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from homeostat.cd.log import LogWriter
-    from homeostat.cd.serve.routing import Table
+    from homeostat.cd.serve.routing import Division
     from homeostat.cd.serve.scoring.batcher import Batcher
-    from homeostat.cd.serve.scoring.version import Served
+    from homeostat.cd.serve.scoring.version import LoadedVersion
     from homeostat.cd.serve.telemetry.counters import ModelCounts
     from homeostat.core.model.signature import Signature
 
@@ -61,7 +61,7 @@ class Answer(msgspec.Struct, frozen=True):
         return [self.versions] * len(self.ids) if isinstance(self.versions, int) else self.versions
 
 
-class Asked:
+class Pending:
     """One request on its way: it is whole when every part of it was scored, and answered when it is in the log.
 
     Args:
@@ -95,7 +95,7 @@ class Asked:
 
     def __init__(
         self,
-        table: Table,
+        table: Division,
         rows: Rows,
         moment: datetime,
         encode: Callable[[Answer], Any],
@@ -111,7 +111,7 @@ class Asked:
         keys = table.champion.decoder.keys(rows)
         self.ids = _ids(rows, keys, self.request)
         self.choice: _Choice | list[_Choice] = _choose(table, keys, self.request, version)
-        self.pieces: list[tuple[Part, Scores]] = []
+        self.pieces: list[tuple[ArmPart, Scores]] = []
         self.missing = 1
         self.begun: float | None = None
 
@@ -195,31 +195,31 @@ class Asked:
         return Scores(array, 0, values)
 
 
-class Part:
+class ArmPart:
     """The rows of a request that one version is to score: all of them, unless the request is divided among arms."""
 
     __slots__ = ("asked", "deadline", "places", "rows", "served")
 
-    def __init__(self, asked: Asked, served: Served, rows: Rows, places: list[int] | None = None) -> None:
+    def __init__(self, asked: Pending, served: LoadedVersion, rows: Rows, places: list[int] | None = None) -> None:
         self.asked, self.served, self.rows, self.places = asked, served, rows, places
         self.deadline = asked.deadline
 
 
-class Golden(Part):
+class GoldenPart(ArmPart):
     """A row whose answer is known, sent the way of traffic to see whether it comes back; neither logged nor counted."""
 
     __slots__ = ("told",)
     deadline = math.inf
 
-    def __init__(self, served: Served, rows: Rows, told: Callable[[BaseException | None], None]) -> None:
+    def __init__(self, served: LoadedVersion, rows: Rows, told: Callable[[BaseException | None], None]) -> None:
         self.served, self.rows, self.told = served, rows, told
 
 
-_Made = tuple[Asked, Any, PredictionRecord | BlockRecord]
+_Made = tuple[Pending, Any, PredictionRecord | BlockRecord]
 """A request that is scored, its reply, and what goes into the log."""
 
 
-class Desk:
+class Dispatcher:
     """Takes requests of one model, and sees to it that each is scored, recorded and answered exactly once.
 
     Everything here happens on the event loop.
@@ -232,7 +232,7 @@ class Desk:
     def __init__(self, log: LogWriter, counts: ModelCounts) -> None:
         self._log, self._counts = log, counts
 
-    def take(self, asked: Asked) -> None:
+    def take(self, asked: Pending) -> None:
         """Have a request answered, now or later; it is settled whatever goes wrong."""
         try:
             if asked.table.sole is None:
@@ -244,7 +244,7 @@ class Desk:
         except BaseException as error:  # noqa: BLE001 - every failure is an answer
             asked.settle(error)
 
-    def probe(self, served: Served, told: Callable[[BaseException | None], None]) -> None:
+    def probe(self, served: LoadedVersion, told: Callable[[BaseException | None], None]) -> None:
         """Have a version answer its first golden row, if it has one; `told` hears of its error, or None.
 
         Raises:
@@ -254,18 +254,18 @@ class Desk:
         if golden is None or not golden.rows:
             told(None)
             return
-        self._submit(Golden(served, Rows(1, served.decoder.rows(golden.rows[:1])), told))
+        self._submit(GoldenPart(served, Rows(1, served.decoder.rows(golden.rows[:1])), told))
 
-    def _submit(self, part: Part) -> None:
+    def _submit(self, part: ArmPart) -> None:
         batcher: Batcher = part.served.batcher(part.rows.count, self._finish)
         batcher.submit(part)
 
-    def _finish(self, results: list[tuple[Part, Scores | BaseException]]) -> None:
+    def _finish(self, results: list[tuple[ArmPart, Scores | BaseException]]) -> None:
         """Take the results of a call. An exception fails the request that it is about, and no other one."""
         made: list[_Made] = []
         for part, found in results:
             try:
-                if isinstance(part, Golden):
+                if isinstance(part, GoldenPart):
                     part.told(found if isinstance(found, BaseException) else None)
                 else:
                     self._take_in(part, found, made)
@@ -274,13 +274,13 @@ class Desk:
             except ENDINGS:
                 raise
             except BaseException as error:  # noqa: BLE001 - every failure is an answer
-                if not isinstance(part, Golden):
+                if not isinstance(part, GoldenPart):
                     part.asked.settle(error)
             if isinstance(found, BaseException):
                 _forget(found)
         self._record(made)
 
-    def _take_in(self, part: Part, found: Scores | BaseException, made: list[_Made]) -> None:
+    def _take_in(self, part: ArmPart, found: Scores | BaseException, made: list[_Made]) -> None:
         asked = part.asked
         if asked.over:
             return
@@ -293,7 +293,7 @@ class Desk:
             answer = asked.answer()
             made.append((asked, asked.encode(answer), asked.record(answer.scores)))
 
-    def _failed(self, part: Part, error: BaseException) -> None:
+    def _failed(self, part: ArmPart, error: BaseException) -> None:
         """The champion answers for another arm that raised; its own errors are the answer."""
         asked, champion = part.asked, part.asked.table.champion
         version = part.served.version
@@ -307,7 +307,7 @@ class Desk:
         else:
             for place in part.places:
                 asked.choice[place] = (champion.version, 1.0)
-        self._submit(Part(asked, champion, part.rows, part.places))
+        self._submit(ArmPart(asked, champion, part.rows, part.places))
 
     def _record(self, made: list[_Made]) -> None:
         """Have answers in the log and only then sent: together, or each by itself when they are not taken together."""
@@ -333,7 +333,7 @@ class Desk:
                 asked.settle(error)
         made.clear()
 
-    def _answer(self, asked: Asked, reply: Any) -> None:
+    def _answer(self, asked: Pending, reply: Any) -> None:
         """Send what is in the log."""
         try:
             for part, _ in asked.pieces:
@@ -346,7 +346,7 @@ class Desk:
             tell("an answer was not counted", level=ERROR, request=asked.request, error=error)
         asked.settle(reply)
 
-    def _time(self, asked: Asked, begun: float) -> None:
+    def _time(self, asked: Pending, begun: float) -> None:
         """How long an arm took, where a draw gave it the whole request: what the judge compares arms by."""
         if isinstance(asked.choice, tuple) and asked.choice[1] < 1:
             self._counts.answered(asked.choice[0], stopwatch() - begun)
@@ -361,15 +361,15 @@ def _forget(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _parts(asked: Asked) -> Sequence[Part]:
+def _parts(asked: Pending) -> Sequence[ArmPart]:
     choice, served = asked.choice, asked.table.served
     if isinstance(choice, tuple):
-        return (Part(asked, served[choice[0]], asked.rows),)
+        return (ArmPart(asked, served[choice[0]], asked.rows),)
     parts = []
     decoder = asked.table.champion.decoder
     for version in sorted({version for version, _ in choice}):
         places = [place for place, (chosen, _) in enumerate(choice) if chosen == version]
-        parts.append(Part(asked, served[version], decoder.chosen(asked.rows, places), places))
+        parts.append(ArmPart(asked, served[version], decoder.chosen(asked.rows, places), places))
     asked.missing = len(parts)
     return parts
 
@@ -388,7 +388,7 @@ def _ids(rows: Rows, keys: Sequence[str | None], request: str) -> list[str]:
     return [f"{request}/{place}" if key is None else key for place, key in enumerate(keys)]
 
 
-def _choose(table: Table, keys: Sequence[str | None], request: str, version: int | None) -> _Choice | list[_Choice]:
+def _choose(table: Division, keys: Sequence[str | None], request: str, version: int | None) -> _Choice | list[_Choice]:
     """Version and propensity: of all rows, or of each."""
     if version is not None:
         if version not in table.served:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from homeostat.cd.serve.scoring.version import Served
+from homeostat.cd.serve.scoring.version import LoadedVersion
 from homeostat.core.model import Bundle
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def load_version(
     features: Features | None = None,
     trusted: Collection[str] = (),
     between: Callable[[], None] = lambda: None,
-) -> Served:
+) -> LoadedVersion:
     """A version of a Loop, ready to answer.
 
     Args:
@@ -45,7 +45,7 @@ def load_version(
     between()
     model = bundle.model(features, trusted=trusted)
     between()
-    served = Served(version, model)
+    served = LoadedVersion(version, model)
     between()
     served.check_golden()
     return served

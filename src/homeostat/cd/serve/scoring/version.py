@@ -36,7 +36,7 @@ BLOCK_SECONDS = 0.001
 _WARM_CALLS, _WARM_SECONDS, _WARM_ROWS = 6, 0.25, 64
 
 
-class Served:
+class LoadedVersion:
     """A version that can answer.
 
     Args:
@@ -197,7 +197,7 @@ def _decoders(signature: Signature) -> tuple[RowDecoder, TensorDecoder]:
     return rows, TensorDecoder(rows, signature)
 
 
-def _call_of(served: Served) -> Callable[[Sequence[Rows]], list[Scores | BaseException]]:
+def _call_of(served: LoadedVersion) -> Callable[[Sequence[Rows]], list[Scores | BaseException]]:
     """Its `score_parts`, for a batcher of its own.
 
     Not a cycle: a version that was replaced gives its memory back with the last request that uses it.
@@ -235,7 +235,7 @@ def contract_problems(old: Signature, new: Signature) -> list[str]:
     return sorted(problems)
 
 
-def same_contract(old: Served, new: Served) -> None:
+def same_contract(old: LoadedVersion, new: LoadedVersion) -> None:
     """Refuse a version that callers of the present one could not use.
 
     Raises:

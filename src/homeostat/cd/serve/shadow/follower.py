@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from homeostat.cd.serve.scoring.version import Served
+    from homeostat.cd.serve.scoring.version import LoadedVersion
 
 QUEUE_ROWS = 20_000
 BATCH_ROWS = 512
@@ -36,7 +36,7 @@ _NOTE_SECONDS = 0.5
 _LONGEST_ERROR = 200
 
 
-class OtherStats(msgspec.Struct):
+class ShadowStats(msgspec.Struct):
     """Rows of one version.
 
     Attributes:
@@ -54,14 +54,14 @@ class OtherStats(msgspec.Struct):
     restarts: int = 0
 
 
-class Note(msgspec.Struct):
+class FollowerNote(msgspec.Struct):
     """What a follower leaves behind: up to where of the log everything is done, and its counters."""
 
     position: Position
-    stats: OtherStats = msgspec.field(default_factory=OtherStats)
+    stats: ShadowStats = msgspec.field(default_factory=ShadowStats)
 
 
-class Notes:
+class FollowerNotes:
     """The files of one version's follower, in the folder `shadow` of the log.
 
     Args:
@@ -80,16 +80,16 @@ class Notes:
         """Note where the log ends now, unless a follower was further back: what comes from here on is to be scored."""
         make_folder(self.folder)
         if not self.file.exists():
-            self.write(Note(Position(0, _ends(self._log))))
+            self.write(FollowerNote(Position(0, _ends(self._log))))
 
-    def read(self) -> Note | None:
+    def read(self) -> FollowerNote | None:
         """The last note, or None."""
         try:
-            return msgspec.json.decode(read_regular(self.file), type=Note)
+            return msgspec.json.decode(read_regular(self.file), type=FollowerNote)
         except (FileNotFoundError, OddFileError, msgspec.MsgspecError):
             return None
 
-    def write(self, note: Note) -> None:
+    def write(self, note: FollowerNote) -> None:
         """Replace the note."""
         self._replace(self.file, note)
 
@@ -146,7 +146,7 @@ class Follower:
         self,
         log: Path,
         version: int,
-        load: Callable[[], Served],
+        load: Callable[[], LoadedVersion],
         append: Callable[[ShadowRecord], None],
         *,
         ended: str | None = None,
@@ -154,15 +154,15 @@ class Follower:
     ) -> None:
         self.version, self.queue_rows = version, queue_rows or QUEUE_ROWS
         self._load, self._append = load, append
-        self._reader, self._notes = LogReader(log), Notes(log, version)
-        note = self._notes.read() or Note(Position())
+        self._reader, self._notes = LogReader(log), FollowerNotes(log, version)
+        note = self._notes.read() or FollowerNote(Position())
         self._position, self.stats = note.position, note.stats
         self.stats.waiting = 0
         self.stats.restarts += ended is not None
         self._ended, self._fatal = ended, self._notes.at_hand() if ended is not None else set()
         self._done: Counter[tuple[str, str]] | None = None
         self._jobs: deque[_Job] = deque()
-        self._served: Served | None = None
+        self._served: LoadedVersion | None = None
         self._noted = float("-inf")
 
     def step(self) -> bool:
@@ -179,7 +179,7 @@ class Follower:
         """Write down how far it has come."""
         self._noted = stopwatch()
         position = self._jobs[0].origin if self._jobs else self._position
-        self._notes.write(Note(position, self.stats))
+        self._notes.write(FollowerNote(position, self.stats))
 
     def _scored_already(self) -> Counter[tuple[str, str]]:
         """Rows behind the noted position of which the log holds a score already."""
@@ -290,7 +290,7 @@ class Follower:
         return True
 
 
-def _typed(served: Served, rows: list[dict[str, Any]]) -> list[Any]:
+def _typed(served: LoadedVersion, rows: list[dict[str, Any]]) -> list[Any]:
     """Rows of the version's own type; they were checked when they were answered."""
     fields = [(field.name, field.encode_name) for field in msgspec.structs.fields(served.decoder.row_type)]
     make = served.decoder.row_type

@@ -27,7 +27,7 @@ _PR_SET_PDEATHSIG = 1
 _FIRST_TO_GO = "1000"
 
 
-def score_beside(
+def score_shadow(
     store_path: Path | str,
     name: str,
     version: int,
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("version", type=int)
     parser.add_argument("ended", nargs="?")
     options = parser.parse_args()
-    score_beside(options.store, options.name, options.version, trusted=options.trusted, ended=options.ended)
+    score_shadow(options.store, options.name, options.version, trusted=options.trusted, ended=options.ended)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from homeostat.cd.serve.shadow.follower import Follower, Notes, OtherStats
+from homeostat.cd.serve.shadow.follower import Follower, FollowerNotes, ShadowStats
 from homeostat.cd.serve.telemetry.request_log import tell
 from homeostat.core.clock import pause, stopwatch
 from homeostat.core.errors import ENDINGS
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from homeostat.cd.log import LogWriter
-    from homeostat.cd.serve.routing import Table
-    from homeostat.cd.serve.scoring.version import Served
+    from homeostat.cd.serve.routing import Division
+    from homeostat.cd.serve.scoring.version import LoadedVersion
 
 SCHEDULING: int | None = getattr(os, "SCHED_IDLE", None)
 """A scorer gets what nobody else wants of the processors: even on the server's own core it does not delay an answer."""
@@ -47,17 +47,17 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _STEADY_SECONDS = 0.5, 60.0, 300.0
 _ONE_THREAD = dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
-class Scorer(Protocol):
+class ShadowWorker(Protocol):
     """Whatever scores what awaits one version."""
 
-    notes: Notes
+    notes: FollowerNotes
 
     def watch(self) -> None:
         """Look after it; called several times a second."""
         ...
 
     @property
-    def stats(self) -> OtherStats:
+    def stats(self) -> ShadowStats:
         """What it has done."""
         ...
 
@@ -75,7 +75,7 @@ class Scorer(Protocol):
         ...
 
 
-class Others:
+class ShadowSupervisor:
     """The arms beside the answering one.
 
     Args:
@@ -83,29 +83,29 @@ class Others:
         scorer: Makes what scores for one version.
     """
 
-    def __init__(self, log: Path, scorer: Callable[[int, Served], Scorer]) -> None:
+    def __init__(self, log: Path, scorer: Callable[[int, LoadedVersion], ShadowWorker]) -> None:
         self._log, self._make = log, scorer
-        self._scorers: dict[int, Scorer] = {}
-        self._leaving: dict[int, tuple[Scorer, float]] = {}
-        self._last: dict[int, OtherStats] = {}
+        self._scorers: dict[int, ShadowWorker] = {}
+        self._leaving: dict[int, tuple[ShadowWorker, float]] = {}
+        self._last: dict[int, ShadowStats] = {}
         self._faults: dict[int, str] = {}
         self._lock = threading.Lock()
         self._wake, self._closed = threading.Event(), False
         self._thread: threading.Thread | None = None
 
     @property
-    def stats(self) -> dict[int, OtherStats]:
+    def stats(self) -> dict[int, ShadowStats]:
         """What was done for each version since its trial began, and for those whose trial is over."""
         # Without the lock, which is held while a process is started: who asks for metrics is the event loop.
         return self._last | {version: scorer.stats for version, scorer in list(self._scorers.items())}
 
-    def follow(self, table: Table) -> None:
+    def follow(self, table: Division) -> None:
         """Score beside this table; called before it is put into effect, so that no row is missed."""
         wanted = {arm.version for arm in table.arms} - {table.sole}
         with self._lock:
             for version in wanted - self._scorers.keys():
                 with suppress(OSError):  # a disk that is full keeps no version from being put into effect
-                    Notes(self._log, version).begin()
+                    FollowerNotes(self._log, version).begin()
                 self._scorers[version] = self._make(version, table.served[version])
             for version in self._scorers.keys() - wanted:
                 scorer = self._scorers.pop(version)
@@ -168,7 +168,7 @@ class Others:
             scorer.notes.forget()
 
 
-class ThreadScorer:
+class ShadowThread:
     """A follower in a thread of this process: for applications that are embedded, and for traffic that is played back.
 
     Args:
@@ -178,8 +178,8 @@ class ThreadScorer:
         served: The version, as it is in the table.
     """
 
-    def __init__(self, log: LogWriter, folder: Path, version: int, served: Served) -> None:
-        self.notes = Notes(folder, version)
+    def __init__(self, log: LogWriter, folder: Path, version: int, served: LoadedVersion) -> None:
+        self.notes = FollowerNotes(folder, version)
         self._follower = Follower(folder, version, lambda: served, log.append)
         self._leave, self._kill = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"shadow-{version}", daemon=True)
@@ -189,17 +189,17 @@ class ThreadScorer:
         """A thread cannot be helped."""
 
     @property
-    def stats(self) -> OtherStats:
-        """See `Scorer.stats`."""
+    def stats(self) -> ShadowStats:
+        """See `ShadowWorker.stats`."""
         return self._follower.stats
 
     def leave(self) -> None:
-        """See `Scorer.leave`."""
+        """See `ShadowWorker.leave`."""
         self._leave.set()
 
     @property
     def gone(self) -> bool:
-        """See `Scorer.gone`."""
+        """See `ShadowWorker.gone`."""
         return not self._thread.is_alive()
 
     def kill(self) -> None:
@@ -238,7 +238,7 @@ def follow(follower: Follower, leave: threading.Event, kill: threading.Event, *,
         follower.note()
 
 
-class ProcessScorer:
+class ShadowProcess:
     """A follower in a process of its own, started again when it dies.
 
     Args:
@@ -248,7 +248,7 @@ class ProcessScorer:
     """
 
     def __init__(self, command: Sequence[str], folder: Path, version: int) -> None:
-        self.notes = Notes(folder, version)
+        self.notes = FollowerNotes(folder, version)
         self._command = [*command, str(version)]
         self._version = version
         self._lock: IO[bytes] | None = None
@@ -260,10 +260,10 @@ class ProcessScorer:
         self._pause = _FIRST_PAUSE
 
     @property
-    def stats(self) -> OtherStats:
-        """See `Scorer.stats`; also when another server's process does the work."""
+    def stats(self) -> ShadowStats:
+        """See `ShadowWorker.stats`; also when another server's process does the work."""
         note = self.notes.read()
-        return note.stats if note is not None else OtherStats()
+        return note.stats if note is not None else ShadowStats()
 
     @property
     def pid(self) -> int | None:
@@ -283,7 +283,7 @@ class ProcessScorer:
             self._bury(f"it took longer than {HUNG_SECONDS:.0f} s")
 
     def leave(self) -> None:
-        """See `Scorer.leave`: it reads the end of its input."""
+        """See `ShadowWorker.leave`: it reads the end of its input."""
         self._left = True
         if self._process is not None and self._process.stdin is not None:
             with suppress(BrokenPipeError):
@@ -291,11 +291,11 @@ class ProcessScorer:
 
     @property
     def gone(self) -> bool:
-        """See `Scorer.gone`."""
+        """See `ShadowWorker.gone`."""
         return self._process is None or self._process.poll() is not None
 
     def kill(self) -> None:
-        """See `Scorer.kill`."""
+        """See `ShadowWorker.kill`."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -363,14 +363,14 @@ class ProcessScorer:
             self._lock = None
 
 
-def threads(log: LogWriter, folder: Path) -> Callable[[int, Served], Scorer]:
+def threads(log: LogWriter, folder: Path) -> Callable[[int, LoadedVersion], ShadowWorker]:
     """Scorers in threads of this process."""
-    return lambda version, served: ThreadScorer(log, folder, version, served)
+    return lambda version, served: ShadowThread(log, folder, version, served)
 
 
-def processes(command: Sequence[str], folder: Path) -> Callable[[int, Served], Scorer]:
-    """Scorers in processes of their own; see `ProcessScorer`."""
-    return lambda version, _: ProcessScorer(command, folder, version)
+def processes(command: Sequence[str], folder: Path) -> Callable[[int, LoadedVersion], ShadowWorker]:
+    """Scorers in processes of their own; see `ShadowProcess`."""
+    return lambda version, _: ShadowProcess(command, folder, version)
 
 
 def command(store_path: Path | str, name: str, trusted: Collection[str] = ()) -> list[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from homeostat.cd.log import LogStats
     from homeostat.cd.serve.routing import RoutingStatus
-    from homeostat.cd.serve.shadow.follower import OtherStats
+    from homeostat.cd.serve.shadow.follower import ShadowStats
     from homeostat.cd.serve.telemetry.families import Snapshot
 
 
@@ -52,7 +52,7 @@ class ModelState(msgspec.Struct, frozen=True):
     name: str
     log: LogStats
     routing: RoutingStatus
-    others: dict[int, OtherStats]
+    others: dict[int, ShadowStats]
 
 
 class Metrics:
