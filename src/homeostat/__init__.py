@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from homeostat.ci.collect import FrameSource as FrameSource
     from homeostat.ci.pipeline import Pipeline as Pipeline
     from homeostat.ci.pipeline import step as step
-    from homeostat.ci.train import TorchClassifier as TorchClassifier
-    from homeostat.ci.train import TorchRegressor as TorchRegressor
+    from homeostat.ci.train.torch import TorchClassifier as TorchClassifier
+    from homeostat.ci.train.torch import TorchRegressor as TorchRegressor
     from homeostat.core.errors import HomeostatError as HomeostatError
     from homeostat.core.store import Store as Store
     from homeostat.ct import how as how
@@ -60,7 +60,7 @@ __getattr__ = loader(
         "ci.collect": ("FileSource", "FrameSource"),
         "ci.gates": (".",),
         "ci.pipeline": ("Pipeline", "step"),
-        "ci.train": ("TorchClassifier", "TorchRegressor"),
+        "ci.train.torch": ("TorchClassifier", "TorchRegressor"),
         "core.errors": ("HomeostatError",),
         "core.store": ("Store",),
         "ct.how": (".",),

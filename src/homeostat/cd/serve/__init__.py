@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from homeostat.cd.serve.http.visitors import is_loopback as is_loopback
     from homeostat.cd.serve.listen import Endpoint as Endpoint
     from homeostat.cd.serve.listen import endpoint_file as endpoint_file
-    from homeostat.cd.serve.listen import listen as listen
     from homeostat.cd.serve.listen import read_endpoint as read_endpoint
     from homeostat.cd.serve.process import Hosting as Hosting
     from homeostat.cd.serve.process import Worker as Worker
@@ -27,7 +26,7 @@ __getattr__ = loader(
     {
         "app": ("Application", "Around", "Settings"),
         "http.visitors": ("is_loopback",),
-        "listen": ("Endpoint", "endpoint_file", "listen", "read_endpoint"),
+        "listen": ("Endpoint", "endpoint_file", "read_endpoint"),
         "process": ("Hosting", "Worker", "application", "serve"),
         "protocols": ("PREDICTING", "PROTOCOLS"),
         "routing": ("RoutingStatus",),

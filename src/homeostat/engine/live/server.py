@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.monitor import ServiceCounts
-from homeostat.cd.serve import PREDICTING, RoutingStatus, listen, read_endpoint
-from homeostat.cd.serve.listen import TOKEN_VARIABLE
+from homeostat.cd.serve import PREDICTING, RoutingStatus, read_endpoint
+from homeostat.cd.serve.listen import TOKEN_VARIABLE, listen
 from homeostat.cd.serve.settings import operating_settings
 from homeostat.core.clock import pause, stopwatch
 from homeostat.core.errors import StoreError
