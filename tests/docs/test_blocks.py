@@ -59,3 +59,15 @@ def test_the_readme_shows_code_and_commands():
     readme = ROOT / "README.md"
     assert readme in WITH_PYTHON
     assert readme in WITH_CONSOLE
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name)
+def test_the_python_of_a_page_imports_packages_and_never_files(page: Path):
+    """What a page shows stays true when a file of a package becomes a folder."""
+    source, files = ROOT / "src", []
+    for start, code in blocks(page, "python"):
+        for offset, line in enumerate(code):
+            found = re.match(r"\s*(?:from|import) (homeostat[\w.]*)", line)
+            if found and not (source / found[1].replace(".", "/")).is_dir():
+                files.append(f"line {start + offset}: {line.strip()}")
+    assert not files

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from homeostat.cd.deploy.plans import least_share as least_share
     from homeostat.cd.deploy.plans import role as role
     from homeostat.cd.deploy.plans import seen as seen
+    from homeostat.cd.deploy.randomised import Drawn as Drawn
     from homeostat.cd.deploy.randomised import judge_drawn as judge_drawn
     from homeostat.cd.deploy.randomised import sample_ratio as sample_ratio
     from homeostat.cd.deploy.verdict_api import ask as ask
@@ -54,7 +55,7 @@ __getattr__ = loader(
             "role",
             "seen",
         ),
-        "randomised": ("judge_drawn", "sample_ratio"),
+        "randomised": ("Drawn", "judge_drawn", "sample_ratio"),
         "verdict_api": ("ask",),
     },
 )

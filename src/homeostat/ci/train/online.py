@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
-from homeostat.ci.train.train import describe, spanning, with_reference
 from homeostat.ci.train.fitting import said_by
+from homeostat.ci.train.train import describe, spanning, with_reference
 from homeostat.core.errors import ModelError
 from homeostat.core.model.bundle import Bundle
 from homeostat.core.model.convert import Stored

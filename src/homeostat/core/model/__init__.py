@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from homeostat.core.model.manifest import Lineage as Lineage
     from homeostat.core.model.manifest import Manifest as Manifest
     from homeostat.core.model.manifest import TriedSettings as TriedSettings
+    from homeostat.core.model.needs import Needs as Needs
     from homeostat.core.model.signature import Predictions as Predictions
     from homeostat.core.model.signature import Signature as Signature
     from homeostat.core.model.signature import signature_of as signature_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __getattr__ = loader(
     __name__,
     {
+        "needs": ("Needs",),
         "bundle": ("Bundle", "Model", "check_features"),
         "convert": ("Proof",),
         "encoder": ("Code", "Coder", "Encoder", "fit_encoder"),
