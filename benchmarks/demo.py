@@ -9,8 +9,8 @@ from pathlib import Path
 
 from homeostat.demo import run_demo
 
-GAIN = 0.025
-SECONDS = 180.0
+GAIN = 0.032
+SECONDS = 150.0
 
 
 def main() -> None:
@@ -31,6 +31,9 @@ def main() -> None:
     print(f"\n{'':36}{'measured':>10}   must be")
     for name, value, must, met in rows:
         print(f"{name:36}{value:10.4g}   {must}  {'met' if met else 'NOT MET'}")
+    trials = found.trials
+    print(f"\n{trials.opened} trials opened: " + ", ".join(f"{n} {how}" for how, n in sorted(trials.outcomes.items())))
+    print("days per trial: " + ("none ended" if trials.days is None else f"{trials.days:.1f}"))
     sys.exit(not all(met for *_, met in rows))
 
 

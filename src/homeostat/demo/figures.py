@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -91,12 +92,27 @@ class Broken(msgspec.Struct, frozen=True, kw_only=True):
     allowed: float
 
 
+class Trials(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the trials of candidates beside the champion.
+
+    Attributes:
+        opened: Trials begun.
+        outcomes: `promoted`, `inconclusive`, `rolled_back` or `cancelled` to the trials that ended so.
+        days: How long the ended ones took on average; None when none ended.
+    """
+
+    opened: int
+    outcomes: dict[str, int]
+    days: float | None
+
+
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is shown at the end."""
 
     months: tuple[Line, ...]
     total: Line
     broken: tuple[Broken, ...]
+    trials: Trials
     frozen: NDArray[np.float64]
 
 
@@ -126,8 +142,26 @@ def figures(folder: Path, store: Store, loop: Loop, played: Played) -> Figures:
         months=tuple(lines),
         total=_line("all", played, frozen, repeated, known),
         broken=tuple(_broken(store.ledger, loop, played)),
+        trials=trials_of(store.ledger, loop.name),
         frozen=frozen,
     )
+
+
+def trials_of(ledger: Ledger, loop: str) -> Trials:
+    """The trials of a loop, as its ledger has them."""
+    begun: dict[int, datetime] = {}
+    outcomes: Counter[str] = Counter()
+    took: list[timedelta] = []
+    opened = 0
+    for one in ledger.events(loop=loop, kinds=(ev.TrialStarted, ev.TrialEnded)):
+        if isinstance(one.event, ev.TrialStarted):
+            opened += 1
+            begun[one.event.challenger] = one.time
+        elif isinstance(one.event, ev.TrialEnded):
+            outcomes[one.event.outcome] += 1
+            took.append(one.time - begun.pop(one.event.challenger, one.time))
+    days = sum(took, timedelta()) / timedelta(days=1) / len(took) if took else None
+    return Trials(opened=opened, outcomes=dict(outcomes), days=days)
 
 
 def fortnightly(figures: Figures, played: Played) -> dict[str, list[tuple[datetime, float | None]]]:
