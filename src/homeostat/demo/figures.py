@@ -19,12 +19,13 @@ from homeostat.core.stats.metrics import score
 from homeostat.demo.flights import LOCAL_ZONE, TARGET, TIME
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from homeostat.core.ledger import Ledger
+    from homeostat.core.ledger import Ledger, Recorded
     from homeostat.core.store import Store
     from homeostat.demo.play import Played
     from homeostat.loop import Loop
@@ -142,18 +143,18 @@ def figures(folder: Path, store: Store, loop: Loop, played: Played) -> Figures:
         months=tuple(lines),
         total=_line("all", played, frozen, repeated, known),
         broken=tuple(_broken(store.ledger, loop, played)),
-        trials=trials_of(store.ledger, loop.name),
+        trials=trials_of(store.ledger.events(loop=loop.name, kinds=(ev.TrialStarted, ev.TrialEnded))),
         frozen=frozen,
     )
 
 
-def trials_of(ledger: Ledger, loop: str) -> Trials:
-    """The trials of a loop, as its ledger has them."""
+def trials_of(events: Iterable[Recorded]) -> Trials:
+    """What became of trials, from the events that began and ended them."""
     begun: dict[int, datetime] = {}
     outcomes: Counter[str] = Counter()
     took: list[timedelta] = []
     opened = 0
-    for one in ledger.events(loop=loop, kinds=(ev.TrialStarted, ev.TrialEnded)):
+    for one in events:
         if isinstance(one.event, ev.TrialStarted):
             opened += 1
             begun[one.event.challenger] = one.time
