@@ -19,6 +19,9 @@ settings.load_profile("homeostat")
 
 SHARED = Path(os.environ.get("HOMEOSTAT_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
+LIMITS = {"long": 3600, "slow": 600, "crash": 600}
+"""Seconds after which a test with this marker hangs; 120 for those without. They are many times what it needs."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How many tables the fuzzing of tables tries."""
@@ -26,7 +29,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs the shared data sets when they are not there, and count it as deselected, not skipped."""
+    """Limit the time of each test; deselect those that need the shared data sets when they are not there."""
+    for item in items:
+        limits = [seconds for name, seconds in LIMITS.items() if item.get_closest_marker(name)]
+        item.add_marker(pytest.mark.timeout(max(limits, default=120)))
     if SHARED.is_dir():
         return
     without = [item for item in items if item.get_closest_marker("shared_data")]
