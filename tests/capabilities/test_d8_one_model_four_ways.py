@@ -75,6 +75,7 @@ def test_rest_batch_stream_and_embedded_agree(store, features, model, tmp_path):
         answers[f"embedded, {name}"] = list(zip(found.value.tolist(), found.positive.tolist(), strict=True))
 
     expected = model.predict(ROWS)
+    assert len(answers) == 10
     for mode, found in answers.items():
         places = {"REST, row by row": range(100), "REST v2, binary": KNOWN}.get(mode, range(1_000))
         assert [value for value, _ in found] == expected.value[places].tolist(), mode

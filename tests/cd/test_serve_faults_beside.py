@@ -39,6 +39,8 @@ def test_an_exception_at_any_step_of_a_swap_leaves_the_table_and_the_next_attemp
     common = list(faults.places)
     router = case()
     places = common + faults.places
+    assert len(common) >= 2
+    assert len(places) >= 6
     for place in places:
         divide(store, {first: ("champion", 0.5), second: ("canary", 0.3), third: ("canary", 0.2)}, salt=place)
         before = router.table

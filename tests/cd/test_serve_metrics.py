@@ -71,6 +71,7 @@ def test_what_the_process_and_the_build_are(client):
 
 
 def test_names_follow_the_conventions():
+    assert FAMILIES
     for family in FAMILIES:
         assert re.fullmatch(r"(homeostat_|process_|python)[a-z_]*", family.name)
         assert not family.name.endswith(("_total", "_info", "_count", "_milliseconds", "_ms", "_kb"))

@@ -100,11 +100,12 @@ def test_ping_version_config_and_the_document(client):
 
 def test_every_get_of_the_document_is_there(client):
     told = client.get("/openapi.json").json()["paths"]
-    for path, item in told.items():
-        if "get" in item:
-            found = client.get(path.replace("{version}", "1"))
-            # There is no trial here that a judge could speak of.
-            assert found.status_code == (404 if path == "/judge" else 200), path
+    paths = [path for path, item in told.items() if "get" in item]
+    assert "/judge" in paths
+    for path in paths:
+        found = client.get(path.replace("{version}", "1"))
+        # There is no trial here that a judge could speak of.
+        assert found.status_code == (404 if path == "/judge" else 200), path
 
 
 def test_metadata_says_the_rules(client):

@@ -82,9 +82,8 @@ def test_the_estimators_own_answers_are_given_by_one_thread_and_several(library)
 def test_bytes_that_are_cut_off_or_forged_are_refused_before_the_library_reads_them(library):
     data = trained(CLASSIFIERS[library]).data
     middle = len(data) // 2
-    forged = [b"", b"{}", b"tree\nversion=v4\n", data[:middle], data[: -len(data) // 4], b"x" + data]
-    forged.append(data[:middle] + data[middle + 1 :] if library == "lightgbm" else data[:-1])
-    for bad in forged:
+    shorter = data[:middle] + data[middle + 1 :] if library == "lightgbm" else data[:-1]
+    for bad in (b"", b"{}", b"tree\nversion=v4\n", data[:middle], data[: -len(data) // 4], b"x" + data, shorter):
         with pytest.raises(ModelError, match=f"no whole {library} model"):
             BoosterRuntime(library, bad, regression=False)
 

@@ -44,6 +44,7 @@ def test_a_flight_lands_after_it_was_due_to_leave_or_never(table):
 @pytest.mark.parametrize(("name", "by", "hours"), [(name, *how) for name, how in demo.LAGGED.items()])
 def test_lagged_delays_are_means_over_flights_that_had_landed(table, raw, name, by, hours):
     sample = table.sample(60, seed=7)
+    assert len(sample) == 60
     for row in sample.iter_rows(named=True):
         since = row["scheduled"] - timedelta(hours=hours)
         seen = raw.filter(pl.col(by) == row[by], pl.col("landed") >= since, pl.col("landed") < row["scheduled"])
@@ -64,7 +65,9 @@ def test_a_later_flight_cannot_change_an_earlier_row(raw):
 
 def test_weather_is_the_last_observation_from_before_the_scheduled_hour(table):
     weather = demo._read_weather(demo.folder())
-    for row in table.sample(40, seed=3).iter_rows(named=True):
+    sample = table.sample(40, seed=3)
+    assert len(sample) == 40
+    for row in sample.iter_rows(named=True):
         hour = row["scheduled"].replace(minute=0)
         before = weather.filter(pl.col("origin") == row["origin"], pl.col("time_hour") < hour).sort("time_hour")
         for name in ("temperature", "wind_speed", "pressure"):

@@ -31,7 +31,9 @@ def test_the_points_of_run_register_and_promote_were_all_passed(report, point):
 
 
 def test_a_failure_is_replayed_from_its_seed():
-    for drawn in isolated("tests.engine.crash_life", "chaos", "3"):
+    lives = isolated("tests.engine.crash_life", "chaos", "3")
+    assert [drawn["seed"] for drawn in lives] == [0, 1, 2]
+    for drawn in lives:
         assert drawn["first"]["problems"] == [], drawn["seed"]
         assert drawn["first"]["kills"], drawn["seed"]
         assert drawn["first"] == drawn["again"], drawn["seed"]

@@ -261,7 +261,7 @@ def test_a_trigger_registers_one_version_however_often_it_reports() -> None:
 )
 def test_whatever_happens_there_is_one_champion_and_no_refused_one(actions: list[tuple[str, object]]) -> None:
     driver = Driver()
-    driver.first_champion()
+    assert driver.first_champion() == 1
     pairs = 0
     for action, value in actions:
         match action:
