@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import pickle
+import sys
 import threading
 
 import polars as pl
@@ -154,11 +156,10 @@ def test_a_resumed_run_takes_over_trigger_small_inputs_and_stated_settings(store
 
 
 def test_a_step_that_cannot_be_cached_is_not_repeated_by_resuming(store):
-    lock = threading.Lock()
+    started = itertools.count()  # which has no name
 
     def rows(source):
-        with lock:
-            CALLS.append("locked rows")
+        next(started)
         return pl.DataFrame({"delay": source})
 
     broken = [True]
@@ -173,8 +174,44 @@ def test_a_step_that_cannot_be_cached_is_not_repeated_by_resuming(store):
         pipeline.run(store, loop="x", inputs=INPUTS)
     broken.clear()
     resumed = pipeline.run(store, loop="x", inputs=INPUTS, resume=store.ledger.runs("x")[0].run)
-    assert CALLS == ["locked rows", "twice"]
+    assert next(started) == 1
+    assert CALLS == ["twice"]
     assert "which this one resumes" in records(store, resumed.id)[0].why
+
+
+def test_a_step_that_cannot_be_cached_runs_again_where_it_was_edited_before_resuming(store, tmp_path, monkeypatch):
+    """A lock has no name, so that the step has no key; what else it is made of still tells one edit from another."""
+    monkeypatch.syspath_prepend(tmp_path)
+    source = "import threading\nlock = threading.Lock()\nFACTOR = 1\n"
+    source += "def scaled(value):\n    return 1 * value\n"
+    source += "def rows(source):\n    with lock:\n        return [FACTOR * scaled(one) for one in source]\n"
+    file = tmp_path / "locked_rows.py"
+
+    def written(text: str):
+        file.write_text(text)
+        importlib.invalidate_caches()
+        monkeypatch.delitem(sys.modules, "locked_rows", raising=False)
+        return importlib.import_module("locked_rows").rows
+
+    def failing(rows):
+        raise ValueError("oh")
+
+    def total(rows):
+        return sum(rows)
+
+    pipeline = Pipeline(written(source), failing)
+    with pytest.raises(StepFailedError):
+        pipeline.run(store, loop="x", inputs=INPUTS)
+    (failed,) = store.ledger.runs("x")
+    for edited in (
+        source.replace("[FACTOR", "[2 * FACTOR"),
+        source.replace("1 * value", "2 * value"),
+        source.replace("FACTOR = 1", "FACTOR = 2"),
+    ):
+        mended = pipeline.replace(rows=written(edited), failing=total)
+        assert mended.run(store, loop="x", inputs=INPUTS, resume=failed.run)["failing"] == 12
+    same = pipeline.replace(rows=written(source), failing=total)
+    assert same.run(store, loop="x", inputs=INPUTS, resume=failed.run)["failing"] == 6
 
 
 def test_the_run_of_another_loop_cannot_be_resumed(store):

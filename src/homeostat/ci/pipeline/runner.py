@@ -85,7 +85,7 @@ def name_code(step: Step) -> tuple[str | None, dict[str, str], str | None]:
     try:
         total, parts = code_fingerprint(step.function)
     except FingerprintError as error:
-        return None, {}, error.what
+        return None, dict(error.parts), error.what
     return total, parts, None
 
 

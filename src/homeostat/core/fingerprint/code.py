@@ -91,6 +91,9 @@ def _name(value: Any, walk: _CodeWalk) -> tuple[str, dict[str, str]]:
     try:
         digest = digest_of(value, walk)
         walk.finish()
+        if walk.problem is not None:
+            walk.problem.parts = walk.parts
+            raise walk.problem
     except RecursionError as error:
         raise FingerprintError("a value is nested too deeply", hint="does it contain itself?") from error
     if not walk.parts:
@@ -120,6 +123,7 @@ class _CodeWalk:
     def __init__(self, *, follow_instances: bool) -> None:
         self.parts: dict[str, str] = {}
         self.settings_of: set[int] = set()
+        self.problem: FingerprintError | None = None  # the first; the rest is followed all the same
         self._follow_instances = follow_instances
         self._names: dict[int, str] = {}
         self._waiting: list[tuple[str, Any]] = []
@@ -252,7 +256,9 @@ class _CodeWalk:
             digest = hashlib.sha256()
             write_value(digest, value, self)
         except FingerprintError as error:
-            raise FingerprintError(f"{what}: {error.what}", hint=error.hint) from error
+            self.problem = self.problem or FingerprintError(f"{what}: {error.what}", hint=error.hint)
+            del self.parts[label]
+            return
         self.parts[label] = printable(value) or digest.hexdigest()
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
 
 from homeostat.core.errors import CodecError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class FingerprintError(CodecError):
@@ -12,6 +16,8 @@ class FingerprintError(CodecError):
 
     where = ""
     """The way from the outer value to the part that cannot be named, such as `['model'][0]`."""
+    parts: Mapping[str, str] = MappingProxyType({})
+    """Of code: what it is made of beside that."""
 
 
 class Sink(Protocol):
