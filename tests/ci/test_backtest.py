@@ -47,6 +47,20 @@ def test_methods_are_scored_on_the_same_rows():
     assert found.refits == 3
 
 
+def test_the_weights_of_a_method_are_learned_with():
+    methods = {"even": Refit(), "recent": Refit(half_life="1d")}
+    found = backtest(
+        TABLE,
+        SPEC,
+        methods,
+        start=START + timedelta(days=10),
+        every="10d",
+        model=LogisticRegression(),
+        metric="log_loss",
+    )
+    assert found.reports["even"].value != found.reports["recent"].value
+
+
 def test_a_start_outside_the_history_is_refused():
     with pytest.raises(DataError, match="before"):
         backtest(TABLE, SPEC, {"all": Refit()}, start=START, every="5d")

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import roc_auc_score
 
 from homeostat.ci.evaluate import Evaluation, directional, evaluate, invariant
+from homeostat.ci.evaluate.baselines import persistence
 from homeostat.ci.preprocess import split
 from homeostat.ci.train import train
 from homeostat.core.errors import DataError, LoopError, ModelError
@@ -18,7 +19,7 @@ from homeostat.core.model import Model, Output
 from homeostat.core.schema import infer_schema
 from homeostat.core.table.rows import prepare
 from homeostat.core.table.spec import TableSpec
-from tests.core.model_rows import NOW, rows, schema_of, trained
+from tests.core.model_rows import NOW, SPEC, rows, schema_of, trained
 
 OLD, TRAIN, TEST = rows(800), rows(1_600), rows(800, seed=5, start=1_600)
 CANDIDATE = trained(TRAIN, model=LogisticRegression()).model()
@@ -209,3 +210,70 @@ def test_hourly_rentals_are_predicted_and_repeating_the_last_hour_is_almost_as_g
     assert found["persistence"].lower() < 10
     assert 0 < report.kappa_per < 0.2
     assert report.test["r2"] > 0.6
+
+
+def test_segments_are_compared_on_the_rows_that_the_champion_never_saw():
+    mixed = pl.concat([TRAIN.tail(300), TEST])
+    later = trained(TRAIN, model=LogisticRegression(C=0.01)).model()
+    found = evaluate(CANDIDATE, OLD, mixed, champion=later, slices=("carrier",))
+    assert {part.value for part in found.slices} == {"AA", "DL", "UA", "WN"}
+    for part in found.slices:
+        new = TEST.filter(pl.col("carrier") == part.value)
+        assert part.rows > part.gain.rows == new.height
+        for model, value in ((later, part.gain.other), (CANDIDATE, part.gain.value)):
+            assert value == pytest.approx(roc_auc_score(new["y"].to_numpy(), model.predict(new).positive))
+
+
+def test_a_champion_of_other_classes_is_not_compared():
+    other = trained(rows(400, target="three"), model=LogisticRegression()).model()
+    found = evaluate(CANDIDATE, TRAIN, TEST, champion=other)
+    assert found.champion is None
+    assert any("predicts other classes" in warning for warning in found.warnings)
+
+
+def test_the_constant_answer_is_the_best_that_there_is():
+    odd = TRAIN.filter(pl.col("y") | (pl.int_range(pl.len()) % 2 == 0))
+    found = {one.name: one for one in evaluate(CANDIDATE, odd, TEST).baselines}
+    assert odd["y"].mean() > 0.55
+    assert found["majority"].metrics["accuracy"] == pytest.approx(TEST["y"].mean())
+    skewed = rows(400, target="number").with_columns(y=pl.col("y") ** 3)
+    numbers = evaluate(trained(skewed.head(300)).model(), skewed.head(300), skewed.tail(100))
+    expected = (skewed["y"].tail(100) - skewed["y"].head(300).median()).abs().mean()
+    assert numbers.baselines[0].metrics["mae"] == pytest.approx(expected)
+
+
+def test_persistence_repeats_the_label_that_was_known_last_and_takes_its_shares_from_training_rows():
+    train_rows, test = rows(300), rows(100, seed=3, start=300)
+    flipped = test.with_columns(y=~pl.col("y"))
+    first, second = (persistence(train_rows, one, SPEC, (False, True)) for one in (test, flipped))
+    known = pl.concat([train_rows["y"], test["y"]])  # a label is known a day after its hour
+    assert first.value.tolist() == known[300 - 24 : 400 - 24].to_list()
+    shares = [dict(zip(said.value.tolist(), map(tuple, said.score.tolist()), strict=True)) for said in (first, second)]
+    assert set(shares[0]) == {False, True}
+    assert shares[0] == shares[1]
+
+
+def test_a_segment_has_thirty_rows_or_is_not_told_and_unknown_numbers_are_in_none():
+    place = pl.int_range(pl.len())
+    named = pl.when(place < 29).then(pl.lit("few")).when(place < 59).then(pl.lit("enough")).otherwise(pl.lit("AA"))
+    test = TEST.with_columns(carrier=named, x=pl.when(place % 2 == 0).then(None).otherwise("x"))
+    found = evaluate(CANDIDATE, TRAIN, test, slices=("carrier", "x")).slices
+    assert {part.value: part.rows for part in found if part.column == "carrier"} == {"AA": 741, "enough": 30}
+    assert sum(part.rows for part in found if part.column == "x") == test["x"].count()
+
+
+def test_training_rows_of_the_very_moment_of_the_first_test_row_are_noticed():
+    same = pl.concat([TRAIN.tail(1).with_columns(id=pl.lit("another")), TEST])
+    assert any("seen the future" in warning for warning in evaluate(CANDIDATE, TRAIN, same).warnings)
+    assert not any("seen the future" in warning for warning in FULL.warnings)
+
+
+def test_a_behaviour_may_be_broken_by_as_many_rows_as_it_says_and_no_more():
+    def tried(allowed: float):
+        change = invariant("x", lambda table: table.with_columns(x=pl.lit(3.0)), allowed=allowed, tolerance=0.3)
+        return evaluate(CANDIDATE, TRAIN, TEST, behaviours=[change]).behaviours[0]
+
+    broken = tried(0.0)
+    assert 1 < broken.violations < broken.rows
+    share = broken.violations / broken.rows
+    assert [tried(allowed).passed for allowed in (share, share - 0.5 / broken.rows)] == [True, False]

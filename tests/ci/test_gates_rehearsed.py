@@ -38,6 +38,7 @@ def test_a_load_is_refused(candidate, champion, said) -> None:
         (measured(4.9), measured(0.2)),  # many times as long, and still no time at all
         (measured(140), measured(50)),
         (measured(900), None),
+        (measured(2, p99=500), measured(1)),
     ],
 )
 def test_a_load_passes_and_says_what_was_seen(candidate, champion) -> None:
@@ -108,6 +109,41 @@ def test_a_contract_names_the_protocol_that_answers_otherwise() -> None:
     assert "v2: 500 oops" in contract(golden, {"v2": "500 oops"}).reason
     assert not contract((), {}).passed
     assert contract(golden, {"v2": [(float("nan"), 0.75)]}).numbers["v2"] is None
+
+
+@pytest.mark.parametrize(
+    ("golden", "found", "passed"),
+    [
+        (1_000.0, 1_000.001, True),
+        (1_000.0, 1_000.1, False),
+        (0.5, 0.500001, True),
+        (0.5, 0.5001, False),
+        (0.5, float("nan"), False),
+        (float("inf"), float("inf"), False),
+    ],
+)
+def test_answers_agree_as_far_as_their_size_lets_them(golden: float, found: float, passed: bool) -> None:
+    assert contract([(golden,)], {"v2": [(found,)]}).passed is passed
+
+
+def test_a_contract_has_a_row_for_each_golden_one_and_golden_rows_at_all() -> None:
+    assert not contract([(0.5,), (0.6,)], {"v2": [(0.5,)]}).passed
+    assert not contract([], {"v2": []}).passed
+
+
+def test_nobody_can_overrule_a_contract_and_what_callers_would_notice_breaks_it() -> None:
+    assert contract([(0.5,)], {"v2": [(0.5,)]}).binding
+    verdict = contract([(0.5,)], {"v2": [(0.5,)]}, ["column 'x' is gone"])
+    assert (verdict.passed, verdict.binding) == (False, True)
+    assert "column 'x' is gone" in verdict.reason
+
+
+def test_a_load_keeps_its_limit_when_it_is_at_it() -> None:
+    at = measured(2, p99=50)
+    assert at.p99 is not None
+    limit = gates.load(p99=f"{at.p99!r}s")
+    assert limit.verdict(at, None).passed
+    assert not limit.verdict(measured(2, p99=51), None).passed
 
 
 def test_parity_compares_every_way_of_asking_with_the_first() -> None:

@@ -188,3 +188,122 @@ def test_gates_are_values():
 
 def test_an_evaluation_survives_json():
     assert Evaluation.from_json(GOOD.to_json()) == GOOD
+
+
+def segment(value: str, of: float, error: float, *, column: str = "carrier", rows: int = 900) -> Segment:
+    found = gain(of, error, rows=rows)
+    return Segment(column=column, value=value, rows=rows, scored=Scored(value=0.7), gain=found)
+
+
+def baseline(name: str, of: float, error: float) -> Baseline:
+    return Baseline(name=name, metrics={}, gain=gain(of, error))
+
+
+SURE = 0.001
+"""A standard error so small that the gain is what it seems."""
+
+
+@pytest.mark.parametrize(
+    ("gate", "evaluation", "passed"),
+    [
+        (gates.beats_champion(), but(champion=gain(0.0, 0.0)), False),
+        (gates.beats_champion(0.02), but(champion=gain(0.02, 0.0)), False),
+        (gates.beats_champion(0.02), but(champion=gain(0.03, SURE)), True),
+        (gates.beats_champion(), but(champion=gain(0.01, 0.005)), True),
+        (gates.beats_champion(confidence=0.99), but(champion=gain(0.01, 0.005)), False),
+        (gates.not_worse_than_champion(0.01), but(champion=gain(-0.005, SURE)), True),
+        (gates.not_worse_than_champion(0.01), but(champion=gain(-0.01, 0.0)), False),
+        (gates.not_worse_than_champion(0.01), but(champion=gain(0.0, 0.01)), False),
+        (gates.at_least(roc_auc=0.75, log_loss=0.4), GOOD, True),
+        (gates.at_least(roc_auc=0.76, log_loss=0.5), GOOD, False),
+        (gates.at_least(roc_auc=0.7, log_loss=0.39), GOOD, False),
+        (gates.calibrated(0.03), GOOD, True),
+        (gates.beats_baseline("simple"), but(baselines=(baseline("simple", 0, 0),)), False),
+        (gates.beats_baseline(margin=0.05), but(baselines=GOOD.baselines[:2]), True),
+        (gates.beats_baseline("majority", margin=0.25), GOOD, False),
+        (gates.beats_baseline("majority", "mean"), GOOD, False),
+        (gates.beats_baseline(), but(baselines=(baseline("mean", 0.01, 0.02),)), False),
+        (gates.beats_baseline(confidence=0.999), but(baselines=(baseline("mean", 0.01, 0.005),)), False),
+        (gates.slices("carrier", drop=0.05), but(slices=(segment("AA", -0.04, SURE),)), True),
+        (gates.slices("carrier", drop=0.05), but(slices=(segment("AA", -0.06, SURE),)), False),
+        (gates.slices("carrier", drop=0.05), but(slices=(segment("AA", -0.06, 0.05),)), True),
+        (gates.slices("carrier", drop=0.05), but(slices=(segment("AA", 0.0, SURE), segment("B", -0.06, SURE))), False),
+        (gates.slices("carrier", min_rows=300), but(slices=(segment("AA", -0.3, SURE, rows=300),)), False),
+        (gates.slices("carrier", min_rows=300), but(slices=(segment("AA", -0.3, SURE, rows=299),)), True),
+        (
+            gates.slices("carrier"),
+            but(slices=(segment("AA", 0.01, SURE), segment("LGA", -0.3, SURE, column="origin"))),
+            True,
+        ),
+        (gates.slices("carrier", "origin"), GOOD, False),
+    ],
+)
+def test_a_gate_passes_up_to_its_bound_and_no_further(gate: gates.Gate, evaluation: Evaluation, passed: bool):
+    assert gate.check(evaluation).passed is passed
+
+
+def test_of_many_segments_one_is_worse_by_chance_and_small_ones_do_not_count_as_many():
+    doubtful = segment("AA", -0.02, 0.01)
+    gate = gates.slices("carrier", drop=0.0)
+    assert not gate.check(but(slices=(doubtful,))).passed
+    others = [segment(f"A{place}", 0.01, 0.01) for place in range(19)]
+    assert gate.check(but(slices=(doubtful, *others))).passed
+    assert not gate.check(but(slices=(segment("AA", -0.04, 0.01), *others))).passed
+    small = [msgspec.structs.replace(one, gain=gain(0.01, rows=50)) for one in others]
+    assert not gate.check(but(slices=(doubtful, *small))).passed
+
+
+def standing(**changes) -> dict[str, bool]:
+    return {verdict.gate: verdict.passed for verdict in gates.standing(but(**changes))}
+
+
+@pytest.mark.parametrize(
+    ("changes", "gate", "passed"),
+    [
+        ({"test_rows": 100}, "enough_rows", True),
+        ({"rarest_class": 10}, "enough_rows", True),
+        ({"rarest_class": 0, "classes": ("a", "b", "c")}, "enough_rows", True),
+        ({"champion": gain(0.0, 0.01)}, "not_tied", True),
+        ({"champion": gain(0.0, 0.0)}, "not_tied", False),
+        ({"champion": gain(0.0, 0.0, rows=0)}, "not_tied", True),
+        ({"problems": ("the model gave NaN",)}, "complete", False),
+        ({"train": {"roc_auc": float("inf")}}, "complete", False),
+        ({"test": {"roc_auc": float("-inf")}}, "complete", False),
+        ({"baselines": (baseline("majority", 0.0, 0.0),)}, "not_trivial", False),
+        ({"baselines": (baseline("mean", 0.01, 0.005),)}, "not_trivial", True),
+        (
+            {"baselines": (GOOD.baselines[0], baseline("persistence", 0.0, 0.01))},
+            "not_trivial",
+            True,
+        ),
+        ({"inputs": {"x": "number", "z": "number"}}, "same_schema", False),
+        ({"champion_inputs": {"x": "number", "z": "number"}}, "same_schema", False),
+        ({"champion_inputs": {"x": "number", "z": "unknown"}}, "same_schema", False),
+        ({"inputs": {"x": "integer"}}, "same_schema", False),
+        ({"inputs": {"x": "text"}}, "same_schema", False),
+        ({"inputs": {"x": "boolean"}, "champion_inputs": {"x": "integer"}}, "same_schema", False),
+    ],
+)
+def test_a_standing_check_passes_up_to_its_bound_and_no_further(changes, gate: str, passed: bool):
+    assert standing(**changes)[gate] is passed
+
+
+def test_of_what_else_is_wrong_nothing_is_overruled_because_columns_were_accepted():
+    verdicts = gates.judge(but(inputs=WIDER, accepted_inputs=WIDER, test_rows=10), ())
+    assert {one.gate: one.binding for one in verdicts if not one.passed} == {"enough_rows": True, "same_schema": False}
+
+
+def test_no_behaviour_may_fail_beside_others_that_held():
+    held = Behaved(name="a", kind="invariance", rows=10, violations=0, allowed=0, passed=True, detail="none")
+    assert not gates.behaves().check(but(behaviours=(held, msgspec.structs.replace(held, passed=False)))).passed
+
+
+def test_scores_that_are_no_probabilities_are_not_calibrated():
+    assert not gates.calibrated(0.99).check(but(calibration=CalibrationReport(error=None, bins=()))).passed
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: gates.beats_champion(margin=0.0, confidence=0.5), lambda: gates.slices("a", drop=0.0)]
+)
+def test_a_setting_may_be_at_the_lower_end_of_its_range(make):
+    assert isinstance(make(), gates.Gate)

@@ -150,6 +150,16 @@ def test_what_cannot_be_named_is_not_cached_and_the_reason_is_recorded(store):
     assert outcomes(store, finished)["after"] == "hit"
 
 
+def test_a_setting_that_cannot_be_named_keeps_its_step_from_the_cache(store):
+    def guarded(source, *, lock=None):
+        return sum(source)
+
+    pipeline = Pipeline(guarded)
+    runs = [pipeline.run(store, loop="x", inputs=INPUTS, settings={"guarded.lock": threading.Lock()}) for _ in range(2)]
+    assert [outcomes(store, finished)["guarded"] for finished in runs] == ["ran", "ran"]
+    assert "setting `lock`" in why(store, runs[1])["guarded"]
+
+
 def test_an_input_that_cannot_be_named_keeps_only_its_takers_from_the_cache(store):
     pipeline = Pipeline(step(lambda stream: next(stream) + 0, name="first"), step(lambda first: first, name="second"))
     for _ in range(2):

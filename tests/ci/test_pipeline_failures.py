@@ -214,6 +214,44 @@ def test_a_step_that_cannot_be_cached_runs_again_where_it_was_edited_before_resu
     assert same.run(store, loop="x", inputs=INPUTS, resume=failed.run)["failing"] == 6
 
 
+def test_a_step_that_cannot_be_cached_and_failed_is_tried_again_by_resuming(store):
+    attempts = itertools.count()  # which has no name
+
+    def mean(rows):
+        if next(attempts) == 0:
+            raise ValueError("oh")
+        return 1.0
+
+    pipeline = PIPELINE.replace(mean=mean)
+    with pytest.raises(StepFailedError):
+        pipeline.run(store, loop="x", inputs=INPUTS)
+    assert pipeline.run(store, loop="x", inputs=INPUTS, resume=store.ledger.runs("x")[0].run)["twice"] == 2
+
+
+def test_of_several_failures_the_first_is_told(store):
+    begun, told = threading.Barrier(2), threading.Event()
+
+    def first(source):
+        begun.wait()
+        raise ValueError("the first")
+
+    def second(source):
+        begun.wait()
+        told.wait()
+        raise ValueError("the second")
+
+    def progress(name, done, steps, outcome):
+        if outcome == "failed":
+            told.set()
+
+    with pytest.raises(StepFailedError, match="step `first` failed"):
+        Pipeline(first, second).run(store, loop="x", inputs=INPUTS, workers=2, progress=progress)
+    assert {each.step: each.outcome for each in records(store, store.ledger.runs("x")[0].run)} == {
+        "first": "failed",
+        "second": "failed",
+    }
+
+
 def test_the_run_of_another_loop_cannot_be_resumed(store):
     finished = PIPELINE.run(store, loop="x", inputs=INPUTS)
     with pytest.raises(NotFoundError, match="belongs to loop 'x'"):

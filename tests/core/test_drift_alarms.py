@@ -118,3 +118,46 @@ def test_q_values_are_ordered_like_p_values_and_never_below_them(p_values):
     assert all(p <= q + 1e-12 and q <= 1 for p, q in zip(p_values, q_values, strict=True))
     pairs = sorted(zip(p_values, q_values, strict=True))
     assert all(first[1] <= second[1] for first, second in pairwise(pairs))
+
+
+def counted(cells: dict[str, int], reference: Profile | None = None) -> Profile:
+    rows = pl.DataFrame({"letter": [name for name, times in cells.items() for _ in range(times)]})
+    return Profile.of(rows) if reference is None else Profile.of(rows, edges_from=reference)
+
+
+def test_a_distance_that_is_not_above_its_noise_by_the_threshold_does_not_alarm():
+    """It is no chance, and of the distance, a part is what chance alone would give."""
+    reference = counted({"a": 1_000, "b": 1_000})
+    later = counted({"a": 560, "b": 440}, reference)
+    measured = distance(reference.columns["letter"], later.columns["letter"])
+    assert measured.p_value < 0.005
+    assert measured.noise == pytest.approx(1 / 2_000 + 1 / 1_000)
+    between = measured.psi - measured.noise / 2
+    (signal,) = drift(reference, later, DriftConfig(psi=between, false_discovery=0.05))
+    assert signal.value > signal.threshold > signal.value - signal.noise
+    assert not signal.alarmed
+    (signal,) = drift(reference, later, DriftConfig(psi=measured.psi - measured.noise, false_discovery=0.05))
+    assert signal.alarmed
+
+
+def test_a_large_distance_of_few_rows_that_may_be_chance_does_not_alarm():
+    reference = counted({"a": 1_000, "b": 1_000})
+    later = counted({"a": 115, "b": 85}, reference)
+    (signal,) = drift(reference, later, DriftConfig(psi=0.001, false_discovery=0.01))
+    assert signal.value - signal.noise > signal.threshold
+    assert signal.q_value > 0.01
+    assert not signal.alarmed
+
+
+@pytest.mark.parametrize(("before", "after", "compared"), [(200, 200, True), (199, 2_000, False), (2_000, 199, False)])
+def test_both_sides_need_as_many_rows_as_the_minimum(before, after, compared):
+    reference = counted({"a": before})
+    (signal,) = drift(reference, counted({"a": after}, reference), DriftConfig(minimum_rows=200))
+    assert (signal.value is not None) is compared
+
+
+def test_many_rare_values_that_are_replaced_are_a_change_together():
+    common = {"a": 500, "b": 500}
+    reference = counted(common | {f"rare{place}": 4 for place in range(20)})
+    later = counted({"a": 540, "b": 540}, reference)
+    assert distance(reference.columns["letter"], later.columns["letter"]).p_value < 1e-6

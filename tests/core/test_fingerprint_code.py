@@ -135,6 +135,7 @@ DIFFERENT = {
     "a method": ("if row > self.low", "if row >= self.low", "code:Cleaner"),
     "an inherited attribute": ("factor = 2", "factor = 3", "code:Base"),
     "a helper's default": ("step=1", "step=2", "default:helper.step"),
+    "a helper's keyword-only default": ("step=1", "*, step=1", "code:helper"),
     "the order of operations": ("deep(row) * step", "step * deep(row)", "code:helper"),
 }
 
@@ -146,6 +147,31 @@ def test_what_matters_is_noticed_and_named(load, edit):
     kind, _, name = part.partition(":")
     assert changed(parts_of(before), parts_of(after)) == [f"{kind}:project_under_test.{name}"]
     assert code_fingerprint(before.train)[0] != code_fingerprint(after.train)[0]
+
+
+KEYWORD_ONLY = """
+    import settings
+    LIMIT = 3
+    def helper(row, *, top=LIMIT, low=settings.LOW):
+        return min(max(row, low), top)
+    class Cleaner:
+        def run(self, row, *, step=LIMIT):
+            return row + step
+    def train(rows, *, rate=LIMIT):
+        return [Cleaner().run(helper(row)) for row in rows]
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "low", "parts"),
+    [(4, 0, ["default:project_under_test.helper.top"]), (3, 1, ["default:project_under_test.helper.low"])],
+)
+def test_a_helper_s_keyword_only_default_is_part_of_it_by_its_value(load, limit, low, parts):
+    """The text of the function is the same; what it was given when it was made is not."""
+    before = parts_of(load(KEYWORD_ONLY, settings="LOW = 0"))
+    after = parts_of(load(KEYWORD_ONLY.replace("LIMIT = 3", f"LIMIT = {limit}"), settings=f"LOW = {low}"))
+    assert set(parts) <= set(changed(before, after))
+    assert not any(part.endswith(".rate") for part in before)
 
 
 def test_a_new_helper_is_noticed(load):

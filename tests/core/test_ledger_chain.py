@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from homeostat.core import events as ev
-from homeostat.core.errors import IntegrityError, StoreError
+from homeostat.core.errors import IntegrityError, StoreError, UserError
 from homeostat.core.ledger import Ledger, journal_mode
 from tests.engine.driver import Driver
 
@@ -41,6 +41,8 @@ def rows(path: Path, table: str) -> list[tuple[object, ...]]:
         "UPDATE events SET data = replace(data, '\"share\":0.05', '\"share\":0.95')",
         "UPDATE events SET time = '2025-01-01T00:00:00.000000+00:00' WHERE seq = 2",
         "DELETE FROM events WHERE seq = 3",
+        "UPDATE events SET prev = hash WHERE seq = 3",
+        "UPDATE events SET key = 'other' WHERE seq = 2",
         "UPDATE events SET cause = 1 WHERE seq = 4",
         "UPDATE events SET loop = 'other' WHERE seq = 4",
         "UPDATE events SET kind = 'loop_stopped' WHERE kind = 'promoted'",
@@ -155,3 +157,20 @@ def test_a_full_disk_is_never_reported_as_success(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="disk is full"):
         ledger.append(bulky, time=NOW)
     assert ledger.newest() == 1
+
+
+def test_several_events_at_once_make_one_chain_and_none_is_of_a_loop_without_a_name(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    facts = [ev.LoopStarted(loop="loop", who=who, declaration="d") for who in ("ann", "bob", "cid")]
+    assert [one.seq for one in ledger.append_many(facts, time=NOW)] == [1, 2, 3]
+    assert ledger.verify() == 3
+    with pytest.raises(UserError, match="name"):
+        ledger.append_many([facts[0], ev.LoopStarted(loop="../loop", who="ann", declaration="d")], time=NOW)
+    assert ledger.newest() == 3
+
+
+def test_what_is_committed_is_on_the_disk(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    with ledger.transaction_raw() as connection:
+        full = 2
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == full

@@ -112,3 +112,46 @@ def test_of_two_leases_of_one_owner_only_the_newer_holds(tmp_path: Path) -> None
     assert (ledger.holds(old), ledger.holds(new)) == (False, True)
     assert ledger.lease_holder("engine/loop", now=NOW + 4 * minute) == "first"
     assert ledger.append(fact, time=NOW + 4 * minute, lease=new).seq == 1
+
+
+def test_a_lease_ends_at_its_moment_and_not_before(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    minute, instant = timedelta(minutes=1), timedelta(microseconds=1)
+    ledger.acquire("work", "first", ttl=minute, now=NOW)
+    assert ledger.lease_holder("work", now=NOW + minute - instant) == "first"
+    assert ledger.lease_holder("work", now=NOW + minute) is None
+    with pytest.raises(ConflictError, match="held by first"):
+        ledger.acquire("work", "second", ttl=minute, now=NOW + minute - instant)
+    second = ledger.acquire("work", "second", ttl=minute, now=NOW + minute)
+    ledger.renew(second, ttl=minute, now=NOW + 2 * minute - instant)
+    assert ledger.lease_holder("work", now=NOW + 2 * minute) == "second"
+
+
+def test_an_owner_that_claims_again_keeps_the_lease_that_it_has(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    minute = timedelta(minutes=1)
+    first = ledger.acquire("work", "a", ttl=minute, now=NOW)
+    assert ledger.acquire("work", "a", ttl=minute, now=NOW + minute / 2) == first
+    assert ledger.holds(first)
+    assert ledger.lease_holder("work", now=NOW + minute) == "a"
+
+
+def test_what_a_dead_owner_held_may_be_taken_at_once(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    minute = timedelta(minutes=1)
+    first = ledger.acquire("work", "a", ttl=minute, now=NOW)
+    with pytest.raises(ConflictError, match="held by a"):
+        ledger.acquire("work", "b", ttl=minute, now=NOW, dead="c")
+    second = ledger.acquire("work", "b", ttl=minute, now=NOW, dead="a")
+    assert (ledger.holds(first), ledger.holds(second)) == (False, True)
+
+
+def test_a_promotion_names_the_champion_whose_place_it_takes(tmp_path: Path) -> None:
+    driver = Driver(ledger=Ledger.open(tmp_path / "ledger.sqlite"))
+    driver.first_champion()
+    version = driver.register()
+    with pytest.raises(ConflictError):
+        driver.ledger.promote("loop", version, expected_epoch=0, who="ann", reason="late", time=NOW)
+    made = driver.ledger.promote("loop", version, expected_epoch=1, who="ann", reason="good", time=NOW)
+    assert isinstance(made.event, ev.Promoted)
+    assert (made.event.previous, made.event.epoch) == (1, 2)

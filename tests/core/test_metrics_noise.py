@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from homeostat.core.model import Predictions
-from homeostat.core.stats.metrics import METRICS, difference, estimate, standard_error
+from homeostat.core.stats.metrics import METRICS, Difference, Estimate, difference, estimate, standard_error
 
 CLASSES = (False, True)
 
@@ -85,3 +85,52 @@ def test_models_that_differ_by_chance_seem_better_no_more_often_than_they_may(na
         first, second = (estimate(name, truth, each, CLASSES) for each in found)
         passed += difference(name, first, second).lower(0.95) > 0
     assert passed / 400 <= 0.05 + 0.03
+
+
+NUMBERS = ["mae", "mse", "rmse", "r2"]
+
+
+def numbers(seed: int, rows: int = 400):
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(10, 5, rows)
+    return truth, Predictions(truth + rng.normal(0, 3, rows))
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_intervals_of_numbers_cover_the_truth_about_as_often_as_they_say(name: str):
+    large = estimate(name, *numbers(10_000, 200_000)).value
+    bounds = [estimate(name, *numbers(seed)).bounds(0.9) for seed in range(300)]
+    inside = sum(low <= large <= high for low, high in bounds)
+    # Of the two errors of dependent and of independent rows the larger counts, so that it is a little more than 90 %.
+    assert 0.87 <= inside / 300 <= 0.96
+
+
+@pytest.mark.parametrize("name", list(METRICS))
+def test_the_error_is_about_how_far_the_metric_spreads(name: str):
+    kind = METRICS[name].task
+    made = [(*world(seed), CLASSES) if kind == "classification" else numbers(seed) for seed in range(150)]
+    found = [estimate(name, *each) for each in made]
+    spread = np.std([one.value for one in found])
+    assert np.mean([one.error for one in found]) == pytest.approx(spread, rel=0.25)
+
+
+def test_neighbours_that_cancel_each_other_do_not_narrow_the_interval():
+    """Blocks of rows that undo each other look as if there were no noise; the rows themselves say that there is."""
+    rng = np.random.default_rng(5)
+    pairs = np.repeat(rng.normal(size=2_500), 2) * np.tile([1.0, -1.0], 2_500)
+    alone = np.sqrt(np.square(pairs).sum()) / len(pairs)
+    assert standard_error(pairs) == pytest.approx(alone)
+    assert standard_error(pairs[:150]) == pytest.approx(np.sqrt(np.square(pairs[:150]).sum()) / 150)
+
+
+def test_bounds_hold_the_confidence_that_was_asked_for():
+    """1.645 and 1.96 are the 95 % and the 97.5 % quantile of the normal distribution."""
+    found = Difference(metric="mae", rows=100, value=1.0, other=2.0, gain=1.0, error=0.1)
+    assert (found.lower(0.95), found.upper(0.95)) == (pytest.approx(0.8355, abs=1e-4), pytest.approx(1.1645, abs=1e-4))
+    one = Estimate(5.0, np.tile([1.0, -1.0], 50))
+    low, high = one.bounds(0.95)
+    assert (high - 5.0, 5.0 - low) == (
+        pytest.approx(1.96 * one.error, rel=1e-4),
+        pytest.approx(1.96 * one.error, rel=1e-4),
+    )
+    assert Difference(metric="mae", rows=1, value=1.0, other=2.0, gain=1.0, error=None).lower() is None

@@ -281,3 +281,12 @@ def test_iso_times_of_mixed_zones_are_those_of_the_standard_library(pairs):
     aware = [one.replace(tzinfo=zone) for one, zone in pairs]
     read = read_times(pl.Series("at", [one.isoformat() for one in aware]))
     assert read.to_list() == [one.astimezone(UTC) for one in aware]
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_a_time_of_another_zone_is_the_moment_that_it_was_and_not_the_hour_on_its_wall(unit):
+    """In Paris it is 14:30 in the summer and 13:30 in the winter when it is 12:30 in UTC."""
+    moments = [datetime(2024, 7, 1, 12, 30, tzinfo=UTC), datetime(2024, 1, 1, 12, 30, tzinfo=UTC), None]
+    series = pl.Series("at", moments, dtype=pl.Datetime(unit, "UTC")).dt.convert_time_zone("Europe/Paris")
+    assert series.dt.hour().to_list() == [14, 13, None]
+    assert read_times(series).to_list() == moments
