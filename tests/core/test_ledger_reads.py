@@ -15,7 +15,7 @@ from homeostat.core.ledger import Ledger
 from homeostat.core.ledger.anchor import Anchor, anchor_of, broken
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-HERE = ev.Environment(homeostat="1", python="3", platform="p", packages="", commit="none")
+HERE = ev.RunContext(homeostat="1", python="3", platform="p", packages="", commit="none")
 
 
 def begun(run: str, loop: str = "rides") -> ev.RunStarted:
