@@ -5,9 +5,14 @@ from __future__ import annotations
 import gc
 import weakref
 
+import msgspec
 import polars as pl
 import pytest
 
+from homeostat.cd.serve import routing
+from homeostat.cd.serve.routing import Router
+from homeostat.cd.serve.scoring.version import LoadedVersion, contract_problems
+from homeostat.core.errors import ModelError
 from homeostat.core.events import ColumnChange, SchemaAccepted
 from homeostat.core.store import Store
 from tests.cd.serving import LOOP, NOON, Client, bundle, divide, flights, promote, raw, register, serving
@@ -139,6 +144,8 @@ def test_a_division_from_before_a_promotion_is_not_carried_out(store):
     store.ledger.promote(LOOP, second, expected_epoch=1, who="test", reason="test", time=flights(1)["scheduled"][0])
     with serving(store) as app:
         assert version_of(Client(app)) == second
+        routing = Client(app).get("/routing").json()
+    assert (routing["error"], routing["epoch"], routing["seq"] == routing["wanted"]) == (None, 2, True)
 
 
 def test_a_ledger_that_cannot_be_read_never_stops_the_answers(store):
@@ -249,3 +256,177 @@ def test_a_trial_of_a_version_of_other_columns_is_refused_even_when_they_were_ac
         app.hosted.router.poll()
         assert "another contract" in Client(app).get("/routing").json()["error"]
         assert version_of(Client(app)) == first
+
+
+@pytest.mark.parametrize("role", ["shadow", "canary", "split"])
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (1, 3, 2)])
+def test_every_arm_of_a_trial_is_held_to_the_contract(store, role, order):
+    for made in (bundle(), bundle(seed=1), wider()):
+        register(store, made)
+    promote(store, 1)
+    share = 0.0 if role == "shadow" else 0.2
+    arms = {1: ("champion", 0.8 - share), 2: ("canary", 0.2), 3: (role, share)}
+    with serving(store) as app:
+        divide(store, {version: arms[version] for version in order})
+        app.hosted.router.poll()
+        routing = Client(app).get("/routing").json()
+        assert version_of(Client(app)) == 1
+    assert "version 3 has another contract" in routing["error"]
+    assert routing["seq"] != routing["wanted"]
+
+
+@pytest.fixture
+def refusing(store):
+    """A router whose version 2 cannot be loaded, and the versions that it tried to load."""
+    promote(store, register(store, bundle()))
+    register(store, bundle(seed=1))
+    register(store, bundle(seed=1))
+    good, tried = LoadedVersion(1, bundle().model()), []
+
+    def load(version):
+        tried.append(version)
+        if version == 2:
+            raise ModelError("it cannot be loaded")
+        return good
+
+    router = Router(store.ledger, LOOP, load)
+    router.poll()
+    assert tried == [1]
+    tried.clear()
+    divide(store, {1: ("champion", 0.5), 2: ("canary", 0.5)})
+    yield router, tried
+    router.stop()
+
+
+def polls_between_loads(router, tried, loads):
+    """How many polls pass before each of the next attempts."""
+    pauses = []
+    for _ in range(loads):
+        before, polls = len(tried), 0
+        while len(tried) == before:
+            router.poll()
+            polls += 1
+            assert polls < 10_000
+        pauses.append(polls - 1)
+    return pauses
+
+
+def test_what_was_refused_is_tried_again_later_each_time(refusing, monkeypatch):
+    monkeypatch.setattr(routing, "_MOST_POLLS", 60)
+    router, tried = refusing
+    assert polls_between_loads(router, tried, 5) == [0, 20, 40, 60, 60]
+    assert set(tried) == {2}
+    assert (router.status().refusals, router.status().swaps) == (1, 1)
+    assert router.table.sole == 1
+
+
+def test_another_division_is_tried_at_once_and_so_is_one_that_is_asked_for(refusing, store):
+    router, tried = refusing
+    router.poll()
+    router.wake()
+    assert tried == [2, 2]
+    divide(store, {1: ("champion", 0.5), 2: ("canary", 0.5)}, "t")
+    assert polls_between_loads(router, tried, 2) == [0, 20]
+    divide(store, {1: ("champion", 0.5), 3: ("canary", 0.5)})
+    router.poll()
+    assert (set(router.table.served), router.status().error, router.table.sole) == ({1, 3}, None, None)
+
+
+def test_whoever_holds_something_for_a_table_is_told_of_it_before_and_of_the_old_one_after_a_refusal(store):
+    for seed in range(3):
+        register(store, bundle(seed=seed))
+    promote(store, 1)
+    told = []
+
+    def load(version):
+        return LoadedVersion(version, bundle(seed=version - 1).model())
+
+    def before(table):
+        told.append((set(table.served), router.table is table))
+        if 3 in table.served:
+            raise OSError("no process can be started")
+
+    router = Router(store.ledger, LOOP, load, before=before)
+    router.poll()
+    divide(store, {1: ("champion", 0.5), 2: ("canary", 0.5)})
+    router.poll()
+    divide(store, {1: ("champion", 0.5), 3: ("canary", 0.5)})
+    router.poll()
+    assert set(router.table.served) == {1, 2}
+    assert told == [({1}, False), ({1, 2}, False), ({1, 3}, False), ({1, 2}, True)]
+
+
+def test_a_router_that_rests_answers_nothing_and_wakes_with_what_is_wanted(store):
+    promote(store, register(store, bundle()))
+    router = Router(store.ledger, LOOP, lambda version: LoadedVersion(version, bundle().model()))
+    router.poll()
+    router.rest()
+    router.poll()
+    assert (router.table, router.status().error) == (None, "it was unloaded")
+    router.wake()
+    assert (router.table.sole, router.status().error) == (1, None)
+
+
+def test_versions_of_two_divisions_are_in_memory_and_those_before_are_not(store):
+    for seed in range(3):
+        register(store, bundle(seed=seed))
+    loaded = []
+
+    def load(version):
+        loaded.append(version)
+        return LoadedVersion(version, bundle(seed=version - 1).model())
+
+    router = Router(store.ledger, LOOP, load)
+    for version in (1, 2, 1, 3, 2, 3):
+        promote(store, version)
+        router.poll()
+    assert loaded == [1, 2, 3, 2]
+
+
+def test_a_schema_that_was_accepted_before_the_champion_was_registered_lets_no_other_contract_in(store):
+    accepted(store)
+    promote(store, register(store, bundle()))
+    second = register(store, wider())
+    with serving(store) as app:
+        promote(store, second)
+        app.hosted.router.poll()
+        assert "another contract" in Client(app).get("/routing").json()["error"]
+        assert version_of(Client(app)) == 1
+
+
+SIGNATURE = bundle().model().signature
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"key": ()}, "the key was flight_id, is none"),
+        ({"key": ("flight_id", "carrier")}, "the key was flight_id, is flight_id, carrier"),
+        ({"task": "regression"}, "the task was classification, is regression"),
+        ({"classes": (False, True, "maybe")}, "the classes were"),
+        ({"inputs": SIGNATURE.inputs[1:]}, f"input {SIGNATURE.inputs[0].name!r} is gone"),
+    ],
+)
+def test_what_callers_would_notice_is_another_contract(changed, told):
+    (problem,) = contract_problems(SIGNATURE, msgspec.structs.replace(SIGNATURE, **changed))
+    assert told in problem
+    assert contract_problems(SIGNATURE, msgspec.structs.replace(SIGNATURE, classes=SIGNATURE.classes[::-1])) == []
+    assert contract_problems(SIGNATURE, msgspec.structs.replace(SIGNATURE, inputs=SIGNATURE.inputs[::-1])) == []
+
+
+@pytest.mark.parametrize(
+    ("shares", "sole"),
+    [
+        ({1: ("champion", 1.0), 2: ("shadow", 0.0)}, 1),
+        ({1: ("champion", 0.0), 2: ("canary", 1.0)}, 2),
+        ({1: ("champion", 0.5), 2: ("canary", 0.5)}, None),
+    ],
+)
+def test_one_version_answers_everything_while_no_other_one_has_a_share(store, shares, sole):
+    for seed in range(2):
+        register(store, bundle(seed=seed))
+    promote(store, 1)
+    divide(store, shares)
+    router = Router(store.ledger, LOOP, lambda version: LoadedVersion(version, bundle(seed=version - 1).model()))
+    router.poll()
+    assert (router.table.sole, router.table.champion.version) == (sole, 1)

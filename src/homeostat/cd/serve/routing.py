@@ -141,7 +141,7 @@ class Router:
     def wake(self) -> None:
         """Carry out what the ledger wants at once, also after a `rest`; blocks for as long as loading takes."""
         with self._polling:
-            self._resting, self._failed, self._error = False, None, None
+            self._resting, self._failed, self._error, self._read = False, None, None, None
             self._poll()
 
     def status(self) -> RoutingStatus:
