@@ -115,3 +115,57 @@ def test_a_shift_of_a_regression_is_seen_in_its_own_units():
     values = RNG.normal(300.0, 40.0, 2_000)
     assert alarmed(values, values + 20.0) == []
     assert alarmed(values, values + 500.0) == ["challenger predictions"]
+
+
+@pytest.mark.parametrize("name", ["errors", "invalid", "latency"])
+def test_a_guardrail_alarms_when_its_proof_is_what_alpha_asks_for(name):
+    """The same counts are proof at one level and none at a stricter one."""
+    rule = GuardrailConfig()
+    tolerated = {"errors": rule.errors, "invalid": rule.invalid, "latency": rule.slow}[name]
+    bad = next(bad for bad in range(600) if excess(bad, 600, tolerated) >= 1_000)
+    invalid = np.r_[np.full(bad, np.nan), USUAL[bad:600]]
+    given = {
+        "errors": {"challenger": ArmCounts(requests=600, errors=bad)},
+        "invalid": {},
+        "latency": {"champion": USUALLY, "challenger": took(0, 600 - bad, 0, 0, bad, 0, 0)},
+    }[name]
+    scores = invalid if name == "invalid" else USUAL[:600]
+    assert alarmed(USUAL[:600], scores, **given) == [f"challenger {name}"]
+    evidence = excess(bad, 600, tolerated)
+    assert alarmed(USUAL[:600], scores, config=GuardrailConfig(alpha=0.9 / evidence), **given) == []
+
+
+def test_what_a_guardrail_saw_is_told_as_a_share_of_what_it_looked_at():
+    bad = USUAL.copy()
+    bad[:10] = np.inf
+    errors, invalid, *_ = check(USUAL, bad, challenger=ArmCounts(requests=50, errors=2))
+    assert (errors.value, errors.n, invalid.value, invalid.n) == (0.04, 50, 0.005, 2_000)
+
+
+@pytest.mark.parametrize(("answers", "slow"), [((0, 500), False), ((500,), False), ((0, 0, 0, 0, 500), True)])
+def test_an_answer_within_the_floor_is_always_fast_enough(answers, slow):
+    fastest = took(5_000, 0, 0, 0, 0, 0, 0)
+    given = took(*answers, *[0] * (7 - len(answers)))
+    assert (alarmed(USUAL, USUAL, champion=fastest, challenger=given) == ["challenger latency"]) == slow
+
+
+def test_the_limit_is_a_multiple_of_the_champions_slowest_hundredth():
+    # 99 of 100 take at most 25 ms, so 100 ms is the first bound of at least 75 ms; one more slow one, and it is none.
+    usual, slower = took(0, 0, 990, 0, 10, 0, 0), took(0, 0, 989, 0, 11, 0, 0)
+    challenger = took(0, 400, 0, 0, 0, 200, 0)
+    assert alarmed(USUAL, USUAL, champion=usual, challenger=challenger) == ["challenger latency"]
+    assert alarmed(USUAL, USUAL, champion=slower, challenger=challenger) == []
+
+
+def test_a_champion_that_has_answered_just_enough_sets_a_limit():
+    slow = took(0, 0, 0, 0, 0, 0, 900)
+    assert alarmed(USUAL, USUAL, champion=took(0, 500, 0, 0, 0, 0, 0), challenger=slow) == ["challenger latency"]
+
+
+def test_only_predictions_after_the_first_ones_are_held_against_the_champions():
+    crowded = np.full(2_000, 0.99)
+    assert alarmed(USUAL[:500], crowded[:500]) == []
+    (shift,) = (one for one in check(USUAL, crowded) if one.kind == "prediction_drift")
+    assert (shift.n, shift.value > 0.8) == (1_500, True)
+    early = np.concatenate([crowded[:500], USUAL[500:]])
+    assert alarmed(USUAL, early) == []
