@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from homeostat.cd.labels.join import Traffic
-from homeostat.cd.monitor import Champion, observe
+from homeostat.cd.monitor import Champion, MonitorConfig, Window, observe
 from homeostat.core.events import Arm
 from homeostat.ct import when
 from tests.engine.driver import Driver
@@ -17,7 +20,14 @@ CHAMPION = Champion(version=1, task="classification", metric="accuracy", classes
 
 
 def windows_until_fire(
-    folder: Path, *, drop_at: int, error: float, delay: timedelta, hours: int = 30, bad_news_first: bool = False
+    folder: Path,
+    *,
+    drop_at: int,
+    error: float,
+    delay: timedelta,
+    hours: int = 30,
+    config: MonitorConfig | None = None,
+    **first: Any,
 ) -> int | None:
     """Hours after the drop at which the loop retrained; None if it never did."""
     driver = Driver(when.degraded(accuracy=0.03, min_rows=400))
@@ -25,10 +35,11 @@ def windows_until_fire(
     stream, traffic = Stream(folder), Traffic(folder)
     for hour in range(hours):
         wrong = error if hour >= drop_at else 0.02
-        stream.block(driver.now, 400, ALONE, {1: wrong}, label_after=delay, bad_news_first=bad_news_first)
+        stream.block(driver.now, 400, ALONE, {1: wrong}, label_after=delay, **first)
         traffic.take()
         now = driver.now + timedelta(hours=1)
-        decided = driver.give(observe("loop", now, CHAMPION, outcomes=traffic.outcomes()), hours=1)
+        seen = observe("loop", now, CHAMPION, outcomes=traffic.outcomes(), config=config)
+        decided = driver.give(seen, hours=1)
         if any(one.action == "retrain" for one in decided):
             return hour - drop_at
     return None
@@ -59,3 +70,28 @@ def test_labels_that_come_five_hours_late_are_waited_for(tmp_path: Path) -> None
 def test_bad_news_that_arrives_first_does_not_fire_it(tmp_path: Path) -> None:
     hours = windows_until_fire(tmp_path, drop_at=0, error=0.02, delay=timedelta(hours=4), bad_news_first=True)
     assert hours is None
+
+
+@pytest.mark.parametrize(
+    ("good", "least"), [(0.4, 0.5), (0.0, 0.0)], ids=["most labels are there", "any share will do"]
+)
+def test_a_cohort_counts_only_as_a_whole(tmp_path: Path, good: float, least: float) -> None:
+    """More than half of each hour's labels come at once, nearly half of them bad: as a whole nothing is wrong."""
+    hours = windows_until_fire(
+        tmp_path,
+        drop_at=0,
+        error=0.02,
+        delay=timedelta(hours=4),
+        config=MonitorConfig(window=Window(label_share=least)),
+        bad_news_first=True,
+        good_news_first=good,
+    )
+    assert hours is None
+
+
+def test_labels_that_come_in_part_are_waited_for_and_then_a_drop_fires(tmp_path: Path) -> None:
+    hours = windows_until_fire(
+        tmp_path, drop_at=6, error=0.3, delay=timedelta(hours=4), good_news_first=0.8, bad_news_first=False
+    )
+    assert hours is not None
+    assert 4 <= hours <= 16

@@ -114,3 +114,42 @@ def test_good_news_that_arrives_early_does_not_flatter_and_bad_news_does_not_ala
     measured = measure(champion, outcomes, NINE + hours * HOUR)
     assert all(one.value == pytest.approx(0.5, abs=0.06) for one in measured)
     assert bool(measured) == (hours > 13)
+
+
+def test_a_label_is_known_from_its_own_moment_on():
+    assert mask([0.1], [2], 1.9) == [False]
+    assert mask([0.1], [2], 2) == [True]
+    assert labelled_between(at(1, 2), NINE + HOUR, NINE + 1.5 * HOUR) == 0
+
+
+def test_the_wait_is_counted_from_the_end_of_a_cohort():
+    assert mask([0.1], [None], 5.9, wait=5 * HOUR) == [False]
+    assert mask([0.1], [None], 6, wait=5 * HOUR) == [True]
+
+
+def test_a_share_of_labels_that_is_too_small_is_waited_for():
+    assert mask([0.1, 0.2, 0.3, 0.4], [1, 1, None, None], 2, complete=0.75) == [False] * 4
+
+
+def test_a_cohort_is_as_long_as_it_is_told():
+    assert mask([0.1, 2.5], [0.2, 2.6], 2.7, every=3 * HOUR) == [False, False]
+    assert mask([0.1, 2.5], [0.2, 2.6], 3, every=3 * HOUR) == [True, True]
+
+
+def test_a_cohort_that_is_complete_waits_for_the_one_before_it():
+    assert mask([0.5, 1.5, 2.5], [0.6, None, 2.6], 20, wait=10 * HOUR) == [True, True, True]
+    assert mask([0.5, 1.5, 2.5], [0.6, None, 2.6], 11, wait=10 * HOUR) == [True, False, False]
+
+
+def test_the_wait_is_that_of_the_slowest_thousandth():
+    times = at(*([0] * 2_000))
+    arrived = at(*([1] * 1_997 + [5] * 3))
+    assert learned(times, arrived).wait == 10 * HOUR
+    assert learned(times, at(*([1] * 1_999 + [5]))).wait == 2 * HOUR
+    assert learned(at(5), at(3)).wait == timedelta(0)
+
+
+def test_a_learned_wait_leaves_the_rest_of_the_rule_alone():
+    rule = Maturity(every=2 * HOUR, complete=0.9)
+    assert learned(at(0), at(3), rule) == Maturity(every=2 * HOUR, complete=0.9, wait=6 * HOUR)
+    assert learned(at(0), at(None), rule) == rule

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import polars as pl
 import pytest
 
 from homeostat.cd.labels.maturity import Maturity
 from homeostat.cd.monitor.performance import Champion, Outcomes, Window, coded_labels, measure
+from homeostat.core.stats.profile import Profile
 
 START = np.datetime64("2013-03-01T00:00", "us")
 LATER = datetime(2013, 6, 1, tzinfo=UTC)
@@ -115,3 +117,60 @@ def test_nothing_matured_is_nothing_measured():
 )
 def test_one_label_of_another_type_spoils_no_other(classes, given, coded):
     np.testing.assert_array_equal(coded_labels(given, classes), coded)
+
+
+def test_a_label_that_is_known_later_is_not_measured():
+    data = outcomes([1] * 4, {1: scores([1.0] * 4)})
+    data.label_times[2] = np.datetime64("2013-06-01T00:00:01", "us")
+    data.label_times[3] = np.datetime64("2013-06-01T00:00:00", "us")
+    window = Window(maturity=Maturity(wait=timedelta(hours=1)))
+    assert measure(BINARY, data, LATER, window)[0].n == 3
+
+
+def test_rows_are_measured_from_whole_cohorts_alone():
+    data = outcomes([1] * 120, {1: scores([0.0] * 60 + [1.0] * 60)}, delay=10)
+    data.label_times[:30] = np.datetime64("2013-05-01", "us")
+    now = datetime(2013, 3, 1, 12, tzinfo=UTC)
+    assert measure(BINARY, data, now, Window(label_share=0.0)) == []
+    short = Window(label_share=0.0, maturity=Maturity(wait=timedelta(hours=1)))
+    assert measure(BINARY, data, now, short)[0].n == 90
+    assert measure(BINARY, data, now, Window(label_share=0.5, maturity=Maturity(wait=timedelta(hours=1))))[0].n == 90
+    thin = Window(label_share=0.51, maturity=Maturity(wait=timedelta(hours=1)))
+    assert (measure(BINARY, data, now, thin)[0].n, measure(BINARY, data, now, thin)[0].value) == (60, 1.0)
+
+
+def test_the_latest_rows_are_those_that_were_asked_last():
+    labels = [0] * 50 + [1] * 50
+    data = outcomes(labels, {1: scores([1.0] * 100)})
+    turned = Outcomes(
+        times=data.times[::-1],
+        label_times=data.label_times[::-1],
+        labels=data.labels[::-1],
+        predictions=data.predictions,
+    )
+    [found] = measure(BINARY, turned, LATER, Window(rows=50))
+    assert (found.n, found.value) == (50, 1.0)
+
+
+def test_what_was_answered_counts_and_not_what_scores_highest():
+    data = outcomes(
+        [1, 1, 0, 0], {1: scores([0.4, 0.4, 0.1, 0.1])}, values={1: np.array([1, 1, 0, None], dtype=object)}
+    )
+    assert measure(BINARY, data, LATER)[0].value == 1.0
+
+
+def test_a_loss_of_a_regression_is_a_share_of_four_deviations_unless_it_is_told():
+    assert Champion(version=1, task="regression", metric="mae").loss_scale == 1.0
+    assert Champion(version=1, task="regression", metric="mae", scale=3.0).loss_scale == 3.0
+    usual = np.array([0.0, 10.0] * 500)
+    profile = Profile.of(pl.DataFrame({"x": usual}), prediction=usual)
+    measured = Champion(version=1, task="regression", metric="mae", profile=profile).loss_scale
+    assert measured == pytest.approx(20.0, rel=0.01)
+
+
+def test_the_interval_is_as_wide_as_it_is_asked_to_be():
+    rng = np.random.default_rng(0)
+    data = outcomes(rng.integers(0, 2, 400), {1: scores(rng.random(400))})
+    wide, narrow = (measure(BINARY, data, LATER, Window(confidence=one))[0] for one in (0.99, 0.8))
+    assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
+    assert (wide.high - wide.low) / (narrow.high - narrow.low) == pytest.approx(2.576 / 1.282, rel=0.05)

@@ -222,3 +222,64 @@ def test_drift_of_more_classes_is_that_of_the_answered_labels_not_of_the_likelie
     assert not seen(answered)
     answered[::2] = "c"
     assert seen(answered)
+
+
+MAE = Champion(version=3, task="regression", metric="mae", references={3: 1.0})
+
+
+def regression(error, *, rows=2_000, reference=1.0, drop=0.02, version=3):
+    """A regression whose absolute errors have this mean."""
+    rng = np.random.default_rng(5)
+    labels = rng.normal(0, 10, rows)
+    times = np.datetime64("2013-03-01", "us") + np.arange(rows) * np.timedelta64(60, "s")
+    said = labels + error * np.where(rng.random(rows) < 0.5, 0.9, 1.1)
+    outcomes = Outcomes(times=times, label_times=times, labels=labels, predictions={version: said})
+    champion = msgspec.structs.replace(MAE, references={3: reference})
+    return observe("demo", NOW, champion, outcomes=outcomes, config=MonitorConfig(drop=drop))
+
+
+@pytest.mark.parametrize(("error", "drops"), [(0.9, False), (1.0, False), (1.015, False), (1.1, True)])
+def test_an_error_that_grows_is_a_drop_and_one_that_falls_is_none(error, drops):
+    seen = regression(error)
+    assert (("performance_drop", "mae") in alarms(seen)) == drops
+    assert signal(seen, "performance_drop", "mae").threshold == pytest.approx(1.02)
+
+
+def test_a_drop_that_is_tolerated_alarms_nobody_and_one_within_the_noise_neither():
+    assert alarms(regression(1.1, drop=0.2)) == set()
+    noise = signal(regression(1.1), "performance_drop", "mae").noise
+    assert alarms(regression(1.1, drop=0.1 - noise / 2)) == set()
+    assert alarms(regression(1.1, drop=0.1 - 1.5 * noise)) == {("performance_drop", "mae")}
+
+
+def test_another_versions_drop_is_not_the_champions():
+    seen = regression(5.0, version=4)
+    assert [one.version for one in seen.performance] == [4]
+    assert [one for one in seen.signals if one.kind == "performance_drop"] == []
+
+
+@pytest.mark.parametrize(("rows", "drops"), [(299, False), (300, True)])
+def test_a_drop_takes_a_minimum_of_labels(rows, drops):
+    assert bool(alarms(regression(5.0, rows=rows))) == drops
+
+
+def test_an_age_alarms_beyond_its_limit_and_not_at_it():
+    week = MonitorConfig(stale_after=timedelta(days=7), silent_after=timedelta(hours=1))
+    assert alarms(look(config=week)) == set()
+    less = MonitorConfig(stale_after=timedelta(days=7) - timedelta(seconds=1), silent_after=timedelta(minutes=59))
+    assert alarms(look(config=less)) == {("staleness", "champion"), ("staleness", "data")}
+    assert alarms(look(config=MonitorConfig(stale_after=None))) == set()
+
+
+def test_a_latency_at_its_limit_is_no_fault():
+    counts = ServiceCounts(requests=10, latency=0.1)
+    assert alarms(look(service=counts, config=MonitorConfig(latency=0.1))) == set()
+    assert alarms(look(service=counts, config=MonitorConfig(latency=None))) == set()
+
+
+def test_labels_are_counted_since_the_last_look():
+    times = np.datetime64("2013-03-07T20:00", "us") + np.arange(5) * np.timedelta64(3_600, "s")
+    outcomes = Outcomes(times=times, label_times=times, labels=np.zeros(5), predictions={})
+    seen = observe("demo", NOW, None, outcomes=outcomes, since=NOW - timedelta(hours=2))
+    assert (seen.labelled, signal(seen, "new_data", "labels").value) == (2, 2.0)
+    assert observe("demo", NOW, None, outcomes=outcomes).labelled == 5

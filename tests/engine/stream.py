@@ -30,12 +30,14 @@ class Stream:
         salt: str = "s",
         label_after: timedelta = timedelta(minutes=30),
         bad_news_first: bool = False,
+        good_news_first: float = 0.0,
         lost: dict[int, float] | None = None,
     ) -> dict[int, int]:
         """One hour of rows; gives how many each version answered.
 
         Args:
             bad_news_first: Labels that the champion got wrong come after a minute.
+            good_news_first: The share (0..1) of the other labels that comes after a minute too.
             errors: By version, the share of rows (0..1) on which it says the opposite of what it should.
             lost: By version, the share of its units (0..1) that never reach the log.
         """
@@ -63,7 +65,8 @@ class Stream:
                 shadow = {"version": version, "ids": [unit], "predictions": [said[version]]}
                 self.log.append(ShadowRecord(requests=[unit], time=moment, **shadow))
             label = bool(labels[row])
-            soon = bad_news_first and label != said[arms[0].version][0]
+            right = label == said[arms[0].version][0]
+            soon = row % 100 < 100 * good_news_first if right else bad_news_first
             known = moment + (timedelta(minutes=1) if soon else label_after)
             items.append(LabelItem(id=unit, label=label, time=known))
             answered[chosen.version] = answered.get(chosen.version, 0) + 1
