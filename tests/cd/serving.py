@@ -61,6 +61,14 @@ def raw(frame):
     return [{**row, "scheduled": row["scheduled"].isoformat()} for row in rows]
 
 
+def as_tensors(rows):
+    kinds = {"flight_id": "BYTES", "scheduled": "BYTES", "carrier": "BYTES", "distance": "INT64", "wind": "FP64"}
+    return [
+        {"name": name, "shape": [len(rows)], "datatype": kind, "data": [row[name] for row in rows]}
+        for name, kind in kinds.items()
+    ]
+
+
 def bundle(rows=None, *, model=None, features=None, seed=0, spec=SPEC):
     """A trained bundle; the plain ones are trained once for all tests."""
     if rows is None and model is None and features is None and spec is SPEC:

@@ -10,8 +10,23 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from homeostat.cd.deploy.guardrails import ArmCounts, check
+from homeostat.cd.log import PredictionRecord
 from homeostat.engine.live.server import answers_of
-from tests.cd.serving import LOOP, MOODY, Client, Moody, bundle, divide, flights, promote, raw, register, serving
+from tests.cd.serving import (
+    LOOP,
+    MOODY,
+    Client,
+    Moody,
+    as_tensors,
+    bundle,
+    divide,
+    flights,
+    log_of,
+    promote,
+    raw,
+    register,
+    serving,
+)
 
 REQUESTS = [("POST", "/predict", {"records": [row], "id": f"r{n}"}) for n, row in enumerate(raw(flights(150, seed=9)))]
 HALVES = {1: ("champion", 0.5), 2: ("split", 0.5)}
@@ -59,3 +74,15 @@ def test_an_arm_that_takes_long_is_seen_and_stopped(divided, monkeypatch):
     usual, steady = ArmCounts(answers={0.01: 1_000, 0.05: 0, 0.1: 0, math.inf: 0}), np.full(1_000, 0.3)
     signals = check(steady, steady, champion=usual, challenger=ArmCounts(answers=slow))
     assert [signal.subject for signal in signals if signal.alarmed] == ["challenger latency"]
+
+
+def test_a_version_that_was_asked_for_by_number_is_no_draw(divided):
+    rows = raw(flights(2, seed=8))
+    with serving(divided, trusted=MOODY) as app:
+        client = Client(app)
+        for version in (1, 2):
+            asked = client.post(f"/v2/models/{LOOP}/versions/{version}/infer", {"inputs": as_tensors(rows)})
+            assert asked.status_code == 200
+        assert sum(sum(counts.values()) for counts in answers(client).values()) == 0
+    answered = [record for record in log_of(divided) if isinstance(record, PredictionRecord)]
+    assert [{(row.arm, row.propensity) for row in record.rows} for record in answered] == [{(1, 1.0)}, {(2, 1.0)}]

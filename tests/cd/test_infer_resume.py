@@ -15,6 +15,7 @@ from homeostat.cd.infer import infer
 from homeostat.cd.infer.checkpoint import Unfinished
 from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.errors import ConflictError, SchemaError
+from homeostat.core.table.form import Form
 from tests.cd.serving import bundle, flights
 
 ROWS = flights(2_000, seed=7)
@@ -123,6 +124,105 @@ def test_a_column_that_lines_of_json_leave_out_is_null_and_one_that_all_leave_ou
     assert pl.read_parquet(tmp_path / "all").equals(pl.read_parquet(tmp_path / "some"))
     with pytest.raises(SchemaError, match="'wind' is missing"):
         infer(model, tmp_path / "lacking.jsonl", tmp_path / "lacking")
+
+
+def test_a_column_is_missing_only_where_every_chunk_of_a_file_lacks_it(tmp_path):
+    """The first of two chunks has no wind at all, and the second one has."""
+    rows = [json.loads(line) for line in ROWS[:300].drop("late", "landed").write_ndjson().splitlines()]
+    long = [{**row, "filler": "x" * 40_000} for row in rows]
+    still = [{name: value for name, value in row.items() if name != "wind"} for row in long[:250]]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, [*still, *long[250:]])))
+    (tmp_path / "still.jsonl").write_text("\n".join(map(json.dumps, still)))
+    model, seen = bundle().model(), []
+    progress = lambda done, total: seen.append(done)  # noqa: E731
+    infer(model, tmp_path / "rows.jsonl", tmp_path / "out", ignore=("filler",), progress=progress)
+    assert len(seen) > 1
+    expected = model.predict(ROWS[:300].with_columns(wind=pl.when(pl.int_range(300) >= 250).then("wind")))
+    assert pl.read_parquet(tmp_path / "out")["score"].to_list() == pytest.approx(expected.positive.tolist())
+    both = [tmp_path / "rows.jsonl", tmp_path / "still.jsonl"]
+    with pytest.raises(SchemaError, match="'wind' is missing"):
+        infer(model, both, tmp_path / "both", ignore=("filler",))
+
+
+class CutOff(BaseException):
+    """Ends a run after some of its chunks."""
+
+
+def cut_off(model, source, out, chunks=3, **settings):
+    """Begin a batch inference that leaves so many finished chunks behind."""
+    done = []
+
+    def progress(rows, total):
+        done.append(rows)
+        if len(done) == chunks:
+            raise CutOff
+
+    with pytest.raises(CutOff):
+        infer(model, source, out, progress=progress, **({"chunk_rows": 300} | settings))
+    return done[-1]
+
+
+@pytest.fixture
+def rows(tmp_path):
+    ROWS.drop("late", "landed").write_parquet(tmp_path / "rows.parquet")
+    return tmp_path / "rows.parquet"
+
+
+def test_the_same_run_goes_on_behind_its_finished_chunks(rows, tmp_path):
+    assert cut_off(bundle().model(), rows, tmp_path / "out") == 900
+    made = infer(bundle().model(), rows, tmp_path / "out", chunk_rows=300)
+    assert (made.rows, made.resumed) == (2_000, 900)
+
+
+def test_finished_chunks_of_one_model_are_not_used_for_another(rows, tmp_path):
+    cut_off(bundle().model(), rows, tmp_path / "out")
+    other = bundle(seed=1).model()
+    made = infer(other, rows, tmp_path / "out", chunk_rows=300)
+    infer(other, rows, tmp_path / "whole")
+    infer(bundle().model(), rows, tmp_path / "first")
+    assert (made.rows, made.resumed) == (2_000, 0)
+    assert pl.read_parquet(tmp_path / "out").equals(pl.read_parquet(tmp_path / "whole"))
+    assert not pl.read_parquet(tmp_path / "out").equals(pl.read_parquet(tmp_path / "first"))
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({}, {"chunk_rows": 500}),
+        ({}, {"ignore": ("gusts",)}),
+        ({}, {"form": Form(nulls=(("wind", ("x",)),))}),
+        ({"form": Form(nulls=(("wind", ("x",)),))}, {}),
+    ],
+)
+def test_finished_chunks_of_other_settings_are_not_used(rows, tmp_path, first, then):
+    cut_off(bundle().model(), rows, tmp_path / "out", **first)
+    made = infer(bundle().model(), rows, tmp_path / "out", **({"chunk_rows": 300} | then))
+    assert (made.rows, made.resumed) == (2_000, 0)
+
+
+def test_finished_chunks_of_another_table_are_not_used(rows, tmp_path):
+    cut_off(bundle().model(), rows, tmp_path / "out")
+    ROWS.drop("late", "landed").reverse().write_parquet(tmp_path / "other.parquet")
+    assert infer(bundle().model(), tmp_path / "other.parquet", tmp_path / "out", chunk_rows=300).resumed == 0
+
+
+def test_what_does_not_fit_leaves_no_chunks_behind_and_no_output(rows, tmp_path):
+    broken = ROWS.drop("late", "landed").with_columns(distance=pl.lit("far"))
+    broken.write_parquet(tmp_path / "broken.parquet")
+    with pytest.raises(SchemaError):
+        infer(bundle().model(), tmp_path / "broken.parquet", tmp_path / "out", chunk_rows=300)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.parquet", "rows.parquet"]
+
+
+def test_a_chunk_that_does_not_fit_is_remembered_when_the_run_goes_on(tmp_path):
+    table = ROWS.drop("late", "landed").with_columns(
+        carrier=pl.when(pl.int_range(2_000) < 10).then(None).otherwise(pl.col("carrier"))
+    )
+    table.write_parquet(tmp_path / "rows.parquet")
+    cut_off(bundle().model(), tmp_path / "rows.parquet", tmp_path / "out")
+    with pytest.raises(SchemaError, match="carrier"):
+        infer(bundle().model(), tmp_path / "rows.parquet", tmp_path / "out", chunk_rows=300)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -61,6 +61,14 @@ def test_a_full_log_is_good_again_when_segments_were_retired(tmp_path):
     assert LogReader(tmp_path).read().records[-1] == asked("again")
 
 
+def test_no_segment_of_a_bounded_log_is_more_than_a_quarter_of_it(tmp_path):
+    with LogWriter(tmp_path, most_bytes=4 * SMALL) as log:
+        for number in range(30):
+            log.append(asked(f"a{number}"))
+    assert len(segments(tmp_path)) > 1
+    assert max(path.stat().st_size for path in segments(tmp_path)) <= SMALL + len(SEAL)
+
+
 def test_two_writers_share_the_limit(tmp_path):
     with LogWriter(tmp_path, most_bytes=3 * SMALL) as one, LogWriter(tmp_path, most_bytes=3 * SMALL) as other:
         fill(one)
@@ -135,6 +143,22 @@ def test_after_a_failed_sync_nothing_is_taken_until_a_new_segment_is_on_the_disk
         log.sync()
         assert log.stats().pending == 0
     assert LogReader(tmp_path).read().records == [asked("a"), asked("c")]
+
+
+def test_a_log_that_the_disk_refused_refuses_until_the_disk_has_taken_a_segment(tmp_path):
+    refuses, broken = [], [True]
+
+    def sync(descriptor):
+        refuses.append(log.stats().refuses)
+        if broken:
+            raise OSError(errno.EIO, "Input/output error")
+
+    with LogWriter(tmp_path, sync=sync) as log:
+        log.append(asked("a"))
+        until(lambda: len(refuses) > 4)
+        broken.clear()
+        until(lambda: not log.stats().refuses)
+    assert refuses[:5] == [False, True, True, True, True]
 
 
 def test_records_reach_the_disk_within_a_tenth_of_a_second_under_load(tmp_path):

@@ -134,6 +134,16 @@ def test_retirement_deletes_only_what_was_read_to_its_end(tmp_path):
         assert [path.name for path in segments(tmp_path)] == before[-1:]
 
 
+def test_a_segment_that_was_read_but_for_its_last_byte_stays(tmp_path):
+    with LogWriter(tmp_path, segment_bytes=200) as log:
+        for number in range(8):
+            log.append(record(str(number)))
+    read = LogReader(tmp_path).read().position
+    almost = {name: offset - (name == min(read.segments)) for name, offset in read.segments.items()}
+    retire(tmp_path, Position(read.records, almost))
+    assert [path.name for path in segments(tmp_path)] == [min(almost), max(almost)]
+
+
 def test_what_was_made_of_segments_is_on_the_disk_before_they_go(tmp_path):
     with LogWriter(tmp_path, segment_bytes=200) as log:
         for number in range(8):

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
@@ -143,3 +145,120 @@ def test_a_disk_that_fills_up_refuses_and_leaves_no_half_record(tmp_path):
     assert (found, after, faults) == (written, written + 1, refused)
     assert "cannot be written" in message
     assert "hint" in message
+
+
+def test_every_segment_is_put_on_the_disk_as_it_was_sealed(tmp_path):
+    largest = Counter()
+
+    def sync(descriptor):
+        status = os.fstat(descriptor)
+        largest[status.st_ino] = max(largest[status.st_ino], status.st_size)
+
+    with LogWriter(tmp_path, segment_bytes=500, sync=sync) as log:
+        for number in range(100):
+            log.append(PredictionRecord(f"r{number}", NOON, [ROW]))
+    found = segments(tmp_path)
+    assert len(found) > 10
+    assert {path.stat().st_ino: path.stat().st_size for path in found} == largest
+
+
+@pytest.fixture
+def in_turns():
+    """Threads give way to each other as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "two at once"])
+def test_what_many_threads_append_is_there_once_and_in_the_order_of_each(tmp_path, in_turns, together):
+    begin = threading.Barrier(6)
+
+    def write(log, thread):
+        begin.wait()
+        for number in range(0, 200, 2):
+            two = [PredictionRecord(f"{thread} {number + more}", NOON, [ROW]) for more in (0, 1)]
+            if together:
+                log.append_all(two)
+            else:
+                for record in two:
+                    log.append(record)
+
+    with LogWriter(tmp_path, segment_bytes=20_000) as log:
+        threads = [threading.Thread(target=write, args=(log, thread)) for thread in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        stats = log.stats()
+    assert (stats.records, stats.damages, stats.faults) == (1_200, 0, 0)
+    names = [record.request.split() for record in LogReader(tmp_path).read().records]
+    for thread in range(6):
+        assert [int(number) for one, number in names if int(one) == thread] == list(range(200))
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["append", "append_all"])
+def test_nobody_appends_between_a_write_and_the_look_at_where_it_came_to_stand(tmp_path, monkeypatch, together):
+    write, wrote, again, appenders = os.write, threading.Event(), threading.Event(), []
+
+    def slowly(descriptor, data):
+        done = write(descriptor, data)
+        if threading.current_thread() is appenders[0]:
+            wrote.set()
+            again.wait(0.3)  # in vain: the second one has to wait
+        elif threading.current_thread() in appenders:
+            again.set()
+        return done
+
+    with LogWriter(tmp_path) as log:
+
+        def append(record):
+            log.append_all([record]) if together else log.append(record)
+
+        appenders += [threading.Thread(target=append, args=(record,)) for record in (PREDICTION, LABELS)]
+        monkeypatch.setattr(os, "write", slowly)
+        appenders[0].start()
+        assert wrote.wait(30)
+        appenders[1].start()
+        for one in appenders:
+            one.join()
+        assert (log.stats().damages, len(segments(tmp_path))) == (0, 1)
+    assert LogReader(tmp_path).read().records == [PREDICTION, LABELS]
+
+
+def test_a_record_that_came_during_a_sync_is_put_on_the_disk_by_the_next_one(tmp_path):
+    pending = []
+
+    def sync(descriptor):
+        pending.append(log.stats().pending)
+        if len(pending) == 1:
+            log.append(LABELS)
+
+    with LogWriter(tmp_path, sync=sync) as log:
+        log.append(PREDICTION)
+        log.sync()
+        log.sync()
+        assert (log.stats().records, log.stats().pending) == (2, 0)
+    assert pending[:2] == [1, 1]
+
+
+def test_a_record_longer_than_any_frame_is_refused_and_the_log_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("homeostat.cd.log.segments.LONGEST", 500)
+    with LogWriter(tmp_path) as log:
+        with pytest.raises(StoreError, match="longer than the prediction log takes"):
+            log.append(PredictionRecord("r" * 500, NOON, [ROW]))
+        log.append(SHADOW)
+    assert LogReader(tmp_path).read().records == [SHADOW]
+
+
+def test_a_segment_is_closed_at_its_age_and_an_empty_one_is_not(tmp_path):
+    with LogWriter(tmp_path, segment_seconds=0.0) as log:
+        for _ in range(3):
+            log.sync()
+        assert log.stats().segments == 1
+        for record in (PREDICTION, SHADOW):
+            log.append(record)
+            log.sync()
+        assert log.stats().segments >= 3
+    assert LogReader(tmp_path).read().records == [PREDICTION, SHADOW]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LogReader, LogWriter, Position, PredictionRecord, retire
+from homeostat.cd.log.retention import Needed
 from tests.cd.log_records import LATER, NOON, asked, beside, told
 
 AFTER = NOON + timedelta(days=1)
@@ -138,3 +139,36 @@ def test_what_is_left_gives_the_same_view_of_the_newest_rows(tmp_path_factory, s
     again = read(folder, keep)
     last = min(keep, len(before))
     assert newest(again, last) == newest(before, last)
+
+
+def chain():
+    """Segments of which each speaks of a row of the next one, and only the last was written to lately."""
+    needed = Needed()
+    for number, segment in enumerate("dcba"):
+        needed.record(segment, AFTER if segment == "d" else NOON)
+        needed.row(segment, number)
+        needed.joined(segment, segment, number)
+    for segment, holder, number in (("a", "b", 2), ("b", "c", 1), ("c", "d", 0)):
+        needed.speaks(segment, holder, number)
+    return needed
+
+
+def test_a_segment_stays_for_one_that_stays_for_another():
+    assert chain().names(first=9, seen=AFTER, before=AFTER) == set("abcd")
+    assert chain().names(first=9, seen=AFTER + timedelta(seconds=1), before=AFTER) == set()
+
+
+def test_a_segment_stays_from_the_oldest_row_that_is_remembered_on():
+    assert chain().names(first=3, seen=LATER + timedelta(days=9), before=AFTER) == {"a"}
+    assert chain().names(first=2, seen=LATER + timedelta(days=9), before=AFTER) == {"a", "b"}
+
+
+def test_a_label_that_waits_for_its_row_keeps_its_segment_until_it_is_found():
+    needed = Needed()
+    needed.record("a", NOON)
+    needed.label("a")
+    late = {"first": 9, "seen": AFTER}
+    assert needed.names(**late, before=NOON) == {"a"}
+    assert needed.names(**late, before=NOON + timedelta(seconds=1)) == set()
+    needed.found("a")
+    assert needed.names(**late, before=NOON) == set()

@@ -111,6 +111,35 @@ def test_who_would_wait_too_long_is_refused_with_the_time_to_come_back():
     asyncio.run(flood())
 
 
+def test_rows_that_were_answered_are_not_waited_for_any_more():
+    recorder = Recorder()
+    batcher = Batcher(recorder.call, recorder.finish, inline=True, seconds=0.1)
+
+    async def several():
+        batcher.submit(piece(5))
+        assert (batcher.waits, batcher.wait) == (True, pytest.approx(0.5))
+        await recorder.until(1)
+
+    asyncio.run(several())
+    assert (batcher.waits, batcher.wait, batcher.in_hand, batcher.calls) == (False, 0.0, 0.0, 1)
+
+
+def test_the_wait_is_expected_to_be_what_calls_took_lately():
+    recorder = Recorder()
+    batcher = Batcher(recorder.call, recorder.finish, inline=True, seconds=0.1, most_wait=2.0)
+
+    async def quick_calls():
+        for count in range(1, 21):
+            batcher.submit(piece(10))
+            await recorder.until(count)
+        batcher.submit(piece(30))  # three seconds, had nothing been learned
+        batcher.submit(piece(1))
+        await recorder.until(22)
+
+    asyncio.run(quick_calls())
+    assert recorder.calls[-1] == [30, 1]
+
+
 def test_a_deadline_that_cannot_be_met_is_refused_and_one_that_passed_is_not_scored():
     recorder = Recorder()
     batcher = Batcher(recorder.call, recorder.finish, inline=True, seconds=0.1)

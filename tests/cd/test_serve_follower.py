@@ -169,3 +169,16 @@ def test_a_slow_version_gets_few_rows_at_a_time(tmp_path, log, served, monkeypat
     answered(log, *range(7, 14))
     run(one)
     assert [len(record.ids) for record in shadows(tmp_path)] == [7, 2, 2, 2, 1]
+
+
+def test_what_waits_when_a_follower_notes_how_far_it_came_is_scored_by_the_next(tmp_path, log, served, monkeypatch):
+    answered(log, 0)
+    one = follower(tmp_path, log, served)
+    run(one)
+    monkeypatch.setattr(served, "seconds", 0.4)
+    answered(log, *range(1, 8))
+    one.step()
+    one.note()
+    assert (scored(tmp_path), one.stats.waiting) == (["row0", "row1", "row2"], 5)
+    run(follower(tmp_path, log, served))
+    assert scored(tmp_path) == [f"row{number}" for number in range(8)]

@@ -8,7 +8,20 @@ import pytest
 
 from homeostat.cd.log import PredictionRecord
 from homeostat.core.model import Bundle
-from tests.cd.serving import LOOP, Client, bundle, divide, flights, linear, log_of, promote, raw, register, serving
+from tests.cd.serving import (
+    LOOP,
+    NOON,
+    Client,
+    bundle,
+    divide,
+    flights,
+    linear,
+    log_of,
+    promote,
+    raw,
+    register,
+    serving,
+)
 
 ROWS = raw(flights(5, seed=9))
 
@@ -160,3 +173,39 @@ def test_without_a_champion_nothing_is_answered(store):
         reply = Client(app).post("/predict", ROWS[0])
     assert reply.status_code == 503
     assert "no version has been promoted" in reply.json()["error"]
+
+
+def test_a_caller_does_not_choose_the_time_of_a_server_whose_clock_is_its_own(store):
+    promote(store, register(store, bundle()))
+    with serving(store) as app:
+        Client(app).post("/predict", {"records": ROWS[:1]}, {"homeostat-time": "2001-01-01T00:00:00Z"})
+    assert [record.time for record in log_of(store)] == [NOON]
+
+
+def test_rows_await_the_versions_that_did_not_answer_them(store):
+    for seed in range(3):
+        register(store, bundle(seed=seed))
+    promote(store, 1)
+    divide(store, {1: ("champion", 0.5), 2: ("canary", 0.5), 3: ("shadow", 0.0)})
+    with serving(store) as app:
+        client = Client(app)
+        for row in raw(flights(20, seed=9)):
+            client.predict([row])
+        client.predict(raw(flights(20, seed=8)))
+    *single, many = [record for record in log_of(store) if isinstance(record, PredictionRecord)]
+    assert {(record.rows[0].arm, record.awaits) for record in single} == {(1, (2, 3)), (2, (1, 3))}
+    assert ({row.arm for row in many.rows}, many.awaits) == ({1, 2}, (1, 2, 3))
+
+
+def test_each_row_of_a_divided_request_has_the_score_of_its_own_version(store):
+    frame, models = flights(20, seed=8), [bundle(), bundle(seed=1)]
+    for made in models:
+        register(store, made)
+    promote(store, 1)
+    divide(store, {1: ("champion", 0.5), 2: ("canary", 0.5)})
+    with serving(store) as app:
+        said = Client(app).predict(raw(frame))
+    scores = [made.model().predict(frame).positive for made in models]
+    assert {one["version"] for one in said} == {1, 2}
+    expected = [scores[one["version"] - 1][row] for row, one in enumerate(said)]
+    assert [one["score"] for one in said] == pytest.approx(expected, abs=1e-6)

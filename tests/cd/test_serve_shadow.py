@@ -9,6 +9,7 @@ from homeostat.cd.log import PredictionRecord, ShadowRecord
 from tests.cd.serving import (
     LOOP,
     Client,
+    as_tensors,
     bundle,
     divide,
     flights,
@@ -47,14 +48,6 @@ def test_the_shadow_scores_what_the_champion_answered(pair):
     assert {name for record in scored for name in record.requests} == {answered.request}
     probabilities = [value for record in scored for one in record.predictions for value in one[1:]]
     assert probabilities == pytest.approx(shadow["outputs"][1]["data"])
-
-
-def as_tensors(rows):
-    kinds = {"flight_id": "BYTES", "scheduled": "BYTES", "carrier": "BYTES", "distance": "INT64", "wind": "FP64"}
-    return [
-        {"name": name, "shape": [len(rows)], "datatype": kind, "data": [row[name] for row in rows]}
-        for name, kind in kinds.items()
-    ]
 
 
 def test_in_a_canary_each_arm_scores_what_the_other_answered(store):

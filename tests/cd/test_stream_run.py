@@ -225,3 +225,32 @@ def test_what_was_in_the_output_before_stays(kept, source, tmp_path):
     (tmp_path / "out.jsonl").write_text('{"id": "before"}\n')
     run(kept, source, JsonLinesSink(tmp_path / "out.jsonl"))
     assert [one["id"] for one in written(tmp_path / "out.jsonl")] == ["before", *ROWS["flight_id"]]
+
+
+class LookingSink(JsonLinesSink):
+    """Notes how much of the log is not on the disk yet when answers come to it."""
+
+    def __init__(self, path, log):
+        super().__init__(path)
+        self.log, self.pending = log, []
+
+    def write(self, answers, dead, after):
+        self.pending.append((self.log.stats().records, self.log.stats().pending))
+        super().write(answers, dead, after)
+
+
+def test_answers_are_on_the_disk_of_the_log_before_the_sink_gets_them(kept, source, tmp_path):
+    with LogWriter(kept.log_folder(LOOP)) as log:
+        sink = LookingSink(tmp_path / "out.jsonl", log)
+        run(kept, source, sink, log=log, batch_rows=20)
+    assert sink.pending == [(1, 0), (2, 0), (3, 0)]
+
+
+def test_what_a_source_could_not_give_any_more_is_told(kept, source, tmp_path):
+    path, sink = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    assert run(kept, source, JsonLinesSink(sink)).lost == []
+    (tmp_path / "elsewhere").mkdir()
+    path.rename(tmp_path / "elsewhere" / "rows.jsonl")
+    path.write_text("".join(lines(ROWS[:5])))
+    done = run(kept, TailSource(path), JsonLinesSink(sink))
+    assert (done.rows, done.lost) == (5, ["rows.jsonl was rotated away before it was read to its end"])

@@ -293,3 +293,19 @@ def test_answered_labels_stay_beside_their_scores_when_rows_are_forgotten(tmp_pa
     assert outcomes.predictions[1][:, 1].tolist() == [number % 7 / 7 for number in range(first, 2_500)]
     assert outcomes.values[2].tolist() == [None] * (2_499 - first) + [False]
     assert traffic.values(1, [0, 2_499]).tolist() == [None, "yes" if 2_499 % 3 else "no"]
+
+
+def test_rows_since_a_time_are_those_that_were_answered_then_or_later(traffic):
+    traffic.fold([asked(f"a{minute}", time=NOON + timedelta(minutes=minute)) for minute in range(4)])
+    assert len(traffic.outcomes(NOON + timedelta(minutes=2)).times) == 2
+    assert traffic.answered(NOON + timedelta(minutes=2)) == {1: 2}
+    traffic.fold([beside(f"a{minute}", "it failed", time=NOON + timedelta(minutes=minute)) for minute in range(4)])
+    assert traffic.failures(2, NOON + timedelta(minutes=2)) == 2
+
+
+def test_the_first_row_of_a_request_leads_it_whatever_came_before(traffic):
+    rows = [RowRecord(name, 1, 0.25, {"wind": 1.0}, {1: [True, 0.25, 0.75]}) for name in "abc"]
+    traffic.fold([asked("z"), PredictionRecord("r", NOON, rows), PredictionRecord("s", NOON, rows[:1]), asked("y")])
+    outcomes = traffic.outcomes()
+    assert outcomes.leads.tolist() == [True, True, False, False, True]
+    assert outcomes.propensities.tolist() == [0.5, 0.25, 0.25, 0.25, 0.5]
