@@ -30,6 +30,7 @@ def test_weights_halve_with_every_half_life():
     assert weights[-24] == pytest.approx(0.5)
     assert weights[-48] == pytest.approx(0.25)
     assert (np.diff(weights) > 0).all()
+    assert Refit(half_life="1d").weights(TABLE, "at", START)[[0, -1]].tolist() == [1.0, 1.0]
     assert Refit().weights(TABLE, "at", NOW) is None
 
 

@@ -51,10 +51,15 @@ def test_a_policy_may_wait_for_the_usual_metric_of_a_task(policy: when.Degraded)
     assert Loop(name="rides", source=SOURCE, when=policy).when == policy
 
 
-@pytest.mark.parametrize("changes", [{"timeout": "2 hours"}, {"niceness": 99}, {"niceness": -1}])
+@pytest.mark.parametrize("changes", [{"timeout": "2 hours"}, {"niceness": 20}, {"niceness": -1}])
 def test_a_place_out_of_range_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(LoopError, match=next(iter(changes))):
         where.Process(**changes)
+
+
+@pytest.mark.parametrize("niceness", [0, 19])
+def test_the_ends_of_how_nice_a_place_may_be_are_part_of_it(niceness: int) -> None:
+    assert where.Process(niceness=niceness).niceness == niceness
 
 
 @pytest.mark.parametrize(

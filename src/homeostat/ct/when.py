@@ -332,8 +332,8 @@ class Warmup(_Wrapped, tag="warmup", frozen=True, kw_only=True):
     period: str
 
     def _held(self, now: datetime, history: Past) -> str | None:
-        until = history.started + duration(self.period) if history.started else None
-        return f"warming up until {until:%Y-%m-%d %H:%M}" if until is None or now < until else None
+        until = (history.started or now) + duration(self.period)
+        return f"warming up until {until:%Y-%m-%d %H:%M}" if now < until else None
 
 
 class AtMost(_Wrapped, tag="at_most", frozen=True, kw_only=True):
