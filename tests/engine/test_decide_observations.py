@@ -8,7 +8,7 @@ import pytest
 
 from homeostat.cd.deploy import Bandit
 from homeostat.core import events as ev
-from homeostat.core.unproven import UNPROVEN
+from homeostat.core.ledger.unproven import UNPROVEN
 from homeostat.ct import when
 from tests.engine.driver import REFUSED, START, Driver, drifted
 

@@ -6,7 +6,7 @@ import pytest
 
 from homeostat.cd.deploy import Immediately
 from homeostat.core import events as ev
-from homeostat.core.unproven import UNPROVEN
+from homeostat.core.ledger.unproven import UNPROVEN
 from tests.engine.driver import PLAN, REFUSED, Driver
 
 IMPORTED = (ev.GateResult(gate=UNPROVEN, passed=False, reason="imported", numbers={}, binding=True),)

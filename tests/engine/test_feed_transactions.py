@@ -143,6 +143,18 @@ def test_the_same_events_decide_the_same_again_and_each_only_once(driver: Driver
     assert [fact for _, decision in replayed(driver.rules, events) for fact in decision.facts] == followed
 
 
+def test_a_decision_to_train_counts_once_when_it_is_replayed() -> None:
+    driver = Driver(when.drift(psi=0.2).at_most(3, per="9d"))
+    driver.first_champion()
+    for _ in range(4):
+        driver.observe(signals=(drifted(0.9),))
+        if driver.feed.state.inflight is not None:
+            driver.register(gates=())
+    again = [decision.decided.action for _, decision in replayed(driver.rules, driver.ledger.events())]
+    assert again.count("retrain") == 2 + 1
+    assert again == [one.action for _, one in decided(driver.ledger.events())]
+
+
 def test_a_ledger_on_disk_holds_what_was_decided_when_it_is_opened_anew(tmp_path: Path) -> None:
     driver = Driver(ledger=Ledger.open(tmp_path / "ledger.sqlite"))
     driver.first_champion()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from homeostat.core.stream import StreamReport
+from homeostat.core.stats.prequential import StreamReport
 from homeostat.ct import when
 from homeostat.engine.replay.choose import compare, held_back_from
 from homeostat.engine.replay.policies import standard_policies

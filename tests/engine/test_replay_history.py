@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from homeostat import FrameSource, Loop, how
 from homeostat.core.errors import DataError
-from homeostat.core.rows import prepare
+from homeostat.core.table.rows import prepare
 from homeostat.engine.replay.history import History
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -15,7 +15,7 @@ from homeostat.cd.cohorts import Maturity
 from homeostat.cd.monitor import MonitorConfig, Window
 from homeostat.core import events as ev
 from homeostat.core.errors import DataError, LoopError
-from homeostat.core.rows import prepare
+from homeostat.core.table.rows import prepare
 from homeostat.engine.replay import replay
 from homeostat.engine.replay.history import History
 from homeostat.engine.replay.replay import _cuts, _Player
