@@ -78,7 +78,7 @@ def test_what_did_harm_later_is_not_taken() -> None:
 
 
 def test_what_is_better_and_worse_in_turns_is_no_evidence() -> None:
-    found = compare([NEVER, result("weekly", [0.4] * 6 + [0.1, 0.2, 0.9, 0.8])])
+    found = compare([NEVER, result("weekly", [0.4] * 6 + [0.1, 0.2, 0.9, 0.7])])
     assert not found.evidence
     assert found.low < 0 < found.high
     assert found.verdict.startswith("no evidence that 'weekly' pays")
