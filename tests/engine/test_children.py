@@ -12,7 +12,7 @@ import pytest
 
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import InternalError, RefusedError
-from homeostat.engine.children import Child
+from homeostat.engine.live.children import Child
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -12,7 +12,7 @@ from homeostat.core import events as ev
 from homeostat.core.errors import ConflictError, RefusedError
 from homeostat.core.ledger import Lease, Ledger
 from homeostat.ct import when
-from homeostat.engine.feed import decided, ended_key, replayed
+from homeostat.engine.decide.feed import decided, ended_key, replayed
 from tests.engine.driver import START, Driver, drifted
 
 REQUEST = ev.RetrainRequested(loop="loop", user="ann", reason="now", request="r")

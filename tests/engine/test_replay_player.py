@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from homeostat import FrameSource, Loop, how, when
-from homeostat.cd.cohorts import Maturity
+from homeostat.cd.labels.maturity import Maturity
 from homeostat.cd.monitor import MonitorConfig, Window
 from homeostat.core import events as ev
 from homeostat.core.errors import DataError, LoopError

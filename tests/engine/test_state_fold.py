@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from homeostat.cd.deploy import Immediately
 from homeostat.core import events as ev
 from homeostat.ct import when
-from homeostat.engine.state import State, evolve, fold
+from homeostat.engine.decide.state import State, evolve, fold
 from tests.engine.driver import PASSED, REFUSED, Driver, drifted
 
 REQUEST = ev.RetrainRequested(loop="loop", user="ann", reason="now", request="r")

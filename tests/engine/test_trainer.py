@@ -13,9 +13,9 @@ from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock, pause, stopwatch
 from homeostat.core.store import Store
 from homeostat.ct.where import Place
-from homeostat.engine.feed import Feed
-from homeostat.engine.state import Rules, State
-from homeostat.engine.trainer import Trainer
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules, State
+from homeostat.engine.live.trainer import Trainer
 from homeostat.loop import Loop
 from tests.ci.small_loop import NOW, small_loop
 

@@ -14,9 +14,9 @@ from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import DataError, HomeostatError, NotFoundError
 from homeostat.core.store import Store
-from homeostat.engine.feed import Feed
-from homeostat.engine.state import Rules
-from homeostat.engine.training import carry_out, end_training, outstanding, previous_report
+from homeostat.engine.decide.feed import Feed
+from homeostat.engine.decide.state import Rules
+from homeostat.engine.training.training import carry_out, end_training, outstanding, previous_report
 from homeostat.loop import Loop
 from tests.ci.small_loop import NOW, START, small_loop, table
 
