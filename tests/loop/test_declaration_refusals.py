@@ -5,8 +5,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sklearn.linear_model import LogisticRegression
 
-from homeostat import FileSource, Loop, deploy, when, where
+from homeostat import FileSource, Loop, deploy, how, when, where
 from homeostat.core.errors import LoopError
 
 SOURCE = FileSource("rides.csv", time="at", target="late")
@@ -28,6 +29,33 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "share": ({"test": 3.0}, "test=3.0 is neither a share"),
     "no share": ({"test": 0}, "test=0 is neither a share"),
     "stretch": ({"test": "2 weeks"}, "test: '2 weeks' is not a length of time"),
+    "target": (
+        {"source": FileSource("rides.csv", time="at")},
+        "source names no target, so there is nothing to predict",
+    ),
+    "no source": ({"source": "rides.csv"}, "source is a str, not a FileSource"),
+    "name": ({"name": "Rides"}, "name has other characters"),
+    "class": ({"model": LogisticRegression}, r"model is the class LogisticRegression; write LogisticRegression\(\)"),
+    "model": ({"model": "forest"}, "model str has no fit"),
+    "deploy": ({"deploy": "canary"}, "deploy is a str"),
+    "when": ({"when": "7d"}, "when is a str"),
+    "how": ({"how": "refit"}, "how is a str"),
+    "where": ({"where": "here"}, "where is a str"),
+    "place": ({"target": "a phone"}, "target is a str"),
+    "owner": ({"owner": 7}, "owner is a int"),
+    "trials": ({"trials": [{"C": 1.0}], "how": how.Online()}, "trials need how.Refit"),
+    "trusted": ({"trusted": ["Mine"]}, "trusted has 'Mine', which is neither a class nor a name"),
+    "gates": (
+        {"gates": [abs, max]},
+        r"gates has builtin_function_or_method, builtin_function_or_method, which have no",
+    ),
+    "observe": ({"observe": "often"}, "observe: 'often' is not a length of time"),
+    "retention": ({"retention": "0d"}, "retention: '0d' is not a length of time"),
+    "whole": ({"test": 1}, "test=1 is neither a share"),
+    "truth": ({"test": True}, "test=True is neither a share"),
+    "step": ({"steps": {"trian": abs, "report": abs}}, "there is no step trian to replace"),
+    "no arguments": ({"features": lambda: None}, "features takes 0 arguments, not the one DataFrame"),
+    "two arguments": ({"features": lambda rows, more: rows}, "features takes 2 arguments, not the one DataFrame"),
     "source": ({"source": SimpleNamespace(spec=SOURCE.spec, parts=list)}, "has no form and no ignore"),
     "partial": ({"features": partial(features, column="done")}, "features is a partial, not a plain function"),
 }
@@ -44,6 +72,28 @@ def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(LoopError) as told:
         Loop(name="Rides!", source=SOURCE, metric="rocauc", test=3.0)
     assert all(part in told.value.what for part in ("name has", "'rocauc'", "test=3.0"))
+
+
+def test_what_may_be_declared_is_taken() -> None:
+    declared: dict[str, Any] = {"test": 0.99, "observe": "1s", "trusted": "package.Mine", "features": features}
+    loop = Loop(name="a" * 63, source=SOURCE, model=LogisticRegression(), trials=[{"C": 2.0}], **declared)
+    assert loop.trusted == ("package.Mine",)
+    assert loop.trials == ({"C": 2.0},)
+    assert "package.Mine" in loop.trusted_types
+    assert Loop(name="rides", source=SOURCE, how=how.Online()).trials == ()
+
+
+def test_what_is_not_declared_has_its_usual_value() -> None:
+    loop = Loop(name="rides", source=SOURCE)
+    assert (loop.when, loop.how, loop.where, loop.deploy) == (
+        when.never(),
+        how.Refit(),
+        where.Process(),
+        deploy.Canary(),
+    )
+    assert (loop.test, loop.observe, loop.retention, loop.seed) == (0.2, "1h", "30d", 0)
+    assert loop.gates
+    assert Loop(name="rides", source=SOURCE, gates=[]).gates == ()
 
 
 @pytest.mark.parametrize("policy", [when.degraded(log_loss=0.1), when.degraded(mae=2.0)])
