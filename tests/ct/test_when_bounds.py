@@ -10,7 +10,7 @@ import pytest
 from homeostat.core import events as ev
 from homeostat.core.errors import LoopError
 from homeostat.ct import when
-from homeostat.ct.when import AnyPolicy, History, Reading
+from homeostat.ct.when import AnyPolicy, Past, Reading
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -33,17 +33,17 @@ def score(value: float | None, low: float | None, high: float | None, **more: An
 
 
 def fired(policy: AnyPolicy, observed: ev.Observed, **history: Any) -> bool:
-    return policy.read(observed, History(**history)).fired
+    return policy.read(observed, Past(**history)).fired
 
 
 def test_time_counts_from_the_latest_of_start_fire_and_training() -> None:
     start, fires, trained = NOW - 9 * DAY, (NOW - 8 * DAY, NOW - 5 * DAY), NOW - 7 * DAY
-    assert History().since is None
-    assert History(started=start).since == start
-    assert History(started=start, fires=fires).since == fires[-1]
-    assert History(started=start, fires=fires, trained_at=trained).since == fires[-1]
-    assert History(started=start, fires=fires, trained_at=NOW).since == NOW
-    assert History(started=NOW, trained_at=trained).since == NOW
+    assert Past().since is None
+    assert Past(started=start).since == start
+    assert Past(started=start, fires=fires).since == fires[-1]
+    assert Past(started=start, fires=fires, trained_at=trained).since == fires[-1]
+    assert Past(started=start, fires=fires, trained_at=NOW).since == NOW
+    assert Past(started=NOW, trained_at=trained).since == NOW
 
 
 def test_a_period_is_over_at_its_very_end_and_not_a_second_before() -> None:
@@ -56,7 +56,7 @@ def test_a_missed_time_is_made_up_for_within_its_grace_and_let_go_after_it() -> 
     policy = when.every("1d", missed="skip", grace="2h")
     due = NOW - DAY
     for late, fires in ((timedelta(hours=2), True), (timedelta(hours=2) + SECOND, False)):
-        reading = policy.read(seen(due + late), History(started=due - DAY))
+        reading = policy.read(seen(due + late), Past(started=due - DAY))
         assert reading.fired is fires
         assert reading.evidence["due"] == (due if fires else due + DAY)
 
@@ -71,7 +71,7 @@ def test_a_time_at_which_a_run_ended_fell_into_it() -> None:
 def test_a_cron_time_is_one_of_the_zone_that_was_named() -> None:
     history = {"started": datetime(2026, 1, 5, 0, tzinfo=UTC)}
     tokyo = when.every("0 9 * * *", zone="Asia/Tokyo")
-    assert tokyo.read(seen(datetime(2026, 1, 5, 1, tzinfo=UTC)), History(**history)).evidence["due"] == datetime(
+    assert tokyo.read(seen(datetime(2026, 1, 5, 1, tzinfo=UTC)), Past(**history)).evidence["due"] == datetime(
         2026, 1, 6, 0, tzinfo=UTC
     )
     assert not fired(when.every("0 9 * * *"), seen(datetime(2026, 1, 5, 8, tzinfo=UTC)), **history)
@@ -86,7 +86,7 @@ def test_the_usual_schedule_makes_up_for_missed_times_and_queues_behind_a_run() 
 
 @pytest.mark.parametrize(("trainable", "fires"), [(599, False), (600, True), (601, True)])
 def test_rows_count_since_the_last_training(trainable: int, fires: bool) -> None:
-    reading = when.rows(100).read(seen(trainable=trainable), History(trainable=500))
+    reading = when.rows(100).read(seen(trainable=trainable), Past(trainable=500))
     assert reading.fired is fires
     assert reading.evidence == {"new_rows": trainable - 500, "threshold": 100, "trainable": trainable}
 
@@ -136,11 +136,11 @@ def test_only_the_named_columns_are_watched_and_predictions_only_if_wanted() -> 
 
 def test_the_evidence_of_drift_names_the_columns_that_moved_and_the_largest_after_its_noise() -> None:
     signals = (moved("a", 0.5, noise=0.4), moved("b", 0.3, noise=0.0), moved("c", 0.25))
-    reading = when.drift(psi=0.2).read(seen(signals=signals), History())
+    reading = when.drift(psi=0.2).read(seen(signals=signals), Past())
     assert list(reading.evidence["moved"]) == ["b", "c"]
     assert list(reading.evidence["largest"]) == ["b"]
     assert reading.reason.startswith("drift beyond 0.2: b 0.30, c 0.25")
-    quiet = when.drift(psi=0.9).read(seen(signals=signals), History())
+    quiet = when.drift(psi=0.9).read(seen(signals=signals), Past())
     assert "largest is b 0.30" in quiet.reason
 
 
@@ -164,7 +164,7 @@ def test_a_metric_fell_when_the_good_end_of_its_interval_is_out_of_tolerance(one
 @pytest.mark.parametrize(("low", "fires"), [(0.43, True), (0.41, False)])
 def test_an_error_grew_when_even_its_low_end_is_above_what_is_tolerated(low: float, fires: bool) -> None:
     one = score(0.5, low, 0.9, metric="log_loss", reference=0.4, greater_is_better=False)
-    reading = when.degraded(log_loss=0.02).read(seen(performance=(one,)), History())
+    reading = when.degraded(log_loss=0.02).read(seen(performance=(one,)), Past())
     assert reading.fired is fires
     assert reading.evidence["limit"] == pytest.approx(0.42)
 
@@ -208,12 +208,12 @@ def test_a_bound_counts_the_fires_of_less_than_its_stretch_ago(ages: tuple[timed
 
 
 def test_what_is_held_back_says_so_and_keeps_the_evidence_of_the_policy_inside() -> None:
-    reading = ALWAYS.cooldown("3d").read(seen(trainable=7), History(fires=(NOW - DAY,)))
+    reading = ALWAYS.cooldown("3d").read(seen(trainable=7), Past(fires=(NOW - DAY,)))
     assert not reading.fired
     assert reading.evidence["new_rows"] == 7
     assert "cooling down until 2026-03-06 12:00" in reading.evidence["held_back_by"]
     assert reading.reason.endswith("though 7 new labelled rows of 1")
-    quiet = ALWAYS.cooldown("3d").read(seen(trainable=0), History(fires=(NOW - DAY,)))
+    quiet = ALWAYS.cooldown("3d").read(seen(trainable=0), Past(fires=(NOW - DAY,)))
     assert "held_back_by" not in quiet.evidence
 
 
@@ -221,7 +221,7 @@ def test_what_is_held_back_says_so_and_keeps_the_evidence_of_the_policy_inside()
 @pytest.mark.parametrize("firing", [0, 1, 2, 3])
 def test_a_vote_fires_from_as_many_as_are_needed(needed: int, firing: int) -> None:
     policies = [ALWAYS] * firing + [when.never()] * (3 - firing)
-    reading = when.vote(needed, *policies).read(seen(), History())
+    reading = when.vote(needed, *policies).read(seen(), Past())
     assert reading.fired is (firing >= needed)
     assert (reading.evidence["needed"], reading.evidence["fired"]) == (needed, firing)
     assert [one["fired"] for one in reading.evidence["policies"]] == [True] * firing + [False] * (3 - firing)
@@ -229,7 +229,7 @@ def test_a_vote_fires_from_as_many_as_are_needed(needed: int, firing: int) -> No
 
 def test_the_reason_names_those_that_fired_or_else_those_that_did_not() -> None:
     def read(policy: AnyPolicy) -> Reading:
-        return policy.read(seen(trainable=1), History())
+        return policy.read(seen(trainable=1), Past())
 
     few, many = when.rows(1), when.rows(50)
     assert read(few | many).reason == "1 new labelled rows of 1"

@@ -18,7 +18,7 @@ from homeostat.core.errors import DataError, LoopError
 from homeostat.core.table.rows import prepare
 from homeostat.engine.replay import replay
 from homeostat.engine.replay.history import History
-from homeostat.engine.replay.replay import _cuts, _Player
+from homeostat.engine.replay.replay import _cuts, _HistoryPlayer
 from homeostat.loop import steps
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,23 +49,23 @@ def world(rows: pl.DataFrame | None = None, **changes: Any) -> tuple[Loop, pl.Da
     return Loop(name="past", source=source, **{**declared, **changes}), prepare(rows, source.spec)
 
 
-def player(policy: when.AnyPolicy = EVERY, rows: pl.DataFrame | None = None, **changes: Any) -> _Player:
+def player(policy: when.AnyPolicy = EVERY, rows: pl.DataFrame | None = None, **changes: Any) -> _HistoryPlayer:
     history = History(*world(rows, **changes))
-    return _Player(history, _cuts(history, f"{LEAD}d", "1d"), history.loop.metric or "", "it", policy)
+    return _HistoryPlayer(history, _cuts(history, f"{LEAD}d", "1d"), history.loop.metric or "", "it", policy)
 
 
-def recorded(played: _Player, kind: type[ev.Event]) -> list[Any]:
+def recorded(played: _HistoryPlayer, kind: type[ev.Event]) -> list[Any]:
     return [one.event for one in played.feed.ledger.events(kinds=(kind,))]
 
 
 @pytest.fixture(scope="module")
-def played() -> tuple[_Player, Any]:
+def played() -> tuple[_HistoryPlayer, Any]:
     """A player of a schedule, and what it found."""
     made = player()
     return made, made.play()
 
 
-def test_the_blocks_follow_each_other_from_the_first_model_to_the_last_row(played: tuple[_Player, Any]) -> None:
+def test_the_blocks_follow_each_other_from_the_first_model_to_the_last_row(played: tuple[_HistoryPlayer, Any]) -> None:
     _, found = played
     blocks = found.blocks
     assert [(one.start, one.end) for one in blocks] == [
@@ -75,7 +75,7 @@ def test_the_blocks_follow_each_other_from_the_first_model_to_the_last_row(playe
     assert found.report.rows == 16 * 24 + 1
 
 
-def test_a_version_answers_from_the_block_after_it_was_trained(played: tuple[_Player, Any]) -> None:
+def test_a_version_answers_from_the_block_after_it_was_trained(played: tuple[_HistoryPlayer, Any]) -> None:
     made, found = played
     fires = [START + DAY * (LEAD + 3 * (one + 1)) for one in range(5)]
     assert [one.time for one in found.fires] == fires
@@ -87,7 +87,7 @@ def test_a_version_answers_from_the_block_after_it_was_trained(played: tuple[_Pl
     ]
 
 
-def test_each_block_is_scored_by_the_answers_of_its_version(played: tuple[_Player, Any]) -> None:
+def test_each_block_is_scored_by_the_answers_of_its_version(played: tuple[_HistoryPlayer, Any]) -> None:
     made, found = played
     history = History(*world())
     for block in found.blocks[2:9:3]:
@@ -102,14 +102,16 @@ def test_each_block_is_scored_by_the_answers_of_its_version(played: tuple[_Playe
     assert found.report.value == pytest.approx(right)
 
 
-def test_what_is_held_back_is_the_last_two_fifths_of_the_blocks(played: tuple[_Player, Any]) -> None:
+def test_what_is_held_back_is_the_last_two_fifths_of_the_blocks(played: tuple[_HistoryPlayer, Any]) -> None:
     _, found = played
     late = found.blocks[10:]
     assert found.held_back.rows == sum(one.rows for one in late)
     assert found.held_back.value == pytest.approx(sum(one.value * one.rows for one in late) / found.held_back.rows)
 
 
-def test_each_look_sees_the_rows_of_its_block_and_the_labels_that_came_in_it(played: tuple[_Player, Any]) -> None:
+def test_each_look_sees_the_rows_of_its_block_and_the_labels_that_came_then(
+    played: tuple[_HistoryPlayer, Any],
+) -> None:
     made, _ = played
     looks = recorded(made, ev.Observed)
     assert [one.now for one in looks] == [START + DAY * (LEAD + day + 1) for day in range(17)]
@@ -122,7 +124,7 @@ def test_each_look_sees_the_rows_of_its_block_and_the_labels_that_came_in_it(pla
         assert look.labelled == int(((played_rows > look.now - DAY) & (played_rows <= look.now)).sum())
 
 
-def test_a_version_is_registered_with_what_was_known_when_it_was_trained(played: tuple[_Player, Any]) -> None:
+def test_a_version_is_registered_with_what_was_known_when_it_was_trained(played: tuple[_HistoryPlayer, Any]) -> None:
     made, found = played
     registered = recorded(made, ev.VersionRegistered)
     assert [one.parent for one in registered] == [None, 1, 2, 3, 4, 5]
@@ -152,7 +154,7 @@ def test_performance_is_measured_on_the_newest_rows_whose_labels_are_in() -> Non
     assert checked == 14
 
 
-def test_each_version_is_measured_by_the_rows_that_it_answered(played: tuple[_Player, Any]) -> None:
+def test_each_version_is_measured_by_the_rows_that_it_answered(played: tuple[_HistoryPlayer, Any]) -> None:
     made, _ = played
     look = recorded(made, ev.Observed)[9]
     assert made.trained_at[4] == look.now - DAY
