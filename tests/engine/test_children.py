@@ -199,8 +199,10 @@ def test_one_that_ran_for_long_is_started_again_as_if_it_had_never_died(made: Ma
 
 
 def test_one_that_runs_is_not_started_again(made: Made) -> None:
-    child = made(ECHO)
+    child, clock = made(ECHO), VirtualClock(NOW)
+    child._clock = clock  # type: ignore[assignment]
     child.start()
     pid = child.pid
+    clock.advance(timedelta(hours=1))
     assert not child.revive()
     assert child.pid == pid

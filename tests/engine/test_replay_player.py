@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from homeostat import FrameSource, Loop, how, when
 from homeostat.cd.labels.maturity import Maturity
@@ -138,17 +139,20 @@ def test_a_version_is_registered_with_what_was_known_when_it_was_trained(played:
     assert found.train_seconds == made.seconds
 
 
-def test_performance_is_measured_on_the_newest_rows_whose_labels_are_in() -> None:
+@pytest.mark.parametrize("metric", ["accuracy", "roc_auc"])
+def test_performance_is_measured_on_the_newest_rows_whose_labels_are_in(metric: str) -> None:
     window = Window(rows=20, maturity=Maturity(every=HOUR, wait=DAY))
-    made = player(when.never(), monitor=MonitorConfig(window=window))
+    made = player(when.never(), monitor=MonitorConfig(window=window), metric=metric)
     made.play()
     history, checked = made.history, 0
     for look in recorded(made, ev.Observed)[3:]:
         last = history.trainable(look.now)
-        said = history.answers(START + DAY * LEAD, last - 20, last).value
+        said, labels = history.answers(START + DAY * LEAD, last - 20, last), history.labels[last - 20 : last]
         (performance,) = look.performance
         assert (performance.version, performance.n) == (1, 20)
-        assert performance.value == pytest.approx((said == history.labels[last - 20 : last]).mean())
+        assert said.score is not None
+        value = (said.value == labels).mean() if metric == "accuracy" else roc_auc_score(labels, said.score[:, 1])
+        assert performance.value == pytest.approx(value)
         assert performance.reference == history.trained(START + DAY * LEAD).reference
         checked += 1
     assert checked == 14
