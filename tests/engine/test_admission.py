@@ -51,6 +51,10 @@ def test_rows_that_a_person_took_out_do_not_come_back_with_the_log(store, table)
         again, aside = door.admitted(labelled(table))
         assert sorted(again["flight_id"]) == ["f7-1", "f7-2", "f7-4"]
         assert aside == {"taken out by a person before": 2}
+    remove(store, LOOP, table, Selection(keys=("f7-1",)), user="ann", reason="test", clock=VirtualClock(NOON))
+    again, aside = admission.admitted(labelled(table))
+    assert sorted(again["flight_id"]) == ["f7-2", "f7-4"]
+    assert aside == {"taken out by a person before": 3}
     mended, _ = admission.admitted(labelled(table).with_columns(wind=pl.lit(1.5)))
     assert mended.height == 5
 

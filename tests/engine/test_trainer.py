@@ -30,6 +30,17 @@ class Failing(LogisticRegression):
         raise RuntimeError("no fit today")
 
 
+class OddGate:
+    """A gate that breaks where nobody foresaw it."""
+
+    @property
+    def slices(self):
+        raise RuntimeError("no slices today")
+
+    def check(self, evaluation):
+        return []
+
+
 class Bench:
     """A loop with a run in flight, and its trainer."""
 
@@ -105,6 +116,12 @@ def test_a_run_that_fails_in_this_process_ends_with_the_reason_and_the_next_one_
     assert second != first
     bench.until_ended()
     assert len(bench.ends()) == 2
+
+
+def test_an_error_that_nobody_foresaw_ends_the_run_and_is_told(made: Made) -> None:
+    bench = made(small_loop(where=where.Local(), gates=[OddGate()]))
+    bench.until_ended()
+    assert bench.ends() == [("failed", "RuntimeError: no slices today")]
 
 
 def test_stopping_waits_for_the_run_in_this_process(store: Store, made: Made) -> None:
