@@ -166,6 +166,13 @@ def test_gates_that_a_sender_claims_make_nobody_a_champion(exported, elsewhere) 
     assert "--vouch REASON" in decision.decided.reason
 
 
+def test_what_is_asked_here_is_not_told_by_the_sender_too(exported, elsewhere) -> None:
+    edited(exported, gates=[CLAIM, CLAIM | {"gate": "contract", "passed": False}])
+    event = take_in(elsewhere, exported, now=NOON, vouched=ANN)
+    assert [gate.gate for gate in event.gates] == ["compatible", "contract", "not_tied"]
+    assert [gate.gate for gate in event.told] == ["not_tied"]
+
+
 def test_a_version_that_its_own_gates_refused_stays_refused_whoever_vouches(exported, elsewhere) -> None:
     edited(exported, gates=[CLAIM | {"passed": False}])
     take_in(elsewhere, exported, now=NOON, vouched=ANN)
