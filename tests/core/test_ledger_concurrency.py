@@ -155,3 +155,12 @@ def test_a_promotion_names_the_champion_whose_place_it_takes(tmp_path: Path) -> 
     made = driver.ledger.promote("loop", version, expected_epoch=1, who="ann", reason="good", time=NOW)
     assert isinstance(made.event, ev.Promoted)
     assert (made.event.previous, made.event.epoch) == (1, 2)
+
+
+def test_a_lease_that_was_given_back_holds_nothing(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    lease = ledger.acquire("work", "a", ttl=timedelta(minutes=1), now=NOW)
+    ledger.release(lease)
+    with pytest.raises(ConflictError, match="passed to another process"):
+        ledger.append(ev.LoopStopped(loop="loop", who="a", reason="late"), time=NOW, lease=lease)
+    assert not ledger.holds(lease)

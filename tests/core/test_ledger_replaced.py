@@ -76,6 +76,13 @@ def test_who_uses_it_is_told_in_one_sentence_and_writes_nothing(ledger: Ledger, 
     assert (file.lstat().st_size if there else 0) == size
 
 
+def test_who_has_only_written_knows_what_was_there(ledger: Ledger, tmp_path: Path) -> None:
+    """It never looked whether the ledger is whole: what it wrote itself is what it saw last."""
+    WAYS["an older copy is written into it"](tmp_path / "ledger.sqlite")
+    with pytest.raises(StoreError, match="replaced by another one while it was in use"):
+        ledger.append(fact(), time=NOW)
+
+
 def test_what_another_process_appends_is_no_replacement(ledger: Ledger, tmp_path: Path) -> None:
     again = Ledger.open(tmp_path / "ledger.sqlite")
     for _ in range(3):
