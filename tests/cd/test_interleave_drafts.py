@@ -22,8 +22,10 @@ def test_the_coin_of_each_round_is_its_own() -> None:
 
 
 def test_each_side_picks_its_best_item_that_is_left() -> None:
+    assert len(UNITS) > 50
     for unit in UNITS[:50]:
         draft = team_draft(["a", "b", "c"], ["b", "d", "a"], unit, salt="a", length=4)
+        assert len(draft.items) == 4
         rankings = {"champion": ["a", "b", "c"], "challenger": ["b", "d", "a"]}
         for place, (item, team) in enumerate(zip(draft.items, draft.teams, strict=True)):
             assert item == next(one for one in rankings[team] if one not in draft.items[:place])
