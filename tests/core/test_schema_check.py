@@ -102,10 +102,11 @@ def test_unseen_categories_are_a_signal() -> None:
     assert "never seen before: 'B6'" in signal.detail
 
 
-def test_values_outside_the_range_seen_are_a_signal() -> None:
-    (signal,) = check(put("delay", 99.0), SCHEMA, target_required=True).signals
+@pytest.mark.parametrize(("value", "span"), [(99.0, "0 to 99"), (-99.0, "-99 to ")])
+def test_values_outside_the_range_seen_are_a_signal(value: float, span: str) -> None:
+    (signal,) = check(put("delay", value), SCHEMA, target_required=True).signals
     assert (signal.subject, signal.value) == ("delay", 1 / 40)
-    assert "0 to 99" in signal.detail
+    assert span in signal.detail
 
 
 def test_text_from_a_file_comes_back_in_the_types_of_the_schema() -> None:
