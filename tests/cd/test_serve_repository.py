@@ -46,7 +46,7 @@ def test_an_unloaded_model_answers_nothing_until_it_is_loaded_again(client):
 
 def test_an_unloaded_model_stays_unloaded(client):
     client.post(UNLOAD, b"")
-    client.app.hosted.router.poll()
+    client.app.model.router.poll()
     assert client.post("/predict", ROW).status_code == 503
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from homeostat.core.model import Signature
     from homeostat.core.schema import Column
 
 MOST_PROBLEMS = 20
@@ -90,6 +91,8 @@ class Rows(msgspec.Struct):
         columns: Column name to one value per row, a sequence or an array; None when there are rows.
         request: The caller's own id of the request, if any.
         ids: The caller's own ids of the rows, if any.
+        wanted: What the protocol has to know for the answer.
+        patience: Seconds that the body says the caller waits at most, if it does.
     """
 
     count: int
@@ -97,6 +100,8 @@ class Rows(msgspec.Struct):
     columns: dict[str, Any] | None = None
     request: str | None = None
     ids: list[str] | None = None
+    wanted: Any = None
+    patience: float | None = None
 
 
 class RowDecoder:
@@ -241,7 +246,7 @@ class RowDecoder:
         """Each row's own id, by `core.ids.row_id`, or None when it has no key.
 
         Raises:
-            RowsError: An id is empty, or longer than any door takes.
+            RowsError: An id is empty, or longer than is taken anywhere.
         """
         if not self._keys:
             return [None] * rows.count
@@ -382,6 +387,12 @@ class RowDecoder:
             null = column.nullable or column.name in self.optional
             return None, None if null else "is null, and never was in training"
         return taken(value, column.kind, event=column.name == self._event, form=column.form)
+
+
+@lru_cache(maxsize=8)
+def row_decoder(signature: Signature) -> RowDecoder:
+    """The decoder of a signature; versions of a model mostly have the same, and compiling takes milliseconds."""
+    return RowDecoder(signature.inputs, signature.key, signature.time)
 
 
 def _between(first: Any, last: Any) -> bool:

@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING
 from homeostat.core.lazy import loader
 
 if TYPE_CHECKING:
-    from homeostat.cd.serve.protocols.protocol import PREDICTING as PREDICTING
-    from homeostat.cd.serve.protocols.protocol import PROTOCOLS as PROTOCOLS
+    from homeostat.cd.serve.protocols.protocol import Codec as Codec
+    from homeostat.cd.serve.protocols.protocol import GoldenRequest as GoldenRequest
+    from homeostat.cd.serve.protocols.protocol import Protocol as Protocol
     from homeostat.cd.serve.protocols.protocol import route_of as route_of
+    from homeostat.cd.serve.protocols.table import PREDICTING as PREDICTING
+    from homeostat.cd.serve.protocols.table import PROTOCOLS as PROTOCOLS
 
 __getattr__ = loader(
     __name__,
     {
-        "protocol": ("PREDICTING", "PROTOCOLS", "route_of"),
+        "protocol": ("Codec", "GoldenRequest", "Protocol", "route_of"),
+        "table": ("PREDICTING", "PROTOCOLS"),
     },
 )
