@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from homeostat.cd.serve.process import Worker as Worker
     from homeostat.cd.serve.process import application as application
     from homeostat.cd.serve.process import serve as serve
-    from homeostat.cd.serve.protocols import PREDICTING as PREDICTING
     from homeostat.cd.serve.protocols import PROTOCOLS as PROTOCOLS
     from homeostat.cd.serve.routing import RoutingStatus as RoutingStatus
     from homeostat.cd.serve.scoring.version import contract_problems as contract_problems
@@ -28,7 +27,7 @@ __getattr__ = loader(
         "http.visitors": ("is_loopback",),
         "listen": ("Endpoint", "endpoint_file", "read_endpoint"),
         "process": ("Hosting", "Worker", "application", "serve"),
-        "protocols": ("PREDICTING", "PROTOCOLS"),
+        "protocols": ("PROTOCOLS",),
         "routing": ("RoutingStatus",),
         "scoring.version": ("contract_problems",),
         "settings": ("Settings",),

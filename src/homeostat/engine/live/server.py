@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.monitor import ServiceCounts
-from homeostat.cd.serve import PREDICTING, RoutingStatus, read_endpoint
+from homeostat.cd.serve import RoutingStatus, read_endpoint
 from homeostat.cd.serve.listen import TOKEN_VARIABLE, listen
 from homeostat.cd.serve.settings import operating_settings
 from homeostat.core.clock import pause, stopwatch
@@ -154,7 +154,8 @@ class ServerChild:
         return min((bound for bound, count in new.items() if count >= 0.99 * total), default=None) if total else None
 
     def _is_traffic(self, labels: Mapping[str, str]) -> bool:
-        return labels["model"] == self._loop.name and labels["route"] in PREDICTING
+        """Only what a protocol asked of a model is counted as that model's."""
+        return labels["model"] == self._loop.name
 
     def stop(self) -> None:
         """Let it drain and end."""

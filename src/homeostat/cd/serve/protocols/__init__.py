@@ -9,13 +9,12 @@ if TYPE_CHECKING:
     from homeostat.cd.serve.protocols.protocol import GoldenRequest as GoldenRequest
     from homeostat.cd.serve.protocols.protocol import Protocol as Protocol
     from homeostat.cd.serve.protocols.protocol import route_of as route_of
-    from homeostat.cd.serve.protocols.table import PREDICTING as PREDICTING
     from homeostat.cd.serve.protocols.table import PROTOCOLS as PROTOCOLS
 
 __getattr__ = loader(
     __name__,
     {
         "protocol": ("Codec", "GoldenRequest", "Protocol", "route_of"),
-        "table": ("PREDICTING", "PROTOCOLS"),
+        "table": ("PROTOCOLS",),
     },
 )

@@ -7,6 +7,3 @@ from homeostat.cd.serve.protocols.openinference import OPEN_INFERENCE
 from homeostat.cd.serve.protocols.records import RECORDS
 
 PROTOCOLS = (RECORDS, OPEN_INFERENCE, MLFLOW)
-
-PREDICTING = frozenset(one.route for one in PROTOCOLS)
-"""The routes of `homeostat_requests_total` that are predictions."""
