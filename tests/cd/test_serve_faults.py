@@ -1,4 +1,4 @@
-"""Whatever raises between the door and the reply fails the requests in hand, holds nothing, and stops nobody."""
+"""Whatever raises between access and the reply fails the requests in hand, holds nothing, and stops nobody."""
 
 from __future__ import annotations
 

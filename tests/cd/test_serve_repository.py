@@ -10,13 +10,6 @@ ROW = raw(flights(1, seed=9))[0]
 LOAD, UNLOAD = (f"/v2/repository/models/{LOOP}/{verb}" for verb in ("load", "unload"))
 
 
-@pytest.fixture
-def client(store):
-    promote(store, register(store, bundle()))
-    with serving(store) as app:
-        yield Client(app)
-
-
 def index(client, body=b""):
     return client.post("/v2/repository/index", body).json()
 

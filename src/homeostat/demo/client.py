@@ -52,7 +52,7 @@ class Client:
     def __init__(self, url: str, *, connections: int = _CONNECTIONS) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._lanes = [_Connection() for _ in range(connections)]
+        self._connections = [_Connection() for _ in range(connections)]
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
@@ -61,8 +61,8 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         """Hang up."""
-        for lane in self._lanes:
-            lane.hang_up()
+        for connection in self._connections:
+            connection.hang_up()
         self._runner.close()
 
     def send(self, requests: Sequence[PlayedRequest]) -> list[PlayedReply]:
@@ -83,24 +83,24 @@ class Client:
         waiting = deque(enumerate(requests))
         replies: dict[int, PlayedReply] = {}
 
-        async def work(lane: _Connection) -> None:
+        async def work(connection: _Connection) -> None:
             while waiting:
                 place, request = waiting.popleft()
-                replies[place] = await self._persist(lane, request)
+                replies[place] = await self._persist(connection, request)
 
         async with asyncio.TaskGroup() as group:
-            for lane in self._lanes:
-                group.create_task(work(lane))
+            for connection in self._connections:
+                group.create_task(work(connection))
         return [replies[place] for place in range(len(requests))]
 
-    async def _persist(self, lane: _Connection, request: PlayedRequest) -> PlayedReply:
+    async def _persist(self, connection: _Connection, request: PlayedRequest) -> PlayedReply:
         message = _message(request, self._host, self._port)
         last: object = None
         for _ in range(_ATTEMPTS):
             try:
-                if not lane.connected:
-                    await asyncio.get_running_loop().create_connection(lambda: lane, self._host, self._port)
-                reply = await lane.exchange(message)
+                if not connection.connected:
+                    await asyncio.get_running_loop().create_connection(lambda: connection, self._host, self._port)
+                reply = await connection.exchange(message)
             except OSError as error:
                 last = error
             else:

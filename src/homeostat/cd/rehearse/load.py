@@ -50,16 +50,16 @@ async def _load(host: str, port: int, messages: Sequence[bytes], seconds: float,
     errors: list[str] = []
 
     async def ask() -> None:
-        _, lane = await loop.create_connection(_LoadConnection, host, port)
+        _, connection = await loop.create_connection(_LoadConnection, host, port)
         try:
             while (sent := stopwatch()) < end:
-                status, body = await asyncio.wait_for(lane.exchange(next(asked)), _PATIENCE_SECONDS)
+                status, body = await asyncio.wait_for(connection.exchange(next(asked)), _PATIENCE_SECONDS)
                 if status != _OK:
                     errors.append(f"{status} {body[:200].decode(errors='replace')}")
                 elif sent >= counted:
                     times.append(stopwatch() - sent)
         finally:
-            lane.hang_up()
+            connection.hang_up()
 
     found = await asyncio.gather(*(ask() for _ in range(connections)), return_exceptions=True)
     errors += [str(one) or type(one).__name__ for one in found if isinstance(one, BaseException)]
