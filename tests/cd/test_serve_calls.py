@@ -23,7 +23,7 @@ REQUEST = HEAD % len(ROW) + ROW
 ASKED = 50
 OURS = tuple(str(Path(package.__file__).parent) for package in (homeostat, uvicorn))
 
-MOST = 98
+MOST = 69
 """Functions of Homeostat and of uvicorn; what is added to the way of a prediction has to be taken from it elsewhere."""
 
 

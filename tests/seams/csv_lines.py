@@ -8,7 +8,7 @@ import json
 from functools import partial
 
 from homeostat.cd.serve.http.replies import Reply
-from homeostat.cd.serve.protocols import Codec, GoldenRequest, Protocol
+from homeostat.cd.serve.protocols import CompiledProtocol, GoldenRequest, Protocol
 from homeostat.cd.serve.rows import row_decoder
 from homeostat.core.errors import DataError
 
@@ -16,7 +16,7 @@ MEDIA = b"text/csv"
 
 
 def codec_of(signature):
-    return Codec(partial(rows_of, row_decoder(signature)), lines_of)
+    return CompiledProtocol(partial(rows_of, row_decoder(signature)), lines_of)
 
 
 def rows_of(decoder, body, _headers):

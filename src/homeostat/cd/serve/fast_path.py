@@ -87,11 +87,6 @@ class _Short:
         self.disconnected = self.response_complete = self.whole = False
         self.start = stopwatch()
 
-    def answer(self) -> None:
-        """The body is complete."""
-        self.whole = True
-        self.protocol.answer(self.body, self.headers, self.done)
-
     def done(self, reply: Reply) -> None:
         """Send the reply, unless the caller is gone."""
         if self.response_complete:
@@ -116,6 +111,10 @@ class ShortWay(HttpToolsProtocol):
     _port: int | None = None
     _current: _Short | None = None
     """The short request that is being read or answered."""
+
+    _checked: tuple[bytes, list[tuple[bytes, bytes]]] | None = None
+    _admitted: tuple[ServedProtocol, dict[bytes, bytes]] | None = None
+    """What was found of the head that was checked last."""
 
     application: Application
     """What answers."""
@@ -241,8 +240,9 @@ class ShortWay(HttpToolsProtocol):
             return
         self._head = 0
         if self._current is not None:
-            self._waits = False
-            self._current.answer()
+            self._waits, short = False, self._current
+            short.whole = True
+            short.protocol.answer(short.body, short.headers, short.done)
         else:
             super().on_message_complete()
 
@@ -300,21 +300,31 @@ class ShortWay(HttpToolsProtocol):
         parser, cycle = self.parser, self.cycle
         if (cycle is not None and not cycle.response_complete) or parser.get_method() != b"POST":
             return None
-        protocol = self.application.targets.get(self.url)
-        if protocol is None or self.flow.write_paused:
+        if self.flow.write_paused or parser.get_http_version() != "1.1":
             return None
-        version = parser.get_http_version()
-        if version != "1.1":
+        # A caller that keeps its connection sends the same head again and again, which is checked once.
+        head = self.url, self.headers
+        if head != self._checked:
+            self._admitted, self._checked = self._admit(), head
+        if self._admitted is None:
+            return None
+        protocol, headers = self._admitted
+        last = self.application.operations.draining or not parser.should_keep_alive()
+        return _Short(self, protocol, headers, keep_alive=not last)
+
+    def _admit(self) -> tuple[ServedProtocol, dict[bytes, bytes]] | None:
+        """Who answers a request with this head, and its headers that matter; None when it takes uvicorn's way."""
+        protocol = self.application.targets.get(self.url)
+        if protocol is None:
             return None
         try:
-            headers = self.application.access.enter(self.headers, version, self._port)
+            headers = self.application.access.enter(self.headers, "1.1", self._port)
         except HomeostatError:
             return None
         length = headers.get(b"content-length", b"")
         if not length or len(length) > 6 or int(length) > SHORT_BYTES or not _LONG_WAY.isdisjoint(headers):
             return None
-        last = self.application.operations.draining or not parser.should_keep_alive()
-        return _Short(self, protocol, headers, keep_alive=not last)
+        return protocol, headers
 
     def _look(self) -> None:
         """Let a caller go who is idle for too long, or does not come to an end with a request."""

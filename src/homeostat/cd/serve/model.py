@@ -135,12 +135,12 @@ class ServedProtocol:
 
     def decode(self, table: Division, body: bytes, headers: dict[bytes, bytes]) -> Rows:
         """The rows of a body."""
-        return table.champion.codecs[self.protocol].decode(body, headers)
+        return table.champion.compiled[self.protocol].decode(body, headers)
 
     def encode(self, asked: Pending, answer: Answer) -> Reply:
         """The reply that is the answer."""
         name = self.model.name
-        reply = asked.table.champion.codecs[self.protocol].encode(name, answer, asked.rows.wanted)
+        reply = asked.table.champion.compiled[self.protocol].encode(name, answer, asked.rows.wanted)
         reply.route, reply.model, reply.request = self.route, name, answer.request
         return reply
 

@@ -115,8 +115,8 @@ def serve(
     sys.setswitchinterval(0.000_5)  # threads that score must not keep the event loop waiting for the usual 5 ms
     set_up_logging()
     listener = listen(host, port) if worker is None else None
-    siblings = Siblings(worker.folder, worker.place) if worker else None
     operating = operating or operating_settings()
+    siblings = Siblings(worker.folder, worker.place) if worker else None
     around = Around(siblings, operating, tracing_from_environment())
     base = settings or Settings(name=name, log_bytes=operating.log_bytes, when_full=operating.when_full)
     own = {"name": name, "token": os.environ.get(TOKEN_VARIABLE) or None, "host": host, "header_clock": header_clock}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from homeostat.core.lazy import loader
 
 if TYPE_CHECKING:
-    from homeostat.cd.serve.protocols.protocol import Codec as Codec
+    from homeostat.cd.serve.protocols.protocol import CompiledProtocol as CompiledProtocol
     from homeostat.cd.serve.protocols.protocol import GoldenRequest as GoldenRequest
     from homeostat.cd.serve.protocols.protocol import Protocol as Protocol
     from homeostat.cd.serve.protocols.protocol import route_of as route_of
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __getattr__ = loader(
     __name__,
     {
-        "protocol": ("Codec", "GoldenRequest", "Protocol", "route_of"),
+        "protocol": ("CompiledProtocol", "GoldenRequest", "Protocol", "route_of"),
         "table": ("PROTOCOLS",),
     },
 )

@@ -28,7 +28,7 @@ from homeostat.cd.serve.protocols.openapi import (
     rows_schema,
     value_schemas,
 )
-from homeostat.cd.serve.protocols.protocol import Codec, GoldenRequest, Protocol
+from homeostat.cd.serve.protocols.protocol import CompiledProtocol, GoldenRequest, Protocol
 from homeostat.cd.serve.rows import MOST_PROBLEMS, Problem, RowsError, row_decoder
 from homeostat.core.checked_json import parse
 from homeostat.core.errors import DataError
@@ -60,8 +60,8 @@ class _Invoked(msgspec.Struct):
     versions: list[int]
 
 
-def _compile(signature: Signature) -> Codec:
-    return Codec(partial(_decode, row_decoder(signature)), _encode)
+def _compile(signature: Signature) -> CompiledProtocol:
+    return CompiledProtocol(partial(_decode, row_decoder(signature)), _encode)
 
 
 def _decode(decoder: RowDecoder, body: bytes, headers: Headers) -> Rows:

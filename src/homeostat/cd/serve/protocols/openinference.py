@@ -14,7 +14,7 @@ import msgspec
 from homeostat.cd.serve.http.replies import Reply, encode
 from homeostat.cd.serve.protocols import binary
 from homeostat.cd.serve.protocols.openapi import an_object, post, reference
-from homeostat.cd.serve.protocols.protocol import Codec, GoldenRequest, Protocol
+from homeostat.cd.serve.protocols.protocol import CompiledProtocol, GoldenRequest, Protocol
 from homeostat.cd.serve.protocols.tensors import ACCEPTED, DATATYPES, TensorDecoder
 from homeostat.cd.serve.rows import row_decoder
 from homeostat.core.errors import DataError
@@ -59,8 +59,10 @@ class _Answered(msgspec.Struct, omit_defaults=True, gc=False):
     parameters: dict[str, Any] | None = None
 
 
-def _compile(signature: Signature) -> Codec:
-    return Codec(partial(_decode, TensorDecoder(row_decoder(signature), signature)), partial(_encode, signature))
+def _compile(signature: Signature) -> CompiledProtocol:
+    return CompiledProtocol(
+        partial(_decode, TensorDecoder(row_decoder(signature), signature)), partial(_encode, signature)
+    )
 
 
 def _decode(tensors: TensorDecoder, body: bytes, headers: Headers) -> Rows:

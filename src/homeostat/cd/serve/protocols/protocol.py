@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Schema = dict[str, Any]
 
 
-class Codec(NamedTuple):
+class CompiledProtocol(NamedTuple):
     """A protocol that was compiled for a model's signature.
 
     Attributes:
@@ -59,7 +59,7 @@ class Protocol:
 
     route: str
     paths: tuple[str, ...]
-    compile: Callable[[Signature], Codec]
+    compile: Callable[[Signature], CompiledProtocol]
     golden: Mapping[str, GoldenRequest]
     document: Callable[[Signature, int], tuple[Schema, dict[str, Schema]]]
 

@@ -10,7 +10,7 @@ import msgspec
 
 from homeostat.cd.serve.http.replies import Reply, encode
 from homeostat.cd.serve.protocols.openapi import ID, an_object, label_schema, post, reference, rows_schema
-from homeostat.cd.serve.protocols.protocol import Codec, GoldenRequest, Protocol
+from homeostat.cd.serve.protocols.protocol import CompiledProtocol, GoldenRequest, Protocol
 from homeostat.cd.serve.rows import RowDecoder, row_decoder
 from homeostat.core.table.ids import LONGEST_ID
 
@@ -43,8 +43,8 @@ class _Predicted(msgspec.Struct):
 _second = itemgetter(1)
 
 
-def _compile(signature: Signature) -> Codec:
-    return Codec(partial(_decode, row_decoder(signature)), partial(_encode, signature.classes))
+def _compile(signature: Signature) -> CompiledProtocol:
+    return CompiledProtocol(partial(_decode, row_decoder(signature)), partial(_encode, signature.classes))
 
 
 def _decode(decoder: RowDecoder, body: bytes, _: Headers) -> Rows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from homeostat.core.clock import stopwatch
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     Result = Scores | BaseException
 
+_rows, _count, _deadline = attrgetter("rows"), attrgetter("count"), attrgetter("deadline")
 _RECENT = 0.2
 """Weight of the newest call in the estimate of seconds per row."""
 
@@ -144,8 +146,8 @@ class Batcher:
         if not taken:
             self._next()
             return
-        rows = [part.rows for part in taken]
-        self._called = sum(one.count for one in rows)
+        rows = list(map(_rows, taken))
+        self._called = sum(map(_count, rows))
         if self._pool is None:
             self._done(taken, self._timed(rows))
             return
@@ -165,8 +167,9 @@ class Batcher:
             rows += part.rows.count
             count += 1
         taken, left, now = self._waiting[:count], self._waiting[count:], stopwatch()
-        late = [part for part in taken if part.deadline < now]
-        if late:
+        late: list[Any] = []
+        if taken and min(map(_deadline, taken)) < now:
+            late = [part for part in taken if part.deadline < now]
             taken = [part for part in taken if part.deadline >= now]
         self._waiting = left
         return taken, late
@@ -195,7 +198,10 @@ class Batcher:
         try:
             self._finish(list(zip(taken, results, strict=True)))
         finally:
-            self._next()
+            if self._waiting:
+                self._next()
+            else:
+                self._running = False
 
     def _next(self) -> None:
         if self._waiting:

@@ -92,11 +92,11 @@ class Pending:
     """
 
     __slots__ = (
-        "_done",
         "asking",
         "begun",
         "choice",
         "deadline",
+        "done",
         "ids",
         "missing",
         "moment",
@@ -118,7 +118,8 @@ class Pending:
     ) -> None:
         self.table, self.rows, self.moment, self.deadline = table, rows, moment, deadline
         self.asking = asking
-        self._done: Callable[[Reply], None] | None = done
+        self.done: Callable[[Reply], None] | None = done
+        """None once it has its answer."""
         self.request = rows.request or new_id()
         keys = table.champion.decoder.keys(rows)
         self.ids = _ids(rows, keys, self.request)
@@ -131,14 +132,9 @@ class Pending:
         self.missing = 1
         self.begun: float | None = None
 
-    @property
-    def over(self) -> bool:
-        """Whether it has its answer."""
-        return self._done is None
-
     def settle(self, found: Reply | BaseException) -> None:
         """Tell the answer, a reply or an error; whatever comes later is too late."""
-        done, self._done = self._done, None
+        done, self.done = self.done, None
         # Parts know their request: a cycle that only the garbage collector would find.
         self.pieces.clear()
         if done is None:
@@ -154,11 +150,13 @@ class Pending:
         """The answer, once it is whole."""
         choice = self.choice
         versions = choice[0] if isinstance(choice, tuple) else [version for version, _ in choice]
-        return Answer(self.request, self.ids, versions, self._scores(), self.table.champion.version)
+        scores = self.pieces[0][1] if len(self.pieces) == 1 else self._joined()
+        return Answer(self.request, self.ids, versions, scores, self.table.champion.version)
 
     def record(self, scores: Scores) -> PredictionRecord | BlockRecord:
         """What goes into the log."""
-        rows, choice, awaits = self.rows, self.choice, self.awaits()
+        rows, choice = self.rows, self.choice
+        awaits = () if len(self.table.arms) == 1 else self.awaits()
         if rows.count == 1 and rows.rows is not None:
             arm, share = choice if isinstance(choice, tuple) else choice[0]
             one = scores.first()
@@ -189,17 +187,12 @@ class Pending:
 
     def awaits(self) -> tuple[int, ...]:
         """Versions that are to score rows which another one answered; the one that answers all traffic is not asked."""
-        arms = self.table.arms
-        if len(arms) == 1:
-            return ()
-        choice = self.choice
+        arms, choice = self.table.arms, self.choice
         if isinstance(choice, tuple):
             return tuple(arm.version for arm in arms if arm.version not in (choice[0], self.table.sole))
         return tuple(arm.version for arm in arms if any(version != arm.version for version, _ in choice))
 
-    def _scores(self) -> Scores:
-        if len(self.pieces) == 1:
-            return self.pieces[0][1]
+    def _joined(self) -> Scores:
         n = self.rows.count
         first = self.pieces[0][1].array
         array = np.empty((n, *first.shape[1:]))
@@ -313,7 +306,7 @@ class Dispatcher:
 
     def _take_in(self, part: ArmPart, found: Scores | BaseException, made: list[_Made]) -> None:
         asked = part.asked
-        if asked.over:
+        if asked.done is None:
             return
         if not isinstance(found, Scores):
             self._failed(part, found)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.cd.log import Scored
-    from homeostat.cd.serve.protocols import Codec, Protocol
+    from homeostat.cd.serve.protocols import CompiledProtocol, Protocol
     from homeostat.core.model import Model, Output, Signature
 
 INLINE_SECONDS = 0.000_1
@@ -56,7 +56,7 @@ class LoadedVersion:
         self.model = model
         self.signature: Signature = model.signature
         self.decoder = row_decoder(self.signature)
-        self.codecs = {protocol: _codec(protocol, self.signature) for protocol in protocols}
+        self.compiled = {protocol: _compiled(protocol, self.signature) for protocol in protocols}
         classes = self.signature.classes
         self._labels = None if classes is None else Labels(classes, model.manifest.blob.labels)
         encoder = model.manifest.encoder
@@ -170,7 +170,7 @@ class LoadedVersion:
 
 
 @lru_cache(maxsize=32)
-def _codec(protocol: Protocol, signature: Signature) -> Codec:
+def _compiled(protocol: Protocol, signature: Signature) -> CompiledProtocol:
     """Versions of a model mostly have the same signature, and compiling takes milliseconds."""
     return protocol.compile(signature)
 
