@@ -36,7 +36,7 @@ HANGING = textwrap.dedent("""
     import sys, threading, time
     from pathlib import Path
     from homeostat.cd.serve import serve
-    from homeostat.cd.serve.protocols import openinference
+    from homeostat.cd.serve.protocols import repository
     from tests.cd.serving import MOODY, Moody
 
     def hang():
@@ -44,8 +44,8 @@ HANGING = textwrap.dedent("""
             time.sleep(0.01)
 
     Moody.acts = staticmethod(hang)
-    described = openinference.metadata
-    openinference.metadata = lambda *all: (hang(), described(*all))[1]
+    described = repository.metadata
+    repository.metadata = lambda *all: (hang(), described(*all))[1]
     serve(sys.argv[1], sys.argv[2], port=int(sys.argv[3]), host=sys.argv[4], trusted=MOODY)
 """)
 

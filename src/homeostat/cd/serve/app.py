@@ -95,8 +95,8 @@ class Application:
             ("GET", "/judge"): self._judge,
             ("POST", "/judge"): self._judge,
             ("POST", "/judge/gate"): self._judge,
-            ("GET", "/v2/health/live"): self._live,
-            ("GET", "/v2/health/ready"): self._ready,
+            ("GET", "/v2/health/live"): self._probe,
+            ("GET", "/v2/health/ready"): self._probe,
             **self._repository.routes(),
         }
 
@@ -197,11 +197,11 @@ class Application:
         model.counts.labels += len(items)
         return json_reply(200, {"accepted": len(items)}, "/labels")
 
-    async def _live(self, _: Request) -> Reply:
-        return _probed("live", self.operations.health(), "/v2/health/live")
-
-    async def _ready(self, _: Request) -> Reply:
-        return _probed("ready", self.operations.health(), "/v2/health/ready")
+    async def _probe(self, request: Request) -> Reply:
+        """The body of the protocol when all is well, and the reasons when not."""
+        what, health = request.path.rpartition("/")[2], self.operations.health()
+        told = {what: True} if health[what] else {what: False, "problems": health["problems"]}
+        return json_reply(200 if health[what] else 503, told, request.path)
 
     async def _health(self, _: Request) -> Reply:
         health = self.operations.health()
@@ -224,10 +224,3 @@ class Application:
     async def _metrics(self, request: Request) -> Reply:
         text, content_type = self.operations.exposition(request.headers.get(b"accept", b"").decode("latin-1"))
         return Reply(200, text, "/metrics", content_type.encode())
-
-
-def _probed(what: str, health: dict[str, Any], route: str) -> Reply:
-    """The body of the protocol when all is well, and the reasons when not."""
-    if health[what]:
-        return json_reply(200, {what: True}, route)
-    return json_reply(503, {what: False, "problems": health["problems"]}, route)

@@ -115,9 +115,8 @@ def serve(
     sys.setswitchinterval(0.000_5)  # threads that score must not keep the event loop waiting for the usual 5 ms
     set_up_logging()
     listener = listen(host, port) if worker is None else None
-    operating = operating or operating_settings()
     siblings = Siblings(worker.folder, worker.place) if worker else None
-    around = Around(siblings, operating, tracing_from_environment())
+    around = Around(siblings, operating := operating or operating_settings(), tracing_from_environment())
     base = settings or Settings(name=name, log_bytes=operating.log_bytes, when_full=operating.when_full)
     own = {"name": name, "token": os.environ.get(TOKEN_VARIABLE) or None, "host": host, "header_clock": header_clock}
     told = msgspec.structs.replace(base, **own)
@@ -189,15 +188,8 @@ def _model(
         if router.table is not None:
             pause(_STEP_BACK_SECONDS)
 
-    load = partial(
-        load_version,
-        store,
-        wanted.name,
-        features=wanted.features,
-        trusted=wanted.trusted,
-        between=between,
-        protocols=protocols,
-    )
+    load = partial(load_version, store, wanted.name, features=wanted.features, trusted=wanted.trusted)
+    load = partial(load, between=between, protocols=protocols)
     router = Router(store.ledger, wanted.name, load, before=shadows.follow)
     router.start()
     try:

@@ -270,7 +270,7 @@ class RowDecoder:
         return keys
 
     def _refuse_keys(self, keys: Sequence[str | None]) -> None:
-        _refuse(
+        refuse(
             Problem(row, self._keys[0] if len(self._keys) == 1 else None, f"its id {problem}")
             for row, key in enumerate(keys)
             if key is not None and (problem := id_problem(key)) is not None
@@ -415,7 +415,7 @@ def refuse_texts(name: str, texts: Iterable[str | None]) -> None:
         joined = "".join(texts)  # type: ignore[arg-type]
         if "\0" not in joined and len(joined) * 4 <= LONGEST_TEXT:
             return
-    _refuse(
+    refuse(
         Problem(row, name, problem)
         for row, text in enumerate(texts)
         # All else that is wrong with a text has made it unreadable already.
@@ -425,7 +425,7 @@ def refuse_texts(name: str, texts: Iterable[str | None]) -> None:
     )
 
 
-def _refuse(problems: Iterable[Problem]) -> None:
+def refuse(problems: Iterable[Problem]) -> None:
     """Refuse rows with problems; of a great many, only as many are looked for as are told."""
     few = list(islice(problems, MOST_PROBLEMS + 1))
     if few:
@@ -467,7 +467,7 @@ def _named(content: dict[str, Any]) -> tuple[str | None, list[str] | None]:
         raise DataError(f"the request's id {problem}")
     if ids is not None and not (isinstance(ids, list) and all(isinstance(item, str) and item for item in ids)):
         raise DataError("the field ids is not a list of texts", hint='send "ids": ["a", "b"], one per record')
-    _refuse(
+    refuse(
         Problem(row, None, f"its id {problem}")
         for row, one in enumerate(ids or ())
         if (problem := id_problem(one)) is not None

@@ -12,7 +12,6 @@ import io
 import re
 from collections import Counter
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,14 +28,14 @@ from homeostat.cd.serve.protocols.openapi import (
     value_schemas,
 )
 from homeostat.cd.serve.protocols.protocol import CompiledProtocol, GoldenRequest, Protocol
-from homeostat.cd.serve.rows import MOST_PROBLEMS, Problem, RowsError, row_decoder
+from homeostat.cd.serve.rows import Problem, refuse, row_decoder
 from homeostat.core.checked_json import parse
 from homeostat.core.errors import DataError
 from homeostat.core.table.spec import did_you_mean
 from homeostat.core.values import LONGEST_TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from homeostat.cd.serve.protocols.openapi import Schema
     from homeostat.cd.serve.protocols.protocol import Headers
@@ -109,7 +108,7 @@ def decode(data: bytes, content_type: bytes, decoder: RowDecoder) -> list[Any]:
 def _records(name: str, content: Any) -> list[Any]:
     if not isinstance(content, list):
         raise DataError(f"{name} is no list", hint="send a list of objects, one per row")
-    _refuse(
+    refuse(
         Problem(place, None, "has values without names; send an object of columns")
         for place, row in enumerate(content)
         if isinstance(row, list)
@@ -151,19 +150,12 @@ def _named(columns: Sequence[str], data: Sequence[Any]) -> list[dict[str, Any]]:
         twice = Counter(columns).most_common(1)[0][0]
         raise DataError(f"column {twice[:60]!r} is there twice")
     width = len(columns)
-    _refuse(
+    refuse(
         Problem(place, None, f"has {len(row) if isinstance(row, list) else 'no list of'} values for {width} columns")
         for place, row in enumerate(data)
         if not isinstance(row, list) or len(row) != width
     )
     return [dict(zip(columns, row, strict=True)) for row in data]
-
-
-def _refuse(problems: Iterable[Problem]) -> None:
-    """Refuse rows with problems; of a great many, only as many are looked for as are told."""
-    found = list(islice(problems, MOST_PROBLEMS + 1))
-    if found:
-        raise RowsError(found)
 
 
 def _csv(data: bytes, decoder: RowDecoder) -> list[dict[str, Any]]:

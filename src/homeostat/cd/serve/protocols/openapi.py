@@ -42,7 +42,8 @@ _LABEL_TIME: Schema = {
     # A format of JSON schemas would allow years that no label has.
     "pattern": rf"^{_DATE}[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{{1,6}})?(Z|[+-](0\d|1[0-3]):[0-5]\d)?$",
 }
-WORDS: Schema = {"type": "array", "items": {"type": "string"}}
+TEXT: Schema = {"type": "string"}
+WORDS: Schema = {"type": "array", "items": TEXT}
 NUMBERS: Schema = {"type": "array", "items": {"type": "integer"}}
 _ERRORS = {
     "400": "The request does not fit; nothing was predicted or logged.",
@@ -171,40 +172,31 @@ def _sent_label(signature: Signature) -> Schema:
 def _schemas() -> dict[str, Schema]:
     """What is the same for every model."""
     shape = {"type": "array", "items": {"type": "integer"}}
-    described = an_object(name={"type": "string"}, datatype={"enum": sorted({*DATATYPES.values()})}, shape=shape)
+    described = an_object(name=TEXT, datatype={"enum": sorted({*DATATYPES.values()})}, shape=shape)
     tensors = {"type": "array", "items": described}
     return {
         "Error": _ERROR,
-        "Judgement": {"type": "object", "required": ["verdict"], "properties": {"verdict": {"type": "string"}}},
-        "ModelMetadata": an_object(
-            name={"type": "string"}, versions=WORDS, platform={"type": "string"}, inputs=tensors, outputs=tensors
-        ),
+        "Judgement": {"type": "object", "required": ["verdict"], "properties": {"verdict": TEXT}},
+        "ModelMetadata": an_object(name=TEXT, versions=WORDS, platform=TEXT, inputs=tensors, outputs=tensors),
     }
 
 
 def _health() -> dict[str, Any]:
     """The routes that are there whether or not a model is."""
-    index = {
-        "type": "array",
-        "items": an_object(
-            name={"type": "string"},
-            version={"type": "string"},
-            state={"enum": ["READY", "UNAVAILABLE"]},
-            reason={"type": "string"},
-        ),
-    }
+    line = an_object(name=TEXT, version=TEXT, state={"enum": ["READY", "UNAVAILABLE"]}, reason=TEXT)
+    index = {"type": "array", "items": line}
     live, ready = an_object(live={"type": "boolean"}), an_object(ready={"type": "boolean"})
     asked = {"type": "object", "properties": {"ready": {"type": "boolean"}}}
     return {
-        "/v2": _get("The server", an_object(name={"type": "string"}, version={"type": "string"}, extensions=WORDS)),
+        "/v2": _get("The server", an_object(name=TEXT, version=TEXT, extensions=WORDS)),
         "/v2/health/live": _get("Whether the server can still answer", live, unready=live),
         "/v2/health/ready": _get("Whether predictions are answered", ready, unready=ready),
         "/v2/repository/index": post("The models and versions that are there", asked, index, required=False),
         "/health": _get("Every problem in words", {"type": "object"}, unready={"type": "object"}),
         "/ping": _get("MLflow's health", ready, unready=ready),
-        "/version": _get("The server's version", {"type": "string"}, media="text/plain"),
+        "/version": _get("The server's version", TEXT, media="text/plain"),
         "/routing": _get("Which versions answer what share", {"type": "object"}),
-        "/metrics": _get("Prometheus", {"type": "string"}, media="text/plain"),
+        "/metrics": _get("Prometheus", TEXT, media="text/plain"),
         "/openapi.json": _get("This document", {"type": "object"}),
         "/judge": _judged(
             _get("What the judge says of the running trial", reference("Judgement"))
@@ -253,7 +245,7 @@ def _asked(protocol: Protocol, models: Sequence[Described], most_rows: int) -> t
 
 def _model_paths(model: Described) -> dict[str, Any]:
     base = f"/v2/models/{model.name}"
-    ready = an_object(name={"type": "string"}, ready={"type": "boolean"})
+    ready = an_object(name=TEXT, ready={"type": "boolean"})
     routes = {
         "": _get("What the model takes and gives", reference("ModelMetadata")),
         "/ready": _get("Whether the model answers", ready, unready=ready),

@@ -13,7 +13,7 @@ import msgspec
 
 from homeostat.cd.serve.http.replies import Reply, encode
 from homeostat.cd.serve.protocols import binary
-from homeostat.cd.serve.protocols.openapi import an_object, post, reference
+from homeostat.cd.serve.protocols.openapi import TEXT, an_object, post, reference
 from homeostat.cd.serve.protocols.protocol import CompiledProtocol, GoldenRequest, Protocol
 from homeostat.cd.serve.protocols.tensors import ACCEPTED, DATATYPES, TensorDecoder
 from homeostat.cd.serve.rows import row_decoder
@@ -203,11 +203,10 @@ def _output(output: str, signature: Signature, answer: Answer, buffers: list[byt
 def _document(signature: Signature, _: int) -> tuple[Schema, dict[str, Schema]]:
     parameters = {"type": "object"}
     shape = {"type": "array", "items": {"type": "integer"}}
-    datatype = {"enum": ["BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"]}
-    datatype["enum"] += ["FP16", "BF16", "FP32", "FP64", "BYTES"]
-    tensor = an_object(name={"type": "string"}, shape=shape, datatype=datatype)
+    datatype = {"enum": ["BOOL", *ACCEPTED["number"], "BYTES"]}
+    tensor = an_object(name=TEXT, shape=shape, datatype=datatype)
     tensor["properties"] |= {"data": {"type": ["array", "null"]}, "parameters": parameters}
-    wanted = an_object(name={"type": "string"})
+    wanted = an_object(name=TEXT)
     wanted["properties"]["parameters"] = parameters
     request = an_object(inputs={"type": "array", "items": tensor, "minItems": 1})
     request["properties"] |= {
@@ -215,13 +214,9 @@ def _document(signature: Signature, _: int) -> tuple[Schema, dict[str, Schema]]:
         "parameters": parameters,
         "outputs": {"type": "array", "items": wanted},
     }
-    answered = an_object(name={"type": "string"}, datatype=datatype, shape=shape)
-    response = an_object(
-        model_name={"type": "string"},
-        model_version={"type": "string"},
-        id={"type": "string"},
-        outputs={"type": "array", "items": answered},
-    )
+    answered = an_object(name=TEXT, datatype=datatype, shape=shape)
+    outputs = {"type": "array", "items": answered}
+    response = an_object(model_name=TEXT, model_version=TEXT, id=TEXT, outputs=outputs)
     item = post("Predict tensors", reference("InferRequest"), reference("InferResponse"))
     for side in (item["post"]["requestBody"], item["post"]["responses"]["200"]):
         side["content"][BINARY.decode()] = {"schema": {"type": "string", "format": "binary"}}

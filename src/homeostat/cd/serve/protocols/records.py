@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.serve.http.replies import Reply, encode
-from homeostat.cd.serve.protocols.openapi import ID, an_object, label_schema, post, reference, rows_schema
+from homeostat.cd.serve.protocols.openapi import ID, TEXT, an_object, label_schema, post, reference, rows_schema
 from homeostat.cd.serve.protocols.protocol import CompiledProtocol, GoldenRequest, Protocol
 from homeostat.cd.serve.rows import RowDecoder, row_decoder
 from homeostat.core.table.ids import LONGEST_ID
@@ -80,31 +80,18 @@ def _read(body: bytes, _: Headers, signature: Signature) -> tuple[list[Any], lis
 def _document(signature: Signature, most_rows: int) -> tuple[Schema, dict[str, Schema]]:
     rows = rows_schema(most_rows)
     ids = {"type": ["array", "null"], "items": ID, "minItems": 1, "maxItems": most_rows}
-    records = {
-        "type": "object",
-        "required": ["records"],
-        "properties": {
-            "records": rows,
-            "id": {"type": ["string", "null"], "maxLength": LONGEST_ID},
-            "ids": {**ids, "description": "As many as records."},
-        },
-        "additionalProperties": False,
-    }
-    prediction = {
-        "type": "object",
-        "required": ["id", "value", "version"],
-        "properties": {
-            "id": {"type": "string"},
-            "value": label_schema(signature),
-            "version": {"type": "integer"},
-            "score": {"type": "number", "description": "Of the second of two classes."},
-            "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
-        },
+    ids["description"] = "As many as records."
+    records = {**an_object(records=rows), "additionalProperties": False}
+    records["properties"] |= {"id": {"type": ["string", "null"], "maxLength": LONGEST_ID}, "ids": ids}
+    prediction = an_object(id=TEXT, value=label_schema(signature), version={"type": "integer"})
+    prediction["properties"] |= {
+        "score": {"type": "number", "description": "Of the second of two classes."},
+        "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
     }
     predictions = {"type": "array", "items": prediction}
     schemas = {
         "Predict": {"anyOf": [reference("Row"), rows, records]},
-        "Predictions": an_object(request={"type": "string"}, model={"type": "string"}, predictions=predictions),
+        "Predictions": an_object(request=TEXT, model=TEXT, predictions=predictions),
     }
     return post("Predict rows", reference("Predict"), reference("Predictions")), schemas
 

@@ -8,7 +8,6 @@ where the schema saw nulls.
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
@@ -18,12 +17,12 @@ import numpy as np
 from homeostat.cd.serve.protocols import binary
 from homeostat.cd.serve.rows import (
     FEW,
-    MOST_PROBLEMS,
     Problem,
     RowDecoder,
     Rows,
     RowsError,
     column_type,
+    refuse,
     refuse_texts,
     suspicious,
 )
@@ -440,9 +439,7 @@ def _whole(name: str, values: NDArray[Any]) -> NDArray[np.int64]:
 def _refuse_numbers(name: str, values: NDArray[Any], places: NDArray[np.intp], kind: str) -> None:
     """Refuse those of some numbers that a column does not take."""
     told = ((row, taken(values[row].item(), kind)[1]) for row in places.tolist())
-    problems = list(islice((Problem(row, name, message) for row, message in told if message), MOST_PROBLEMS + 1))
-    if problems:
-        raise RowsError(problems)
+    refuse(Problem(row, name, message) for row, message in told if message)
 
 
 def _times(texts: list[str]) -> list[datetime]:

@@ -10,7 +10,7 @@ import asyncio
 import math
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import InternalError, RetryableError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from homeostat.cd.serve.rows import Rows
+    from homeostat.cd.serve.scoring.dispatch import ArmPart
     from homeostat.cd.serve.scoring.scores import Scores
 
     Result = Scores | BaseException
@@ -41,14 +42,6 @@ class BusyError(RetryableError):
 
 class LateError(RetryableError):
     """The caller's deadline passed, or would have, before the model got to its rows."""
-
-
-class BatchPart(Protocol):
-    """Rows of one request that one version is to score."""
-
-    rows: Rows
-    deadline: float
-    """On the stopwatch; infinity when the caller set none."""
 
 
 class Batcher:
@@ -86,7 +79,7 @@ class Batcher:
         self._running = False
         self._pool = None if inline else ThreadPoolExecutor(1, thread_name_prefix="score")
 
-    def submit(self, part: BatchPart) -> None:
+    def submit(self, part: ArmPart) -> None:
         """Have rows scored; `finish` is told.
 
         Raises:
@@ -107,7 +100,7 @@ class Batcher:
         """Seconds that rows which come now can expect to wait."""
         return self._rows * self._seconds
 
-    def _refuse(self, part: BatchPart) -> None:
+    def _refuse(self, part: ArmPart) -> None:
         wait = self.wait
         if wait > self._most_wait:
             what = f"{self._rows:,} rows are waiting for the model, about {wait:.1f} s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from logging import ERROR
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from homeostat.cd.log import LogWriter
     from homeostat.cd.serve.http.replies import Reply
+    from homeostat.cd.serve.model import ServedProtocol
     from homeostat.cd.serve.routing import Division
     from homeostat.cd.serve.scoring.version import LoadedVersion
     from homeostat.cd.serve.telemetry.counters import ModelCounts
@@ -62,18 +63,6 @@ class Answer(msgspec.Struct, frozen=True):
         return [self.versions] * len(self.ids) if isinstance(self.versions, int) else self.versions
 
 
-class Asking(Protocol):
-    """What says in a request's own words how it was answered."""
-
-    def encode(self, asked: Pending, answer: Answer) -> Reply:
-        """The reply that is the answer."""
-        ...
-
-    def failure(self, error: BaseException, request: str) -> Reply:
-        """The reply that is an error."""
-        ...
-
-
 class Pending:
     """One request on its way: it is whole when every part of it was scored, and answered when it is in the log.
 
@@ -81,7 +70,7 @@ class Pending:
         table: The division of traffic that it began with.
         rows: Its rows.
         moment: When it is answered.
-        asking: Makes the reply of the answer, before that is recorded: what cannot be sent is not in the log.
+        protocol: Makes the reply of the answer, before that is recorded: what cannot be sent is not in the log.
         done: Told the reply; once.
         version: Ask this version, not the arm that a row belongs to.
         deadline: When the caller stops waiting, on the stopwatch.
@@ -92,7 +81,6 @@ class Pending:
     """
 
     __slots__ = (
-        "asking",
         "begun",
         "choice",
         "deadline",
@@ -101,6 +89,7 @@ class Pending:
         "missing",
         "moment",
         "pieces",
+        "protocol",
         "request",
         "rows",
         "table",
@@ -111,13 +100,13 @@ class Pending:
         table: Division,
         rows: Rows,
         moment: datetime,
-        asking: Asking,
+        protocol: ServedProtocol,
         done: Callable[[Reply], None],
         deadline: float = math.inf,
         version: int | None = None,
     ) -> None:
         self.table, self.rows, self.moment, self.deadline = table, rows, moment, deadline
-        self.asking = asking
+        self.protocol = protocol
         self.done: Callable[[Reply], None] | None = done
         """None once it has its answer."""
         self.request = rows.request or new_id()
@@ -140,7 +129,7 @@ class Pending:
         if done is None:
             return
         try:
-            done(self.asking.failure(found, self.request) if isinstance(found, BaseException) else found)
+            done(self.protocol.failure(found, self.request) if isinstance(found, BaseException) else found)
         except ENDINGS:
             raise
         except BaseException as error:  # noqa: BLE001 - the other requests of the call still have to be answered
@@ -315,7 +304,7 @@ class Dispatcher:
         asked.missing -= 1
         if not asked.missing:
             answer = asked.answer()
-            made.append((asked, asked.asking.encode(asked, answer), asked.record(answer.scores)))
+            made.append((asked, asked.protocol.encode(asked, answer), asked.record(answer.scores)))
 
     def _failed(self, part: ArmPart, error: BaseException) -> None:
         """The champion answers for another arm that raised; its own errors are the answer."""
