@@ -53,7 +53,7 @@ def test_a_model_with_changed_inputs_is_refused_and_its_callers_notice_nothing(s
         client = Client(app)
         before = client.post("/predict", row).content
         promote(store, changed)
-        app.hosted.router.poll()
+        app.model.router.poll()
         after = client.post("/predict", row).content
         routing = client.get("/routing").json()
     assert after == before

@@ -87,7 +87,7 @@ def test_a_shadow_that_crashes_changes_no_answer_and_its_failures_are_counted(sh
         ready = client.get("/v2/health/ready").status_code
     assert with_shadow == alone
     assert ready == 200
-    assert app.hosted.others.stats[2].failed == len(REQUESTS)
+    assert app.model.shadows.stats[2].failed == len(REQUESTS)
     said = [record for record in log_of(shadowed) if isinstance(record, ShadowRecord)]
     assert all("out of memory" in record.error for record in said)
 
@@ -108,7 +108,7 @@ def test_a_shadow_that_cannot_keep_up_is_left_behind_in_bounded_memory(shadowed,
         with_shadow = [reply.content for reply in client.ask(*REQUESTS)]
         release.set()
     assert with_shadow == alone
-    dropped = app.hosted.others.stats[2].dropped
+    dropped = app.model.shadows.stats[2].dropped
     assert dropped == len(REQUESTS) - 50
     noted = [
         name

@@ -19,7 +19,7 @@ import polars as pl
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from homeostat.cd.log import LogReader
-from homeostat.cd.serve import Around, Settings, application, endpoint_file, read_endpoint
+from homeostat.cd.serve import PROTOCOLS, Around, Settings, application, endpoint_file, read_endpoint
 from homeostat.cd.serve.settings import OperatingSettings
 from homeostat.ci.train import train
 from homeostat.core.clock import VirtualClock
@@ -191,11 +191,11 @@ class Client:
         return response.json()["predictions"]
 
 
-def serving(store, features=None, *, trusted=(), knobs=None, tracing=None, **settings):
+def serving(store, features=None, *, trusted=(), operating=None, tracing=None, protocols=PROTOCOLS, **settings):
     """The application of a store: `with serving(store) as app`."""
     told = Settings(name=LOOP, **settings)
-    around = Around(knobs=knobs or OperatingSettings(), tracing=tracing)
-    return application(store, told, features, VirtualClock(NOON), trusted=trusted, around=around)
+    around = Around(operating=operating or OperatingSettings(), tracing=tracing)
+    return application(store, told, features, VirtualClock(NOON), trusted=trusted, around=around, protocols=protocols)
 
 
 def log_of(store):

@@ -59,7 +59,7 @@ def test_every_answer_of_an_arm_is_in_a_bucket_and_none_that_was_asked_for_by_nu
             version: said.count(version) for version in (1, 2)
         }
         divide(divided, {1: ("champion", 1.0)})
-        app.hosted.router.poll()
+        app.model.router.poll()
         client.ask(*REQUESTS)
         assert answers(client) == found, "a sole champion is compared with nobody"
 

@@ -52,7 +52,7 @@ def test_a_bad_bundle_is_refused_and_the_one_before_answers_on(store, make, said
         client = Client(app)
         before = client.post("/predict", row).content
         promote(store, bad)
-        app.hosted.router.poll()
+        app.model.router.poll()
         assert client.post("/predict", row).content == before
         assert client.get("/v2/health/ready").status_code == 200
         routing = client.get("/routing").json()
@@ -69,7 +69,7 @@ def test_damaged_bytes_on_disk_are_refused_and_the_one_before_answers_on(store):
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     with serving(store) as app:
         promote(store, damaged)
-        app.hosted.router.poll()
+        app.model.router.poll()
         assert Client(app).predict(raw(flights(2, seed=9)))[0]["version"] == 1
         assert name[:12] in Client(app).get("/routing").json()["error"]
     assert store.ledger.version(LOOP, damaged).state == "champion"

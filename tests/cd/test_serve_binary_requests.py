@@ -44,13 +44,6 @@ def packed(rows, *, plain=(), parameters=None, outputs=None, **types):
     return head + b"".join(buffers), {"inference-header-content-length": str(len(head))}
 
 
-@pytest.fixture
-def client(store):
-    promote(store, register(store, bundle()))
-    with serving(store) as app:
-        yield Client(app)
-
-
 def scores(client, rows=ROWS):
     return [line["score"] for line in client.predict(rows)]
 

@@ -115,16 +115,16 @@ def test_a_second_signal_ends_it_now(served):
     assert all(is_sealed(path) for path in segments(served.log_folder("flights")))
 
 
-def test_a_closing_door_lets_in_who_waits_and_nobody_else():
-    with bind("127.0.0.1", 0) as door:
-        before = socket.create_connection(door.getsockname(), timeout=5)
-        refuse_new(door)
-        accepted, _ = door.accept()
+def test_a_closing_listener_lets_in_who_waits_and_nobody_else():
+    with bind("127.0.0.1", 0) as listener:
+        before = socket.create_connection(listener.getsockname(), timeout=5)
+        refuse_new(listener)
+        accepted, _ = listener.accept()
         with before, accepted:
             accepted.sendall(b"hello")
             assert before.recv(5) == b"hello"
         with pytest.raises(TimeoutError):
-            socket.create_connection(door.getsockname(), timeout=0.3)
+            socket.create_connection(listener.getsockname(), timeout=0.3)
 
 
 def test_systemd_is_told_what_happens(served, tmp_path):

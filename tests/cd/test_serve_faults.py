@@ -1,4 +1,4 @@
-"""Whatever raises between the door and the reply fails the requests in hand, holds nothing, and stops nobody."""
+"""Whatever raises between access and the reply fails the requests in hand, holds nothing, and stops nobody."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from homeostat.cd.log import LogReader, PredictionRecord
 from homeostat.cd.serve import fast_path, model
 from homeostat.cd.serve.http import replies
+from homeostat.cd.serve.protocols import records
 from homeostat.cd.serve.scoring import batcher, dispatch
 from homeostat.cd.serve.scoring.version import LoadedVersion
 from homeostat.core.errors import ModelError
@@ -36,17 +37,18 @@ def faults(monkeypatch):
 
 def guard(faults, app, table):
     """Make every step of the data plane one at which an exception may be injected."""
-    one = app.hosted
+    one = app.model
     faults.at(one, "now", "table")
     faults.at(dispatch, "new_id")
-    faults.at(model, "encode", "failure")
+    faults.at(records, "encode")
+    faults.at(model, "failure")
     faults.at(batcher, "stopwatch")
     faults.at(replies, "encode_any")
     faults.at(fast_path, "_head_of")
     faults.at(fast_path.compression, "compressed")
     faults.at(one.log, "append", "_encode")
     faults.at(one.log, "append_all", after=False)
-    faults.at(one.desk, "_submit", "_take_in", "_failed", "_time")
+    faults.at(one.dispatcher, "_submit", "_take_in", "_failed", "_time")
     faults.at(app.operations.metrics, "count")
     faults.at(app.operations.requests, "wants", "tell")
     faults.at(table.champion.decoder, "body", "keys")
@@ -72,11 +74,10 @@ def ask(port, path="/predict"):
 
 def held(app):
     """What requests hold while they are on their way."""
-    every = app.hosted.table().served.values()
     return [
         (one._rows, one._called, len(one._waiting), one._running)
-        for served in every
-        for one in served._batchers.values()
+        for served in app.model.table().served.values()
+        for one in app.model.dispatcher.batchers(served)
     ]
 
 
@@ -116,7 +117,7 @@ def test_an_exception_at_any_step_fails_its_requests_and_no_others(store, faults
         divide(store, {1: ("champion", 0.5), register(store, bundle(seed=1)): ("canary", 0.5)})
     with serving(store, trusted=MOODY) as app, listening(app) as port:
         assert [status for status, _ in ask(port)] == [200, 200, 200]
-        guard(faults, app, app.hosted.table())
+        guard(faults, app, app.model.table())
         seen = check_faults(store, faults, port, app)
     expected = {"before _encode", "after _encode", "before encode", "before _call", "after count", "before _head_of"}
     assert expected <= seen
@@ -160,7 +161,7 @@ def test_a_model_that_misbehaves_fails_the_request_and_is_asked_again(store, mon
 def test_a_failure_without_an_id_is_given_one(store, monkeypatch, caplog):
     promote(store, register(store, bundle()))
     with serving(store) as app:
-        monkeypatch.setattr(app.hosted, "now", lambda _: 1 / 0)
+        monkeypatch.setattr(app.model, "now", lambda _: 1 / 0)
         with caplog.at_level(logging.ERROR, logger="homeostat"):
             failed = Client(app).post("/predict", ROWS[0])
     assert failed.status_code == 500
@@ -174,7 +175,7 @@ def test_an_error_that_cannot_be_encoded_is_told_all_the_same(store, monkeypatch
         raise ModelError("no \ud83d here")
 
     with serving(store) as app:
-        monkeypatch.setattr(app.hosted, "now", fails)
+        monkeypatch.setattr(app.model, "now", fails)
         failed = Client(app).post("/predict", ROWS[0])
     assert (failed.status_code, failed.json()["error"]) == (500, r"no \ud83d here")
 
@@ -198,13 +199,13 @@ def test_a_version_whose_requests_failed_gives_its_memory_back_when_it_is_replac
     gc.disable()
     try:
         with serving(store, trusted=MOODY) as app:
-            client, model = Client(app), weakref.ref(app.hosted.table().champion.model)
+            client, model = Client(app), weakref.ref(app.model.table().champion.model)
             for misdeed in (panics, runs_out, exits):
                 monkeypatch.setattr(Moody, "acts", staticmethod(misdeed))
                 assert client.post("/predict", ROWS[0]).status_code == 500
             for version in others:
                 promote(store, version)
-                app.hosted.router.poll()
+                app.model.router.poll()
             assert model() is None
     finally:
         gc.enable()

@@ -1,4 +1,4 @@
-"""`POST /labels`: typed at the door, and in the log before they are acknowledged."""
+"""`POST /labels`: typed before anything else, and in the log before they are acknowledged."""
 
 from __future__ import annotations
 
@@ -9,13 +9,6 @@ import pytest
 
 from homeostat.cd.log import LabelItem, LabelRecord
 from tests.cd.serving import NOON, Client, bundle, flights, linear, log_of, promote, register, serving
-
-
-@pytest.fixture
-def client(store):
-    promote(store, register(store, bundle()))
-    with serving(store) as app:
-        yield Client(app)
 
 
 def test_labels_are_in_the_log_when_they_are_acknowledged(store, client):

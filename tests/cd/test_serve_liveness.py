@@ -36,7 +36,7 @@ HANGING = textwrap.dedent("""
     import sys, threading, time
     from pathlib import Path
     from homeostat.cd.serve import serve
-    from homeostat.cd.serve.protocols import openinference
+    from homeostat.cd.serve.protocols import repository
     from tests.cd.serving import MOODY, Moody
 
     def hang():
@@ -44,8 +44,8 @@ HANGING = textwrap.dedent("""
             time.sleep(0.01)
 
     Moody.acts = staticmethod(hang)
-    described = openinference.metadata
-    openinference.metadata = lambda *all: (hang(), described(*all))[1]
+    described = repository.metadata
+    repository.metadata = lambda *all: (hang(), described(*all))[1]
     serve(sys.argv[1], sys.argv[2], port=int(sys.argv[3]), host=sys.argv[4], trusted=MOODY)
 """)
 
@@ -130,7 +130,7 @@ class Rig:
 @pytest.fixture
 def rig(store):
     promote(store, register(store, bundle(model=Moody())))
-    with serving(store, trusted=MOODY, knobs=OperatingSettings(hang_seconds=5)) as app:
+    with serving(store, trusted=MOODY, operating=OperatingSettings(hang_seconds=5)) as app:
         yield Rig(app)
     Moody.acts = staticmethod(lambda: None)
 
@@ -140,7 +140,7 @@ def test_probes_are_neither_logged_nor_counted_and_rare(store, rig):
     Moody.acts = staticmethod(lambda: calls.append(1))
     asyncio.run(rig.turn(10))
     assert len(calls) == 1, "at most twice a second, however often somebody looks"
-    assert sum(rig.app.hosted.counts.rows.values()) == 0
+    assert sum(rig.app.model.counts.rows.values()) == 0
     assert log_of(store) == []
     assert 'homeostat_log_records_total{model="flights"} 0.0' in Client(rig.app).get("/metrics").text
 
@@ -148,7 +148,7 @@ def test_probes_are_neither_logged_nor_counted_and_rare(store, rig):
 def test_a_scoring_thread_that_died_is_noticed(rig):
     asyncio.run(rig.turn())
     assert rig.app.ready
-    for batcher in rig.app.hosted.table().champion._batchers.values():
+    for batcher in rig.app.model.dispatcher.batchers(rig.app.model.table().champion):
         batcher._pool.shutdown()
     rig.liveness._pulses.clear()
     asyncio.run(rig.turn())

@@ -18,18 +18,11 @@ from homeostat.cd.serve.telemetry.counters import Metrics
 from homeostat.cd.serve.telemetry.exposition import counters, merge, render
 from homeostat.cd.serve.telemetry.families import BUCKETS, FAMILIES, Snapshot
 from homeostat.core.clock import stopwatch
-from tests.cd.serving import LOOP, Client, bundle, flights, promote, raw, register, serving
+from tests.cd.serving import LOOP, flights, raw
 
 ROW = raw(flights(1, seed=9))[0]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
-
-
-@pytest.fixture
-def client(store):
-    promote(store, register(store, bundle()))
-    with serving(store) as app:
-        yield Client(app)
 
 
 def samples(families):

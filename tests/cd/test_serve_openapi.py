@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from homeostat.cd.serve import PROTOCOLS
 from homeostat.cd.serve.protocols.openapi import Described, document, row_schema
 from tests.cd.serving import bundle
 
@@ -14,7 +15,7 @@ MODELS = [Described("flights", (1, 2), SIGNATURE), Described("other", (3,), SIGN
 
 
 def made(**told):
-    return document(MODELS, **{"version": "0", "most_rows": 10, "token": False, **told})
+    return document(MODELS, PROTOCOLS, **{"version": "0", "most_rows": 10, "token": False, **told})
 
 
 def references(node):
@@ -54,7 +55,7 @@ def test_every_model_has_its_routes():
 
 
 def test_without_a_model_the_rest_is_still_described():
-    told = document([], version="0", most_rows=10, token=False)
+    told = document([], PROTOCOLS, version="0", most_rows=10, token=False)
     assert "/health" in told["paths"]
     assert "/predict" not in told["paths"]
 

@@ -23,13 +23,6 @@ def tensors(rows, **changes):
     return [{**tensor, **changes.get(tensor["name"], {})} for tensor in made]
 
 
-@pytest.fixture
-def client(store):
-    promote(store, register(store, bundle()))
-    with serving(store) as app:
-        yield Client(app)
-
-
 def test_infer_says_what_predict_says(client):
     expected = client.predict(ROWS)
     reply = client.post(INFER, {"inputs": tensors(ROWS), "id": "mine"}).json()

@@ -26,77 +26,70 @@ from tests.cd.serving import (
 ROWS = raw(flights(5, seed=9))
 
 
-@pytest.fixture
-def served(store):
-    promote(store, register(store, bundle()))
-    with serving(store) as app:
-        yield Client(app)
-
-
 def without_key(row):
     return {name: value for name, value in row.items() if name != "flight_id"}
 
 
-def test_answers_are_those_of_the_model(store, served):
+def test_answers_are_those_of_the_model(store, client):
     frame = flights(5, seed=9)
     manifest = store.ledger.version(LOOP, 1).manifest
     expected = Bundle.load(store.artifacts, manifest).predict(frame)
-    found = served.predict(ROWS)
+    found = client.predict(ROWS)
     assert [one["value"] for one in found] == expected.value.tolist()
     assert np.allclose([one["score"] for one in found], expected.positive, atol=1e-6)
 
 
 @pytest.mark.parametrize("body", [ROWS[0], [ROWS[0]], {"records": [ROWS[0]]}])
-def test_one_object_a_list_and_records_say_the_same(served, body):
-    reply = served.post("/predict", body).json()
+def test_one_object_a_list_and_records_say_the_same(client, body):
+    reply = client.post("/predict", body).json()
     assert reply["model"] == LOOP
     assert [one["id"] for one in reply["predictions"]] == ["f9-0"]
 
 
-def test_every_answer_names_request_row_and_version(served):
-    reply = served.post("/predict", ROWS).json()
+def test_every_answer_names_request_row_and_version(client):
+    reply = client.post("/predict", ROWS).json()
     assert reply["request"]
     assert [(one["id"], one["version"]) for one in reply["predictions"]] == [(f"f9-{row}", 1) for row in range(5)]
 
 
-def test_a_row_without_its_key_is_called_by_the_request(served):
-    one = served.post("/predict", without_key(ROWS[0])).json()
-    two = served.post("/predict", {"records": list(map(without_key, ROWS[:2])), "id": "mine"}).json()
+def test_a_row_without_its_key_is_called_by_the_request(client):
+    one = client.post("/predict", without_key(ROWS[0])).json()
+    two = client.post("/predict", {"records": list(map(without_key, ROWS[:2])), "id": "mine"}).json()
     assert one["predictions"][0]["id"] == one["request"]
     assert [row["id"] for row in two["predictions"]] == ["mine/0", "mine/1"]
 
 
-def test_callers_may_name_rows(served):
-    assert [one["id"] for one in served.predict(ROWS[:2], ids=["a", "b"])] == ["a", "b"]
+def test_callers_may_name_rows(client):
+    assert [one["id"] for one in client.predict(ROWS[:2], ids=["a", "b"])] == ["a", "b"]
 
 
-def test_the_order_of_columns_does_not_matter(served):
+def test_the_order_of_columns_does_not_matter(client):
     backwards = dict(reversed(ROWS[0].items()))
-    assert served.predict([backwards]) == served.predict([ROWS[0]])
+    assert client.predict([backwards]) == client.predict([ROWS[0]])
 
 
-def test_null_is_an_answerable_value_where_training_had_nulls(served):
-    assert served.predict([{**ROWS[0], "wind": None}])[0]["value"] in {True, False}
+def test_null_is_an_answerable_value_where_training_had_nulls(client):
+    assert client.predict([{**ROWS[0], "wind": None}])[0]["value"] in {True, False}
 
 
-def test_a_category_that_was_never_seen_is_answered(served):
-    assert served.predict([{**ROWS[0], "carrier": "ZZ"}])[0]["value"] in {True, False}
+def test_a_category_that_was_never_seen_is_answered(client):
+    assert client.predict([{**ROWS[0], "carrier": "ZZ"}])[0]["value"] in {True, False}
 
 
-def test_whole_numbers_widen_and_integral_numbers_narrow(served):
-    assert served.predict([{**ROWS[0], "wind": 10, "distance": 500.0}]) == served.predict(
+def test_whole_numbers_widen_and_integral_numbers_narrow(client):
+    assert client.predict([{**ROWS[0], "wind": 10, "distance": 500.0}]) == client.predict(
         [{**ROWS[0], "wind": 10.0, "distance": 500}]
     )
 
 
-def test_a_time_without_zone_is_utc(served):
-    assert served.predict([{**ROWS[0], "scheduled": "2013-03-01T12:00:00"}]) == served.predict(
+def test_a_time_without_zone_is_utc(client):
+    assert client.predict([{**ROWS[0], "scheduled": "2013-03-01T12:00:00"}]) == client.predict(
         [{**ROWS[0], "scheduled": "2013-03-01T13:00:00+01:00"}]
     )
 
 
-def test_the_log_holds_what_was_answered(store, served):
-    reply = served.post("/predict", ROWS[:2]).json()
+def test_the_log_holds_what_was_answered(store, client):
+    reply = client.post("/predict", ROWS[:2]).json()
     record = next(record for record in log_of(store) if isinstance(record, PredictionRecord))
     assert record.request == reply["request"]
     for row, sent, said in zip(record.rows, ROWS, reply["predictions"], strict=False):
@@ -106,19 +99,19 @@ def test_the_log_holds_what_was_answered(store, served):
         assert row.predictions[1][2] == said["score"]
 
 
-def test_many_requests_at_once_each_get_their_own_answer(served):
+def test_many_requests_at_once_each_get_their_own_answer(client):
     rows = raw(flights(60, seed=4))
-    alone = {row["flight_id"]: served.predict([row])[0]["score"] for row in rows}
-    replies = served.ask(*(("POST", "/predict", row) for row in rows))
+    alone = {row["flight_id"]: client.predict([row])[0]["score"] for row in rows}
+    replies = client.ask(*(("POST", "/predict", row) for row in rows))
     together = {one["id"]: one["score"] for reply in replies for one in reply.json()["predictions"]}
     assert together == pytest.approx(alone, abs=1e-6)
 
 
-def test_a_large_request_is_answered_in_order(served):
+def test_a_large_request_is_answered_in_order(client):
     rows = raw(flights(1_000, seed=4))
-    found = served.predict(rows)
+    found = client.predict(rows)
     assert [one["id"] for one in found] == [row["flight_id"] for row in rows]
-    assert found[999] == served.predict([rows[999]])[0]
+    assert found[999] == client.predict([rows[999]])[0]
 
 
 def test_a_regression_answers_numbers(store):

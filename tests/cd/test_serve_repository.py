@@ -10,13 +10,6 @@ ROW = raw(flights(1, seed=9))[0]
 LOAD, UNLOAD = (f"/v2/repository/models/{LOOP}/{verb}" for verb in ("load", "unload"))
 
 
-@pytest.fixture
-def client(store):
-    promote(store, register(store, bundle()))
-    with serving(store) as app:
-        yield Client(app)
-
-
 def index(client, body=b""):
     return client.post("/v2/repository/index", body).json()
 
@@ -46,7 +39,7 @@ def test_an_unloaded_model_answers_nothing_until_it_is_loaded_again(client):
 
 def test_an_unloaded_model_stays_unloaded(client):
     client.post(UNLOAD, b"")
-    client.app.hosted.router.poll()
+    client.app.model.router.poll()
     assert client.post("/predict", ROW).status_code == 503
 
 

@@ -89,7 +89,7 @@ def test_a_storm_of_failures_is_a_hundred_lines_and_a_count(written):
     assert written()[-1]["left_out"] >= 700
 
 
-def test_knobs_come_from_the_environment():
+def test_settings_come_from_the_environment():
     assert operating_settings({}) == OperatingSettings()
     found = operating_settings(
         {"HOMEOSTAT_DRAIN_SECONDS": "2.5", "HOMEOSTAT_LOG_SAMPLE": "100", "HOMEOSTAT_HANG_SECONDS": " "}
@@ -104,7 +104,7 @@ def test_the_log_is_bounded_as_the_environment_says():
         operating_settings({"HOMEOSTAT_LOG_WHEN_FULL": "ignore"})
 
 
-def test_bad_knobs_are_named_all_at_once():
+def test_bad_settings_are_named_all_at_once():
     with pytest.raises(RefusedError) as refused:
         operating_settings(
             {"HOMEOSTAT_DRAIN_SECONDS": "soon", "HOMEOSTAT_HANG_SECONDS": "-1", "HOMEOSTAT_LOG_SAMPLE": "1.5"}

@@ -31,7 +31,7 @@ def test_a_promotion_is_followed_and_acknowledged(store):
         client = Client(app)
         before = version_of(client)
         promote(store, second)
-        app.hosted.router.poll()
+        app.model.router.poll()
         routing = client.get("/routing").json()
         assert (before, version_of(client)) == (1, 2)
     assert routing["seq"] == routing["wanted"] == store.ledger.arms(LOOP).seq
@@ -45,12 +45,12 @@ def test_a_rollback_loads_nothing_and_answers_as_before(store):
         client = Client(app)
         before = client.post("/predict", {"records": [ROW], "id": "same"}).content
         promote(store, second)
-        app.hosted.router.poll()
+        app.model.router.poll()
         for blob in (store.path / "artifacts").rglob("*"):
             if blob.is_file():
                 blob.unlink()
         promote(store, first)
-        app.hosted.router.poll()
+        app.model.router.poll()
         assert client.post("/predict", {"records": [ROW], "id": "same"}).content == before
 
 
@@ -59,14 +59,14 @@ def test_the_version_before_stays_in_memory_over_every_event_of_a_promotion(stor
     first, second = register(store, bundle()), register(store, bundle(seed=1))
     promote(store, first)
     with serving(store) as app:
-        before = app.hosted.router.table.served[first]
+        before = app.model.router.table.served[first]
         promote(store, second)
         for salt in ("s", "t", "u"):
             divide(store, {second: ("champion", 1.0)}, salt)
-            app.hosted.router.poll()
+            app.model.router.poll()
         promote(store, first)
-        app.hosted.router.poll()
-        assert app.hosted.router.table.served[first] is before
+        app.model.router.poll()
+        assert app.model.router.table.served[first] is before
 
 
 def test_a_version_that_was_replaced_goes_with_its_last_request(store):
@@ -80,9 +80,9 @@ def test_a_version_that_was_replaced_goes_with_its_last_request(store):
             client = Client(app)
             for version in versions:
                 promote(store, version)
-                app.hosted.router.poll()
+                app.model.router.poll()
                 client.predict([ROW])
-                models[version] = weakref.ref(app.hosted.router.table.served[version].model)
+                models[version] = weakref.ref(app.model.router.table.served[version].model)
             alive = {version for version, model in models.items() if model() is not None}
     finally:
         gc.enable()
@@ -99,7 +99,7 @@ def test_a_bundle_with_other_features_is_refused_and_the_old_one_stays(store):
     with serving(store) as app:
         client = Client(app)
         promote(store, second)
-        app.hosted.router.poll()
+        app.model.router.poll()
         health = client.get("/health").json()
         metrics = client.get("/metrics").text
         assert version_of(client) == 1
@@ -121,7 +121,7 @@ def test_flipped_bytes_are_refused_and_the_old_one_stays(store):
     with serving(store) as app:
         client = Client(app)
         promote(store, second)
-        app.hosted.router.poll()
+        app.model.router.poll()
         assert version_of(client) == 1
         assert client.get("/routing").json()["error"]
 
@@ -155,11 +155,11 @@ def test_a_ledger_that_cannot_be_read_never_stops_the_answers(store):
         client = Client(app)
         whole = ledger.read_bytes()
         ledger.write_bytes(b"no database" * 1_000)
-        app.hosted.router.poll()
+        app.model.router.poll()
         assert version_of(client) == 1
         assert "the ledger cannot be read" in client.get("/health").json()["routing"]["error"]
         ledger.write_bytes(whole)
-        app.hosted.router.poll()
+        app.model.router.poll()
         assert client.get("/routing").json()["error"] is None
 
 
@@ -187,7 +187,7 @@ def test_a_model_with_another_contract_is_refused_by_name(store, change):
     with serving(store) as app:
         client = Client(app)
         promote(store, second)
-        app.hosted.router.poll()
+        app.model.router.poll()
         assert version_of(client) == 1
         error = client.get("/routing").json()["error"]
     assert "another contract" in error
@@ -207,7 +207,7 @@ def test_a_version_whose_columns_stand_in_another_order_reads_the_same_rows(stor
         client = Client(app)
         expected = client.predict(sent)
         divide(store, {1: ("champion", 0.0), 2: ("canary", 1.0)})
-        app.hosted.router.poll()
+        app.model.router.poll()
         answered = client.predict(sent)
     assert {one["version"] for one in answered} == {2}
     assert [one["score"] for one in answered] == pytest.approx([one["score"] for one in expected], abs=1e-5)
@@ -236,14 +236,14 @@ def test_a_version_of_other_columns_answers_once_the_change_was_accepted(store):
     with serving(store) as app:
         client = Client(app)
         promote(store, second)
-        app.hosted.router.poll()
+        app.model.router.poll()
         assert "another contract" in client.get("/routing").json()["error"]
         assert version_of(client) == 1
     accepted(store)
     third = register(store, wider())
     with serving(store) as app:
         promote(store, third)
-        app.hosted.router.poll()
+        app.model.router.poll()
         assert Client(app).predict([{**ROW, "gust": 1.5}])[0]["version"] == third
 
 
@@ -253,7 +253,7 @@ def test_a_trial_of_a_version_of_other_columns_is_refused_even_when_they_were_ac
     with serving(store) as app:
         accepted(store)
         divide(store, {first: ("champion", 0.5), register(store, wider()): ("canary", 0.5)})
-        app.hosted.router.poll()
+        app.model.router.poll()
         assert "another contract" in Client(app).get("/routing").json()["error"]
         assert version_of(Client(app)) == first
 

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
 
-from homeostat.cd.serve.model import InferLane, Lane
+from homeostat.cd.serve.model import ServedProtocol
 from homeostat.cd.serve.operate.tracing import Tracing, tracing_from_environment
 from tests.cd.serving import (
     LOOP,
@@ -106,7 +106,7 @@ def test_a_caller_that_does_not_sample_costs_no_spans(client, spans):
 def test_both_arms_of_a_trial_are_named(store, client, spans):
     version = register(store, bundle(seed=1))
     divide(store, {1: ("champion", 0.5), version: ("canary", 0.5)})
-    client.app.hosted.router.poll()
+    client.app.model.router.poll()
     client.predict(ROWS)
     score = by_name(spans)["score"]
     assert score.attributes["homeostat.model.version"] == (1, 2)
@@ -161,12 +161,10 @@ def test_concurrent_requests_keep_their_spans_apart(client, spans):
     }
 
 
-def test_without_it_nothing_is_traced_and_the_lanes_are_the_plain_ones(store):
+def test_without_it_nothing_is_traced_and_the_protocols_are_the_plain_ones(store):
     promote(store, register(store, bundle()))
     with serving(store) as app:
-        assert {type(lane) for lane in app.lanes.values()} <= {Lane, InferLane} or all(
-            type(lane).__name__ != "TracedLane" for lane in app.lanes.values()
-        )
+        assert {type(one) for one in app.targets.values()} == {ServedProtocol}
         assert "traceresponse" not in Client(app).post("/predict", ROWS[0], CALLER).headers
 
 

@@ -118,6 +118,24 @@ def test_a_connection_answers_one_request_after_the_other(port):
             assert (status, json.loads(body)["request"]) == (200, f"r{number}")
 
 
+@pytest.mark.parametrize(
+    ("other", "status"),
+    [
+        ({"origin": "https://evil.example"}, 403),
+        ({"host": "evil.example"}, 403),
+        ({"content_length": "9"}, 400),
+        ({"path": "/invocations"}, 400),
+    ],
+    ids=["origin", "host", "length", "path"],
+)
+def test_a_head_is_checked_again_when_it_differs_from_the_last_one_in_anything(port, other, status):
+    with Caller(port) as caller:
+        for changes, wanted in ({}, 200), ({}, 200), (other, status), ({}, 200):
+            body = b"[1, 2, 3]" if "content_length" in changes else ROW
+            caller.send(request(body, **changes))
+            assert caller.reply()[0] == wanted
+
+
 def test_pipelined_requests_are_answered_in_order(port):
     asked = [("/predict", "a"), ("/predict?long", "b"), ("/predict", "c"), ("/predict", "d")]
     with Caller(port) as caller:

@@ -43,11 +43,11 @@ def test_a_declared_form_is_read_in_tensors(form):
     value, moment = FORMS[form]
     tensors = decoders(form)[1]
     tensor = {"name": "at", "shape": [1], "datatype": "BYTES"}
-    found, _ = tensors.json(json.dumps({"inputs": [{**tensor, "data": [value]}]}).encode())
+    found = tensors.json(json.dumps({"inputs": [{**tensor, "data": [value]}]}).encode())
     assert found.rows[0].c0 == moment
     data = len(value).to_bytes(4, "little") + value.encode()
     head = json.dumps({"inputs": [{**tensor, "parameters": {"binary_data_size": len(data)}}]}).encode()
-    found, _ = tensors.binary(head + data, len(head))
+    found = tensors.binary(head + data, len(head))
     assert found.rows[0].c0 == moment
 
 

@@ -7,9 +7,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-import httptools
 import msgspec
 
+from homeostat.cd.rehearse.connection import Connection
 from homeostat.core.errors import RetryableError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Client:
     def __init__(self, url: str, *, connections: int = _CONNECTIONS) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._lanes = [_Connection() for _ in range(connections)]
+        self._connections = [Connection() for _ in range(connections)]
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
@@ -61,8 +61,8 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         """Hang up."""
-        for lane in self._lanes:
-            lane.hang_up()
+        for connection in self._connections:
+            connection.hang_up()
         self._runner.close()
 
     def send(self, requests: Sequence[PlayedRequest]) -> list[PlayedReply]:
@@ -83,24 +83,24 @@ class Client:
         waiting = deque(enumerate(requests))
         replies: dict[int, PlayedReply] = {}
 
-        async def work(lane: _Connection) -> None:
+        async def work(connection: Connection) -> None:
             while waiting:
                 place, request = waiting.popleft()
-                replies[place] = await self._persist(lane, request)
+                replies[place] = await self._persist(connection, request)
 
         async with asyncio.TaskGroup() as group:
-            for lane in self._lanes:
-                group.create_task(work(lane))
+            for connection in self._connections:
+                group.create_task(work(connection))
         return [replies[place] for place in range(len(requests))]
 
-    async def _persist(self, lane: _Connection, request: PlayedRequest) -> PlayedReply:
+    async def _persist(self, connection: Connection, request: PlayedRequest) -> PlayedReply:
         message = _message(request, self._host, self._port)
         last: object = None
         for _ in range(_ATTEMPTS):
             try:
-                if not lane.connected:
-                    await asyncio.get_running_loop().create_connection(lambda: lane, self._host, self._port)
-                reply = await lane.exchange(message)
+                if not connection.connected:
+                    await asyncio.get_running_loop().create_connection(lambda: connection, self._host, self._port)
+                reply = PlayedReply(*await connection.exchange(message))
             except OSError as error:
                 last = error
             else:
@@ -110,51 +110,6 @@ class Client:
             await asyncio.sleep(_PAUSE_SECONDS)
         what = f"{self._host}:{self._port} does not answer {request.path}: {last}"
         raise RetryableError(what, hint="the end of the server's log says why")
-
-
-class _Connection(asyncio.Protocol):
-    """One connection with at most one request on its way."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
-        self._reply: asyncio.Future[PlayedReply] | None = None
-        self._parser = httptools.HttpResponseParser(self)
-        self._body: list[bytes] = []
-
-    @property
-    def connected(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
-
-    async def exchange(self, message: bytes) -> PlayedReply:
-        assert self._transport is not None
-        self._reply = asyncio.get_running_loop().create_future()
-        self._transport.write(message)
-        return await self._reply
-
-    def hang_up(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport, self._parser, self._body = transport, httptools.HttpResponseParser(self), []
-
-    def data_received(self, data: bytes) -> None:
-        self._parser.feed_data(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        if self._reply is not None and not self._reply.done():
-            self._reply.set_exception(exc or ConnectionResetError("the server closed the connection"))
-
-    def on_body(self, body: bytes) -> None:
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        reply = PlayedReply(self._parser.get_status_code(), b"".join(self._body))
-        self._body = []
-        if self._reply is not None and not self._reply.done():
-            self._reply.set_result(reply)
 
 
 def _message(request: PlayedRequest, host: str, port: int) -> bytes:

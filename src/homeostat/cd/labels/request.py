@@ -1,4 +1,4 @@
-"""Labels by HTTP: held against the model's task at the door, and in the log before they are acknowledged."""
+"""Labels by HTTP: held against the model's task before anything else, and in the log before they are acknowledged."""
 
 from __future__ import annotations
 

@@ -7,8 +7,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import httptools
-
+from homeostat.cd.rehearse.connection import Connection
 from homeostat.core.clock import stopwatch
 from homeostat.core.stats.latency import Latency
 
@@ -50,62 +49,19 @@ async def _load(host: str, port: int, messages: Sequence[bytes], seconds: float,
     errors: list[str] = []
 
     async def ask() -> None:
-        _, lane = await loop.create_connection(_LoadConnection, host, port)
+        _, connection = await loop.create_connection(Connection, host, port)
         try:
             while (sent := stopwatch()) < end:
-                status, body = await asyncio.wait_for(lane.exchange(next(asked)), _PATIENCE_SECONDS)
+                status, body = await asyncio.wait_for(connection.exchange(next(asked)), _PATIENCE_SECONDS)
                 if status != _OK:
                     errors.append(f"{status} {body[:200].decode(errors='replace')}")
                 elif sent >= counted:
                     times.append(stopwatch() - sent)
         finally:
-            lane.hang_up()
+            connection.hang_up()
 
     found = await asyncio.gather(*(ask() for _ in range(connections)), return_exceptions=True)
     errors += [str(one) or type(one).__name__ for one in found if isinstance(one, BaseException)]
     lasted = max(stopwatch() - counted, 1e-9)
     first = errors[0] if errors else None
     return Latency.of(times, seconds=lasted, connections=connections, errors=len(errors), error=first)
-
-
-class _LoadConnection(asyncio.Protocol):
-    """One connection with one request on its way."""
-
-    def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._reply: asyncio.Future[tuple[int, bytes]] | None = None
-        self._body: list[bytes] = []
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def exchange(self, message: bytes) -> asyncio.Future[tuple[int, bytes]]:
-        """Send a request; its status and body come as a future."""
-        self._reply = asyncio.get_running_loop().create_future()
-        self._transport.write(message)
-        return self._reply
-
-    def data_received(self, data: bytes) -> None:
-        self._parser.feed_data(data)
-
-    def on_body(self, body: bytes) -> None:
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        self._settle((self._parser.get_status_code(), b"".join(self._body)), None)
-        self._body = []
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._settle(None, exc or ConnectionResetError("the server closed the connection"))
-
-    def hang_up(self) -> None:
-        self._transport.abort()
-
-    def _settle(self, reply: tuple[int, bytes] | None, error: Exception | None) -> None:
-        if self._reply is None or self._reply.done():
-            return
-        if reply is not None:
-            self._reply.set_result(reply)
-        elif error is not None:
-            self._reply.set_exception(error)

@@ -2,9 +2,9 @@
 
 Uvicorn's own protocol spends as much on a small request as the whole prediction does: it makes a scope, a task, an
 event and a timer, and checks two messages. A `POST` of moderate length to a prediction route needs none of that. It is
-parsed by the same parser (httptools), decoded and answered by the same `Lane` as under any other ASGI server, and
-written in one piece. Everything else takes uvicorn's way: other routes, pipelined and chunked requests, and bodies that
-are long or compressed.
+parsed by the same parser (httptools), decoded and answered by the same `ServedProtocol` as under any other ASGI
+server, and written in one piece. Everything else takes uvicorn's way: other routes, pipelined and chunked requests, and
+bodies that are long or compressed.
 
 Both ways have two bounds that uvicorn lacks: a request's head has to be complete within a time and a length. And where
 a body ends is never a matter of taste: an `Upgrade` is ignored with its body read (RFC 9110, 7.8), and whatever two
@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from homeostat.cd.serve.errors import SlowError
 from homeostat.cd.serve.http import compression
-from homeostat.cd.serve.http.replies import JSON, Reply, SlowError, failure
+from homeostat.cd.serve.http.replies import JSON, Reply, failure
 from homeostat.cd.serve.telemetry.request_log import tell
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS, HomeostatError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from homeostat.cd.serve.app import Application
-    from homeostat.cd.serve.model import Lane
+    from homeostat.cd.serve.model import ServedProtocol
 
 SHORT_BYTES = 256 << 10
 """Longer bodies take uvicorn's way, which reads no faster than it is read from."""
@@ -65,36 +66,33 @@ class _Short:
 
     __slots__ = (
         "body",
+        "connection",
         "disconnected",
         "headers",
         "keep_alive",
-        "lane",
-        "minded",
         "protocol",
+        "raw_headers",
         "response_complete",
         "start",
         "whole",
     )
     message_event = _NO_EVENT
 
-    def __init__(self, protocol: ShortWay, lane: Lane, minded: dict[bytes, bytes], *, keep_alive: bool) -> None:
-        self.protocol, self.lane, self.minded, self.keep_alive = protocol, lane, minded, keep_alive
-        self.headers = protocol.headers
+    def __init__(
+        self, connection: ShortWay, protocol: ServedProtocol, headers: dict[bytes, bytes], *, keep_alive: bool
+    ) -> None:
+        self.connection, self.protocol, self.headers, self.keep_alive = connection, protocol, headers, keep_alive
+        self.raw_headers = connection.headers
         self.body = b""
         self.disconnected = self.response_complete = self.whole = False
         self.start = stopwatch()
-
-    def answer(self) -> None:
-        """The body is complete."""
-        self.whole = True
-        self.lane.answer(self.body, self.minded, self.done)
 
     def done(self, reply: Reply) -> None:
         """Send the reply, unless the caller is gone."""
         if self.response_complete:
             return
         self.response_complete = True
-        self.protocol.send(self, reply)
+        self.connection.send(self, reply)
 
 
 class ShortWay(HttpToolsProtocol):
@@ -113,6 +111,10 @@ class ShortWay(HttpToolsProtocol):
     _port: int | None = None
     _current: _Short | None = None
     """The short request that is being read or answered."""
+
+    _checked: tuple[bytes, list[tuple[bytes, bytes]]] | None = None
+    _admitted: tuple[ServedProtocol, dict[bytes, bytes]] | None = None
+    """What was found of the head that was checked last."""
 
     application: Application
     """What answers."""
@@ -238,8 +240,9 @@ class ShortWay(HttpToolsProtocol):
             return
         self._head = 0
         if self._current is not None:
-            self._waits = False
-            self._current.answer()
+            self._waits, short = False, self._current
+            short.whole = True
+            short.protocol.answer(short.body, short.headers, short.done)
         else:
             super().on_message_complete()
 
@@ -261,8 +264,8 @@ class ShortWay(HttpToolsProtocol):
         transport = self.transport
         try:
             if not transport.is_closing():
-                if b"accept-encoding" in short.minded and len(reply.body) > compression.SMALLEST:
-                    reply = compression.compressed(reply, short.headers)
+                if b"accept-encoding" in short.headers and len(reply.body) > compression.SMALLEST:
+                    reply = compression.compressed(reply, short.raw_headers)
                 transport.write(_head_of(reply, keep_alive=short.keep_alive) + reply.body)
                 if not short.keep_alive:
                     transport.close()
@@ -297,21 +300,31 @@ class ShortWay(HttpToolsProtocol):
         parser, cycle = self.parser, self.cycle
         if (cycle is not None and not cycle.response_complete) or parser.get_method() != b"POST":
             return None
-        lane = self.application.lanes.get(self.url)
-        if lane is None or self.flow.write_paused:
+        if self.flow.write_paused or parser.get_http_version() != "1.1":
             return None
-        version = parser.get_http_version()
-        if version != "1.1":
+        # A caller that keeps its connection sends the same head again and again, which is checked once.
+        head = self.url, self.headers
+        if head != self._checked:
+            self._admitted, self._checked = self._admit(), head
+        if self._admitted is None:
+            return None
+        protocol, headers = self._admitted
+        last = self.application.operations.draining or not parser.should_keep_alive()
+        return _Short(self, protocol, headers, keep_alive=not last)
+
+    def _admit(self) -> tuple[ServedProtocol, dict[bytes, bytes]] | None:
+        """Who answers a request with this head, and its headers that matter; None when it takes uvicorn's way."""
+        protocol = self.application.targets.get(self.url)
+        if protocol is None:
             return None
         try:
-            minded = self.application.door.enter(self.headers, version, self._port)
+            headers = self.application.access.enter(self.headers, "1.1", self._port)
         except HomeostatError:
             return None
-        length = minded.get(b"content-length", b"")
-        if not length or len(length) > 6 or int(length) > SHORT_BYTES or not _LONG_WAY.isdisjoint(minded):
+        length = headers.get(b"content-length", b"")
+        if not length or len(length) > 6 or int(length) > SHORT_BYTES or not _LONG_WAY.isdisjoint(headers):
             return None
-        last = self.application.operations.draining or not parser.should_keep_alive()
-        return _Short(self, lane, minded, keep_alive=not last)
+        return protocol, headers
 
     def _look(self) -> None:
         """Let a caller go who is idle for too long, or does not come to an end with a request."""
@@ -329,7 +342,7 @@ class ShortWay(HttpToolsProtocol):
         if short is not None and not short.response_complete:
             short.keep_alive = False
             slow = SlowError(f"the body did not arrive within {most:g} seconds")
-            short.done(failure(slow, short.lane.route))
+            short.done(failure(slow, short.protocol.route))
         elif self._waits:
             self._refuse(408, f"the request did not arrive within {most:g} seconds")
         else:

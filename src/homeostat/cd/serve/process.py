@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeostat.cd.log import LogWriter
-from homeostat.cd.serve.app import Application, Around, Settings
+from homeostat.cd.serve.app import Application, Around
 from homeostat.cd.serve.listen import TOKEN_VARIABLE, announced, endpoint_file, listen, share
 from homeostat.cd.serve.model import ServedModel
 from homeostat.cd.serve.operate.health import Watchdog
 from homeostat.cd.serve.operate.shutdown import DRAIN_SECONDS, Departure, Supervisors, keep_house
 from homeostat.cd.serve.operate.tracing import TimedLog, tracing_from_environment
 from homeostat.cd.serve.operate.workers import Siblings
+from homeostat.cd.serve.protocols import PROTOCOLS
 from homeostat.cd.serve.routing import Router
 from homeostat.cd.serve.scoring.loading import load_version
-from homeostat.cd.serve.settings import OperatingSettings, operating_settings
+from homeostat.cd.serve.settings import OperatingSettings, Settings, operating_settings
 from homeostat.cd.serve.shadow.supervisor import ShadowSupervisor, command, processes, threads
 from homeostat.cd.serve.telemetry.counters import Metrics
 from homeostat.cd.serve.telemetry.request_log import set_up_logging
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from homeostat.cd.serve.protocols import Protocol
     from homeostat.core.clock import Clock
     from homeostat.core.model import Features
 
@@ -63,7 +65,7 @@ class Hosting(msgspec.Struct, frozen=True):
         name: Name of its Loop.
         features: The Loop's `features()`; a bundle that was trained with another one is not loaded.
         trusted: Types of the user's own estimators, as for `Bundle.load`.
-        scorer: Command line of the process that scores for arms that do not answer; see `ProcessScorer`. Without, they
+        scorer: Command line of the process that scores for arms that do not answer; see `ShadowProcess`. Without, they
             score in threads of this process.
     """
 
@@ -85,7 +87,7 @@ def serve(
     trusted: Collection[str] = (),
     settings: Settings | None = None,
     scorer: Sequence[str] | None = None,
-    knobs: OperatingSettings | None = None,
+    operating: OperatingSettings | None = None,
     worker: Worker | None = None,
     more: Sequence[Hosting] = (),
 ) -> None:
@@ -100,9 +102,9 @@ def serve(
         host: Address to bind; anything but loopback needs the variable HOMEOSTAT_TOKEN.
         port: Port to bind; 0 lets the system choose.
         trusted: Types of the user's own estimators, as for `Bundle.load`.
-        settings: Limits, by default with what the knobs say of the log; name, token, host and clock are overridden.
+        settings: Limits, by default with what `operating` says of the log; name, token, host and clock are overridden.
         scorer: As in `Hosting`; with `features`, only the caller knows one.
-        knobs: How it is operated; as the environment says by default.
+        operating: How it is operated; as the environment says by default.
         more: Further models, behind the routes that name them.
         worker: Which of several processes at the port this is; their parent says where the server is found.
 
@@ -113,9 +115,9 @@ def serve(
     sys.setswitchinterval(0.000_5)  # threads that score must not keep the event loop waiting for the usual 5 ms
     set_up_logging()
     listener = listen(host, port) if worker is None else None
-    siblings, knobs = Siblings(worker.folder, worker.place) if worker else None, knobs or operating_settings()
-    around = Around(siblings, knobs, tracing_from_environment())
-    base = settings or Settings(name=name, log_bytes=knobs.log_bytes, when_full=knobs.when_full)
+    siblings = Siblings(worker.folder, worker.place) if worker else None
+    around = Around(siblings, operating := operating or operating_settings(), tracing_from_environment())
+    base = settings or Settings(name=name, log_bytes=operating.log_bytes, when_full=operating.when_full)
     own = {"name": name, "token": os.environ.get(TOKEN_VARIABLE) or None, "host": host, "header_clock": header_clock}
     told = msgspec.structs.replace(base, **own)
     store, clock = Store.open(store_path), clock or SystemClock()
@@ -125,9 +127,9 @@ def serve(
     scorer = None if header_clock else scorer
     with application(store, told, features, clock, trusted=trusted, scorer=scorer, more=more, around=around) as app:
         # A worker has the kernel send it connections only now that it can answer them.
-        door = listener or share(host, port)
+        listener = listener or share(host, port)
         files = [] if worker else [endpoint_file(store_path, model) for model in app.models]
-        _run(app, door, files, knobs.drain_seconds)
+        _run(app, listener, files, operating.drain_seconds)
     if around.tracing is not None:
         around.tracing.close()
     if app.operations.liveness.problems():
@@ -146,30 +148,38 @@ def application(
     scorer: Sequence[str] | None = None,
     more: Sequence[Hosting] = (),
     around: Around = Around(),  # noqa: B008 - frozen
+    protocols: Sequence[Protocol] = PROTOCOLS,
 ) -> Iterator[Application]:
     """An application with its logs and its routers running; closed in the order that loses nothing.
 
-    Without a command for `scorer`, arms that do not answer score in threads.
+    Without a command for `scorer`, arms that do not answer score in threads. `protocols` is how it may be asked.
     """
     metrics = Metrics()
     wanted = (Hosting(settings.name, features, tuple(trusted), tuple(scorer) if scorer else None), *more)
     with contextlib.ExitStack() as stack:
         models = {
             one.name: stack.enter_context(
-                _hosted(store, settings, one, metrics, clock, timed=around.tracing is not None)
+                _model(store, settings, one, metrics, clock, protocols, timed=around.tracing is not None)
             )
             for one in wanted
         }
-        yield Application(settings, models, metrics, clock, around)
+        yield Application(settings, models, metrics, clock, around, protocols)
 
 
 @contextlib.contextmanager
-def _hosted(
-    store: Store, settings: Settings, wanted: Hosting, metrics: Metrics, clock: Clock, *, timed: bool
+def _model(
+    store: Store,
+    settings: Settings,
+    wanted: Hosting,
+    metrics: Metrics,
+    clock: Clock,
+    protocols: Sequence[Protocol],
+    *,
+    timed: bool,
 ) -> Iterator[ServedModel]:
     folder = store.log_folder(wanted.name)
     log = (TimedLog if timed else LogWriter)(folder, most_bytes=settings.log_bytes, when_full=settings.when_full)
-    others = ShadowSupervisor(
+    shadows = ShadowSupervisor(
         folder, threads(log, folder) if wanted.scorer is None else processes(wanted.scorer, folder)
     )
 
@@ -178,15 +188,16 @@ def _hosted(
         if router.table is not None:
             pause(_STEP_BACK_SECONDS)
 
-    load = partial(load_version, store, wanted.name, features=wanted.features, trusted=wanted.trusted, between=between)
-    router = Router(store.ledger, wanted.name, load, before=others.follow)
+    load = partial(load_version, store, wanted.name, features=wanted.features, trusted=wanted.trusted)
+    load = partial(load, between=between, protocols=protocols)
+    router = Router(store.ledger, wanted.name, load, before=shadows.follow)
     router.start()
     try:
         yield ServedModel(
             wanted.name,
             router,
             log,
-            others,
+            shadows,
             metrics.model(wanted.name),
             clock,
             header_clock=settings.header_clock,
@@ -194,20 +205,20 @@ def _hosted(
         )
     finally:
         router.stop()
-        others.close()
+        shadows.close()
         log.close()
 
 
-def _run(app: Application, door: socket.socket, files: Sequence[Path], drain_seconds: float) -> None:
+def _run(app: Application, listener: socket.socket, files: Sequence[Path], drain_seconds: float) -> None:
     """Answer until it is told to end; what was made until here stays."""
-    host, port = app.settings.host, door.getsockname()[1]
+    host, port = app.settings.host, listener.getsockname()[1]
     # The collector need not look through all of it again, request after request.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS)
     greeting = announced(files, host, port) if files else contextlib.nullcontext()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_answer(app, door, greeting, drain_seconds))
+        runner.run(_answer(app, listener, greeting, drain_seconds))
 
 
 async def _answer(

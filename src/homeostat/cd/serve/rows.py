@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from homeostat.core.model import Signature
     from homeostat.core.schema import Column
 
 MOST_PROBLEMS = 20
@@ -90,6 +91,8 @@ class Rows(msgspec.Struct):
         columns: Column name to one value per row, a sequence or an array; None when there are rows.
         request: The caller's own id of the request, if any.
         ids: The caller's own ids of the rows, if any.
+        wanted: What the protocol has to know for the answer.
+        patience: Seconds that the body says the caller waits at most, if it does.
     """
 
     count: int
@@ -97,6 +100,8 @@ class Rows(msgspec.Struct):
     columns: dict[str, Any] | None = None
     request: str | None = None
     ids: list[str] | None = None
+    wanted: Any = None
+    patience: float | None = None
 
 
 class RowDecoder:
@@ -241,7 +246,7 @@ class RowDecoder:
         """Each row's own id, by `core.ids.row_id`, or None when it has no key.
 
         Raises:
-            RowsError: An id is empty, or longer than any door takes.
+            RowsError: An id is empty, or longer than is taken anywhere.
         """
         if not self._keys:
             return [None] * rows.count
@@ -265,7 +270,7 @@ class RowDecoder:
         return keys
 
     def _refuse_keys(self, keys: Sequence[str | None]) -> None:
-        _refuse(
+        refuse(
             Problem(row, self._keys[0] if len(self._keys) == 1 else None, f"its id {problem}")
             for row, key in enumerate(keys)
             if key is not None and (problem := id_problem(key)) is not None
@@ -384,6 +389,12 @@ class RowDecoder:
         return taken(value, column.kind, event=column.name == self._event, form=column.form)
 
 
+@lru_cache(maxsize=8)
+def row_decoder(signature: Signature) -> RowDecoder:
+    """The decoder of a signature; versions of a model mostly have the same, and compiling takes milliseconds."""
+    return RowDecoder(signature.inputs, signature.key, signature.time)
+
+
 def _between(first: Any, last: Any) -> bool:
     return bool(first.year >= FIRST_YEAR and last.year <= LAST_YEAR)
 
@@ -404,7 +415,7 @@ def refuse_texts(name: str, texts: Iterable[str | None]) -> None:
         joined = "".join(texts)  # type: ignore[arg-type]
         if "\0" not in joined and len(joined) * 4 <= LONGEST_TEXT:
             return
-    _refuse(
+    refuse(
         Problem(row, name, problem)
         for row, text in enumerate(texts)
         # All else that is wrong with a text has made it unreadable already.
@@ -414,7 +425,7 @@ def refuse_texts(name: str, texts: Iterable[str | None]) -> None:
     )
 
 
-def _refuse(problems: Iterable[Problem]) -> None:
+def refuse(problems: Iterable[Problem]) -> None:
     """Refuse rows with problems; of a great many, only as many are looked for as are told."""
     few = list(islice(problems, MOST_PROBLEMS + 1))
     if few:
@@ -456,7 +467,7 @@ def _named(content: dict[str, Any]) -> tuple[str | None, list[str] | None]:
         raise DataError(f"the request's id {problem}")
     if ids is not None and not (isinstance(ids, list) and all(isinstance(item, str) and item for item in ids)):
         raise DataError("the field ids is not a list of texts", hint='send "ids": ["a", "b"], one per record')
-    _refuse(
+    refuse(
         Problem(row, None, f"its id {problem}")
         for row, one in enumerate(ids or ())
         if (problem := id_problem(one)) is not None

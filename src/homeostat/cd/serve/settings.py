@@ -1,4 +1,4 @@
-"""How a server is operated, from environment variables: they reach every worker, and units and images set them."""
+"""What a server is told once, and how it is operated: environment variables reach every worker, and images set them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,32 @@ WHEN_FULL_VARIABLE = "HOMEOSTAT_LOG_WHEN_FULL"
 _WHOLE = frozenset({"log_sample", "log_bytes"})
 
 
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server is told once.
+
+    Attributes:
+        name: Name of the Loop, and of its model in the protocol. With several models, the one behind `/predict`.
+        token: Every request must bear it; None only on loopback, where web pages are kept out instead.
+        host: The address that the server is bound to.
+        header_clock: Take the time of a request from its header `homeostat-time`, for traffic that is played back.
+        most_bytes: Longest body, also once it is unpacked.
+        most_rows: Rows of one request.
+        most_seconds: In which the head of a request, and then its body, have to arrive.
+        log_bytes: Longest prediction log, all its segments together; None for no limit.
+        when_full: A prediction that the log cannot take gets 503 by `block`, and is answered and counted by `drop`.
+    """
+
+    name: str
+    token: str | None = None
+    host: str = "127.0.0.1"
+    header_clock: bool = False
+    most_bytes: int = 32 << 20
+    most_rows: int = 100_000
+    most_seconds: float = 30.0
+    log_bytes: int | None = None
+    when_full: WhenFull = "block"
+
+
 class OperatingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may turn.
 
@@ -46,7 +72,7 @@ class OperatingSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def operating_settings(environment: Mapping[str, str] = os.environ) -> OperatingSettings:
-    """The knobs as the environment sets them.
+    """The settings as the environment has them.
 
     Raises:
         RefusedError: One is not what it should be; every such one is listed.

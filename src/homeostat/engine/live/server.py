@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.monitor import ServiceCounts
-from homeostat.cd.serve import PREDICTING, RoutingStatus, read_endpoint
+from homeostat.cd.serve import RoutingStatus, read_endpoint
 from homeostat.cd.serve.listen import TOKEN_VARIABLE, listen
 from homeostat.cd.serve.settings import operating_settings
 from homeostat.core.clock import pause, stopwatch
@@ -122,7 +122,7 @@ class ServerChild:
         now = {
             (sample.labels["route"], int(sample.labels["status"])): sample.value
             for sample in families["homeostat_requests"].samples
-            if sample.name.endswith("_total") and self._is_traffic(sample.labels)
+            if sample.name.endswith("_total") and sample.labels["model"] == self._loop.name
         }
         new = {key: value - self._before.get(key, 0.0) for key, value in now.items()}
         by_version = {
@@ -146,15 +146,12 @@ class ServerChild:
         """Upper bound of the 99th percentile in seconds since the last call, from the histogram's buckets."""
         now = Counter[float]()
         for one in samples:
-            if one.name.endswith("_bucket") and self._is_traffic(one.labels):
+            if one.name.endswith("_bucket") and one.labels["model"] == self._loop.name:
                 now[float(one.labels["le"])] += int(one.value)
         new = {bound: count - self._buckets[bound] for bound, count in now.items()}
         self._buckets = now
         total = max(new.values(), default=0)
         return min((bound for bound, count in new.items() if count >= 0.99 * total), default=None) if total else None
-
-    def _is_traffic(self, labels: Mapping[str, str]) -> bool:
-        return labels["model"] == self._loop.name and labels["route"] in PREDICTING
 
     def stop(self) -> None:
         """Let it drain and end."""

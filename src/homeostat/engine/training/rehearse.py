@@ -112,7 +112,7 @@ def check_contract(
         staged(name, candidate) as store,
         application(store, Settings(name=name), features, SystemClock(), trusted=tuple(trusted)) as app,
     ):
-        refused = app.hosted.router.status().error
+        refused = app.model.router.status().error
         if refused is not None:
             return contract(golden.scores if golden else (), {"server": refused}, changes)
         if golden is None or not golden.rows:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-_MINDED = frozenset(
+_MATTERING = frozenset(
     {
         b"accept",
         b"accept-encoding",
@@ -73,43 +73,43 @@ class Access:
         self._bearer = f"Bearer {token}".encode() if token else None
 
     def enter(
-        self, headers: Iterable[tuple[bytes, bytes]], version: str = "1.1", port: int | None = None
+        self, raw_headers: Iterable[tuple[bytes, bytes]], version: str = "1.1", port: int | None = None
     ) -> dict[bytes, bytes]:
         """The headers that matter, by name in small letters.
 
         Args:
-            headers: All of them.
+            raw_headers: All of them.
             version: Of HTTP.
             port: At which the request came; None where that is not known.
 
         Raises:
-            DoorError: The request bears no token, comes from a web page, or names no host, or something twice.
+            AccessError: The request bears no token, comes from a web page, or names no host, or something twice.
         """
-        minded: dict[bytes, bytes] = {}
-        for name, value in headers:
-            if name in _MINDED:
-                if name in minded and name in _ONCE:
+        headers: dict[bytes, bytes] = {}
+        for name, value in raw_headers:
+            if name in _MATTERING:
+                if name in headers and name in _ONCE:
                     raise AccessError(400, f"the request has two headers {name.decode().title()}", "send it once")
-                minded[name] = value
-        host = minded.get(b"host")
+                headers[name] = value
+        host = headers.get(b"host")
         if host is None and version == "1.1":
             raise AccessError(400, "the request has no header Host", "HTTP/1.1 asks for one")
         if self._bearer is None:
-            refused = self._visitors.problem(host, minded.get(b"origin"), minded.get(b"sec-fetch-site"), port)
+            refused = self._visitors.problem(host, headers.get(b"origin"), headers.get(b"sec-fetch-site"), port)
             if refused is not None:
                 raise AccessError(403, *refused)
-        if self._bearer is not None and not hmac.compare_digest(minded.get(b"authorization", b""), self._bearer):
+        if self._bearer is not None and not hmac.compare_digest(headers.get(b"authorization", b""), self._bearer):
             raise AccessError(401, "this server needs a token: send `Authorization: Bearer TOKEN`")
-        return minded
+        return headers
 
 
-def moment(minded: dict[bytes, bytes]) -> datetime | None:
+def moment(headers: dict[bytes, bytes]) -> datetime | None:
     """The time that a request says it is made at.
 
     Raises:
         DataError: The header is no time.
     """
-    value = minded.get(b"homeostat-time")
+    value = headers.get(b"homeostat-time")
     if value is None:
         return None
     said, problem = taken(value.decode("latin-1"), "time", event=True)
@@ -118,13 +118,13 @@ def moment(minded: dict[bytes, bytes]) -> datetime | None:
     return said  # type: ignore[no-any-return]
 
 
-def patience(minded: dict[bytes, bytes]) -> float | None:
+def patience(headers: dict[bytes, bytes]) -> float | None:
     """Seconds that the caller waits at most, from the header `homeostat-deadline` in milliseconds.
 
     Raises:
         DataError: The header is no positive number.
     """
-    value = minded.get(b"homeostat-deadline")
+    value = headers.get(b"homeostat-deadline")
     if value is None:
         return None
     try:

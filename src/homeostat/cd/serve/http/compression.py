@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from homeostat.cd.serve.errors import EncodingError, InflatedError
 from homeostat.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,14 +25,6 @@ SMALLEST = 1_400
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _LEVEL = 1
 _WBITS = {"gzip": _GZIP, "deflate": _ZLIB}
-
-
-class EncodingError(DataError):
-    """A body is encoded in a way that is not taken here."""
-
-
-class InflatedError(DataError):
-    """A body is longer than the server takes once it is unpacked."""
 
 
 def content_encoding(headers: Iterable[tuple[bytes, bytes]]) -> str:

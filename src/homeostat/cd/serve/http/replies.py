@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from homeostat.cd.serve.errors import EncodingError, InflatedError, MethodError, SlowError
 from homeostat.cd.serve.http.access import AccessError
 from homeostat.cd.serve.http.any_json import encode_any
-from homeostat.cd.serve.http.compression import EncodingError, InflatedError
 from homeostat.cd.serve.rows import RowsError
 from homeostat.cd.serve.scoring.batcher import BusyError, LateError
 from homeostat.core.checked_json import TooLargeError
@@ -28,26 +28,6 @@ JSON = b"application/json"
 encode = msgspec.json.Encoder().encode
 
 
-class SlowError(RetryableError):
-    """A body did not arrive in time."""
-
-
-class MethodError(HomeostatError):
-    """A route does not take this method.
-
-    Args:
-        path: The route.
-        allowed: The methods that it takes.
-    """
-
-    def __init__(self, path: str, *allowed: str) -> None:
-        self.path, self.allowed = path[:200], allowed
-        super().__init__(f"{self.path} takes {', '.join(allowed)}")
-
-    def __reduce__(self) -> tuple[type[MethodError], tuple[str, ...]]:
-        return (MethodError, (self.path, *self.allowed))
-
-
 class Reply(msgspec.Struct):
     """Status and body of an answer.
 
@@ -60,7 +40,7 @@ class Reply(msgspec.Struct):
 
     status: int
     body: bytes
-    route: str
+    route: str = "other"
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
     model: str = ""
@@ -69,7 +49,7 @@ class Reply(msgspec.Struct):
     traceback: str = ""
 
 
-def json_reply(status: int, content: Any, route: str) -> Reply:
+def json_reply(status: int, content: Any, route: str = "other") -> Reply:
     """An answer in JSON."""
     return Reply(status, encode(content), route)
 

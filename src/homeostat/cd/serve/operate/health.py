@@ -46,7 +46,7 @@ _LONGEST_HEAD = 1 << 16
 
 
 class HealthTarget(msgspec.Struct, frozen=True):
-    """One hosted model.
+    """One model.
 
     Attributes:
         name, version: The model, and its version that is probed.
@@ -224,7 +224,7 @@ class Watchdog:
             self._stand_in(self._listener, stuck)
 
     def _stand_in(self, listener: socket.socket, why: str) -> None:
-        """Answer the callers who wait at the door, until there are none for a moment."""
+        """Answer the callers who wait to be let in, until there are none for a moment."""
         with contextlib.suppress(OSError, ValueError):
             while not self._closed.is_set() and select.select([listener], [], [], _LOOK_SECONDS)[0]:
                 connection, _ = listener.accept()

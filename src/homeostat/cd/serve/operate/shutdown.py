@@ -63,12 +63,12 @@ class Departure:
         loop = asyncio.get_running_loop()
         before &= self._server.server_state.connections
         if loop.time() >= (max(least, most) if before else least):
-            self._close_door()
+            self._close_listener()
         else:
             loop.call_later(_LOOK_SECONDS, self._wait, before, least, most)
 
-    def _close_door(self) -> None:
-        """Take in the callers that wait already; closing a door on them would be a reset."""
+    def _close_listener(self) -> None:
+        """Take in the callers that wait already; closing the listener on them would be a reset."""
         refuse_new(self._listener)
         asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._end)
 

@@ -34,25 +34,25 @@ class Operations:
     """One server process, seen from outside.
 
     Args:
-        hosted: The models that it serves now.
+        models: The models that it serves now.
         metrics: What it counts.
         siblings: The workers at the same port; None when it is alone.
-        knobs: How it is operated.
+        operating: How it is operated.
     """
 
     def __init__(
         self,
-        hosted: Callable[[], Iterable[ServedModel]],
+        models: Callable[[], Iterable[ServedModel]],
         metrics: Metrics,
         *,
         siblings: Siblings | None = None,
-        knobs: OperatingSettings = OperatingSettings(),  # noqa: B008 - frozen
+        operating: OperatingSettings = OperatingSettings(),  # noqa: B008 - frozen
     ) -> None:
-        self._hosted, self._siblings = hosted, siblings
+        self._models, self._siblings = models, siblings
         self.metrics = metrics
         self.draining = False
-        self.liveness = Liveness(self._targets, hang_seconds=knobs.hang_seconds)
-        self.requests = RequestLog(slow_seconds=knobs.slow_seconds, sample=knobs.log_sample)
+        self.liveness = Liveness(self._targets, hang_seconds=operating.hang_seconds)
+        self.requests = RequestLog(slow_seconds=operating.slow_seconds, sample=operating.log_sample)
 
     def answered(self, reply: Reply, seconds: float) -> None:
         """Count a request that was answered, and tell of it if it should be told of; never an exception."""
@@ -75,14 +75,14 @@ class Operations:
     @property
     def ready(self) -> bool:
         """Whether this process answers predictions."""
-        hosted = list(self._hosted())
+        models = list(self._models())
         fails = self.liveness.problems() or self.liveness.failures()
-        return not self.draining and bool(hosted) and not fails and all(one.ready for one in hosted)
+        return not self.draining and bool(models) and not fails and all(one.ready for one in models)
 
     def problems(self) -> list[str]:
         """Everything that keeps this process from answering as it should, in words."""
         found = self.liveness.problems() or self.liveness.failures()
-        for one in self._hosted():
+        for one in self._models():
             found += [f"model {one.name!r}: {problem}" for problem in _problems(one)]
         return found
 
@@ -125,29 +125,30 @@ class Operations:
             draining=self.draining,
             problems=self.problems(),
             hung=self.liveness.hung(),
-            routing={one.name: one.router.status() for one in self._hosted()},
+            routing={one.name: one.router.status() for one in self._models()},
             counts=self._snapshot(),
         )
 
     def _snapshot(self) -> dict[str, Any]:
         states = [
-            ModelState(one.name, one.log.stats(), one.router.status(), one.others.stats) for one in self._hosted()
+            ModelState(one.name, one.log.stats(), one.router.status(), one.shadows.stats) for one in self._models()
         ]
         return self.metrics.snapshot(states, live=self.live, ready=self.ready)
 
     def _targets(self) -> Iterable[HealthTarget]:
-        for one in self._hosted():
+        for one in self._models():
             if (table := one.router.table) is not None:
                 champion = table.champion
+                batchers = one.dispatcher.batchers(champion)
                 yield HealthTarget(
                     one.name,
                     champion.version,
                     champion.seconds,
                     one.counts.rows[champion.version],
-                    champion.calls,
-                    champion.waits,
-                    champion.in_hand,
-                    partial(one.desk.probe, champion),
+                    sum(batcher.calls for batcher in batchers),
+                    any(batcher.waits for batcher in batchers),
+                    max((batcher.in_hand for batcher in batchers), default=0.0),
+                    partial(one.dispatcher.probe, champion),
                 )
 
 

@@ -1,7 +1,7 @@
 """OpenTelemetry: a span for each prediction request, and in it one each for decode, score, encode and log.
 
-Only when the environment configures an exporter, by the names of the OpenTelemetry specification; then the lanes of an
-application are exchanged for traced ones. Without it nothing of this runs, so it costs nothing.
+Only when the environment configures an exporter, by the names of the OpenTelemetry specification; then the protocols of
+an application are exchanged for traced ones. Without it nothing of this runs, so it costs nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from homeostat.cd.log import LogWriter
-from homeostat.cd.serve.model import Lane
+from homeostat.cd.serve.model import ServedProtocol
 from homeostat.cd.serve.telemetry.request_log import tell
 from homeostat.core.clock import SystemClock, stopwatch
 from homeostat.core.errors import ENDINGS
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from homeostat.cd.log.records import Written
     from homeostat.cd.serve.http.replies import Reply
-    from homeostat.cd.serve.model import Decoded, Done
+    from homeostat.cd.serve.model import Done
     from homeostat.cd.serve.routing import Division
-    from homeostat.cd.serve.scoring.dispatch import Answer
+    from homeostat.cd.serve.rows import Rows
+    from homeostat.cd.serve.scoring.dispatch import Answer, Pending
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _FLUSH_SECONDS = 3.0
@@ -65,13 +66,13 @@ class Tracing:
         self._propagator = TraceContextTextMapPropagator()
         self._clock = SystemClock()
 
-    def lane(self, lane: Lane) -> Lane:
-        """The same lane, traced."""
-        return TracedLane(lane, self)
+    def traced(self, served: ServedProtocol) -> ServedProtocol:
+        """The same, traced."""
+        return TracedProtocol(served, self)
 
-    def parent(self, minded: Mapping[bytes, bytes]) -> Any:
+    def parent(self, headers: Mapping[bytes, bytes]) -> Any:
         """The caller's context, from W3C's `traceparent` and `tracestate`."""
-        carrier = {name.decode(): minded[name].decode("latin-1") for name in _CONTEXT if name in minded}
+        carrier = {name.decode(): headers[name].decode("latin-1") for name in _CONTEXT if name in headers}
         return self._propagator.extract(carrier) if carrier else None
 
     def offset(self) -> float:
@@ -124,46 +125,41 @@ def tracing_from_environment(environment: Mapping[str, str] = os.environ) -> Tra
     return Tracing(provider)
 
 
-class TracedLane(Lane):
-    """A lane that tells what it did and how long each part took.
+class TracedProtocol(ServedProtocol):
+    """One that tells what it did and how long each part took.
 
     What belongs together (decoding; encoding, recording and replying) happens in one call on the event loop, so what
     those calls note belongs to the request in hand.
     """
 
-    def __init__(self, lane: Lane, tracing: Tracing) -> None:
-        super().__init__(lane.hosted, lane.version)
-        self.route = lane.route
-        self._lane, self._tracing = lane, tracing
+    def __init__(self, served: ServedProtocol, tracing: Tracing) -> None:
+        super().__init__(served.protocol, served.model, served.version)
+        self._untraced, self._tracing = served, tracing
         self._decoding: tuple[float, float] | None = None
         self._encoding: tuple[float, float, Division, Answer] | None = None
 
-    def decode(self, table: Division, body: bytes, minded: dict[bytes, bytes]) -> Decoded:
+    def decode(self, table: Division, body: bytes, headers: dict[bytes, bytes]) -> Rows:
         """The rows of a body."""
         begin = stopwatch()
-        found = self._lane.decode(table, body, minded)
+        found = super().decode(table, body, headers)
         self._decoding = begin, stopwatch()
         return found
 
-    def encode(self, table: Division, answer: Answer, asked_for: Any) -> Reply:
-        """The answer's body."""
+    def encode(self, asked: Pending, answer: Answer) -> Reply:
+        """The reply that is the answer."""
         begin = stopwatch()
-        reply = self._lane.encode(table, answer, asked_for)
-        self._encoding = begin, stopwatch(), table, answer
+        reply = super().encode(asked, answer)
+        self._encoding = begin, stopwatch(), asked.table, answer
         return reply
 
-    def patience(self, asked_for: Any) -> float | None:
-        """Seconds that the body says the caller waits at most."""
-        return self._lane.patience(asked_for)
-
-    def answer(self, body: bytes, minded: dict[bytes, bytes], done: Done) -> None:
+    def answer(self, body: bytes, headers: dict[bytes, bytes], done: Done) -> None:
         """Answer a request in a span of its own."""
         span = None
         with _untold():
             begin, offset = stopwatch(), self._tracing.offset()
-            span = self._begun(body, minded, begin, offset)
+            span = self._begun(body, headers, begin, offset)
         if span is None or not span.is_recording():
-            self._lane.answer(body, minded, done)
+            self._untraced.answer(body, headers, done)
             return
         self._decoding = None
         decoding: tuple[float, float] | None = None
@@ -173,16 +169,16 @@ class TracedLane(Lane):
                 self._finish(span, reply, begin, decoding or self._decoding, offset)
             done(reply)
 
-        super().answer(body, minded, finish)
+        super().answer(body, headers, finish)
         decoding = self._decoding
 
-    def _begun(self, body: bytes, minded: dict[bytes, bytes], begin: float, offset: float) -> Span:
+    def _begun(self, body: bytes, headers: dict[bytes, bytes], begin: float, offset: float) -> Span:
         from opentelemetry.trace import SpanKind
 
-        facts = {"http.request.method": "POST", "http.route": self.route, "homeostat.model.name": self.hosted.name}
+        facts = {"http.request.method": "POST", "http.route": self.route, "homeostat.model.name": self.model.name}
         return self._tracing.tracer.start_span(
             f"POST {self.route}",
-            self._tracing.parent(minded),
+            self._tracing.parent(headers),
             kind=SpanKind.SERVER,
             attributes=facts | {"http.request.body.size": len(body)},
             start_time=_nanoseconds(begin, offset),
@@ -216,7 +212,7 @@ class TracedLane(Lane):
         if decoding is not None and encoding is not None:
             start, end, table, answer = encoding
             facts = _facts(table, answer)
-            log = self.hosted.log
+            log = self.model.log
             took = log.took if isinstance(log, TimedLog) else (end, end)
             part("score", decoding[1], start, facts)
             part("encode", start, end)

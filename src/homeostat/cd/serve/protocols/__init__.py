@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 from homeostat.core.lazy import loader
 
 if TYPE_CHECKING:
-    from homeostat.cd.serve.protocols.protocol import PREDICTING as PREDICTING
-    from homeostat.cd.serve.protocols.protocol import PROTOCOLS as PROTOCOLS
+    from homeostat.cd.serve.protocols.protocol import CompiledProtocol as CompiledProtocol
+    from homeostat.cd.serve.protocols.protocol import GoldenRequest as GoldenRequest
+    from homeostat.cd.serve.protocols.protocol import Protocol as Protocol
     from homeostat.cd.serve.protocols.protocol import route_of as route_of
+    from homeostat.cd.serve.protocols.table import PROTOCOLS as PROTOCOLS
 
 __getattr__ = loader(
     __name__,
     {
-        "protocol": ("PREDICTING", "PROTOCOLS", "route_of"),
+        "protocol": ("CompiledProtocol", "GoldenRequest", "Protocol", "route_of"),
+        "table": ("PROTOCOLS",),
     },
 )

@@ -11,25 +11,37 @@ import csv
 import io
 import re
 from collections import Counter
-from itertools import islice
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from homeostat.cd.serve.http.replies import Reply, json_reply
-from homeostat.cd.serve.model import Lane
-from homeostat.cd.serve.rows import MOST_PROBLEMS, Problem, RowsError
+from homeostat.cd.serve.protocols.openapi import (
+    NUMBERS,
+    WORDS,
+    an_object,
+    label_schema,
+    post,
+    reference,
+    rows_schema,
+    value_schemas,
+)
+from homeostat.cd.serve.protocols.protocol import CompiledProtocol, GoldenRequest, Protocol
+from homeostat.cd.serve.rows import Problem, refuse, row_decoder
 from homeostat.core.checked_json import parse
 from homeostat.core.errors import DataError
 from homeostat.core.table.spec import did_you_mean
 from homeostat.core.values import LONGEST_TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from homeostat.cd.serve.routing import Division
+    from homeostat.cd.serve.protocols.openapi import Schema
+    from homeostat.cd.serve.protocols.protocol import Headers
     from homeostat.cd.serve.rows import RowDecoder, Rows
     from homeostat.cd.serve.scoring.dispatch import Answer
+    from homeostat.core.model import Signature
 
 FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 
@@ -39,25 +51,32 @@ _MOST_DIGITS = 4_000
 csv.field_size_limit(LONGEST_TEXT)
 
 
-class InvocationsLane(Lane):
-    """`POST /invocations`: rows in any of the formats, and `{"predictions": [...]}` back."""
-
-    route = "/invocations"
-
-    def decode(self, table: Division, body: bytes, minded: dict[bytes, bytes]) -> tuple[Rows, None]:
-        """The rows of a scoring request."""
-        decoder = table.champion.decoder
-        return decoder.gathered(decode(body, minded.get(b"content-type", b""), decoder)), None
-
-    def encode(self, table: Division, answer: Answer, asked_for: None) -> Reply:
-        """One value per row, and beside them the rows' ids, which labels refer to, and their versions."""
-        return json_reply(200, _Invoked(answer.scores.values, answer.ids, answer.by_row()), self.route)
-
-
 class _Invoked(msgspec.Struct):
+    """One value per row, and beside them the rows' ids, which labels refer to, and their versions."""
+
     predictions: list[Any]
     ids: list[str]
     versions: list[int]
+
+
+def _compile(signature: Signature) -> CompiledProtocol:
+    return CompiledProtocol(partial(_decode, row_decoder(signature)), _encode)
+
+
+def _decode(decoder: RowDecoder, body: bytes, headers: Headers) -> Rows:
+    return decoder.gathered(decode(body, headers.get(b"content-type", b""), decoder))
+
+
+def _encode(_: str, answer: Answer, __: Any) -> Reply:
+    return json_reply(200, _Invoked(answer.scores.values, answer.ids, answer.by_row()))
+
+
+def _write(rows: Sequence[Mapping[str, Any]], _: Signature) -> tuple[bytes, Headers]:
+    return msgspec.json.encode({"dataframe_records": rows}), {}
+
+
+def _read_values(body: bytes, _: Headers, __: Signature) -> tuple[list[Any], None]:
+    return msgspec.json.decode(body)["predictions"], None
 
 
 def decode(data: bytes, content_type: bytes, decoder: RowDecoder) -> list[Any]:
@@ -89,7 +108,7 @@ def decode(data: bytes, content_type: bytes, decoder: RowDecoder) -> list[Any]:
 def _records(name: str, content: Any) -> list[Any]:
     if not isinstance(content, list):
         raise DataError(f"{name} is no list", hint="send a list of objects, one per row")
-    _refuse(
+    refuse(
         Problem(place, None, "has values without names; send an object of columns")
         for place, row in enumerate(content)
         if isinstance(row, list)
@@ -131,19 +150,12 @@ def _named(columns: Sequence[str], data: Sequence[Any]) -> list[dict[str, Any]]:
         twice = Counter(columns).most_common(1)[0][0]
         raise DataError(f"column {twice[:60]!r} is there twice")
     width = len(columns)
-    _refuse(
+    refuse(
         Problem(place, None, f"has {len(row) if isinstance(row, list) else 'no list of'} values for {width} columns")
         for place, row in enumerate(data)
         if not isinstance(row, list) or len(row) != width
     )
     return [dict(zip(columns, row, strict=True)) for row in data]
-
-
-def _refuse(problems: Iterable[Problem]) -> None:
-    """Refuse rows with problems; of a great many, only as many are looked for as are told."""
-    found = list(islice(problems, MOST_PROBLEMS + 1))
-    if found:
-        raise RowsError(found)
 
 
 def _csv(data: bytes, decoder: RowDecoder) -> list[dict[str, Any]]:
@@ -184,3 +196,37 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "integer": _number,
     "boolean": lambda text: _TRUTHS[text.lower()],
 }
+
+
+def _document(signature: Signature, most_rows: int) -> tuple[Schema, dict[str, Schema]]:
+    rows, columns = rows_schema(most_rows), value_schemas(signature)
+    row = {"type": "array", "prefixItems": list(columns.values()), "items": False, "minItems": len(columns)}
+    split = an_object(columns={"const": list(columns)}, data={"type": "array", "items": row, "minItems": 1})
+    split["properties"]["index"] = {"type": "array"}
+    by_column = an_object(**{name: {"type": "array", "items": one} for name, one in columns.items()})
+    by_column |= {"additionalProperties": False, "description": "All of the same length."}
+    bodies = {
+        "dataframe_split": {**split, "additionalProperties": False},
+        "dataframe_records": rows,
+        "instances": rows,
+        "inputs": {"anyOf": [rows, by_column]},
+    }
+    labels = {"type": "array", "items": label_schema(signature)}
+    schemas = {
+        "Invocation": {
+            "anyOf": [{**an_object(**{key: one}), "additionalProperties": False} for key, one in bodies.items()]
+        },
+        "Invoked": an_object(predictions=labels, ids=WORDS, versions=NUMBERS),
+    }
+    item = post("Predict, as MLflow asks", reference("Invocation"), reference("Invoked"))
+    item["post"]["requestBody"]["content"]["text/csv"] = {"schema": {"type": "string"}}
+    return item, schemas
+
+
+MLFLOW = Protocol(
+    route="/invocations",
+    paths=("/invocations",),
+    compile=_compile,
+    golden={"mlflow": GoldenRequest(_write, _read_values)},
+    document=_document,
+)

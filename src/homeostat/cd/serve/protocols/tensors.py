@@ -8,7 +8,6 @@ where the schema saw nulls.
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
@@ -18,12 +17,12 @@ import numpy as np
 from homeostat.cd.serve.protocols import binary
 from homeostat.cd.serve.rows import (
     FEW,
-    MOST_PROBLEMS,
     Problem,
     RowDecoder,
     Rows,
     RowsError,
     column_type,
+    refuse,
     refuse_texts,
     suspicious,
 )
@@ -47,6 +46,9 @@ if TYPE_CHECKING:
 
     from homeostat.core.model import Signature
     from homeostat.core.schema import Column
+
+    Outputs = tuple[tuple[str, bool], ...]
+    """How the answer is wanted: output name, and whether as bytes."""
 
 DATATYPES = {
     "number": "FP64",
@@ -98,13 +100,6 @@ class InferRequest(msgspec.Struct):
     outputs: list[RequestedOutput] = []
 
 
-class Wanted(msgspec.Struct, frozen=True):
-    """How the answer is wanted: output name and whether as bytes, and the caller's patience in microseconds."""
-
-    outputs: tuple[tuple[str, bool], ...]
-    timeout: float | None = None
-
-
 class _Layout(NamedTuple):
     """Tensors in one order.
 
@@ -153,10 +148,10 @@ class TensorDecoder:
             gc=False,
         )
         self._typed: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
-        self._all = Wanted(tuple((name, False) for name in signature.outputs))
+        self._all = tuple((name, False) for name in signature.outputs)
 
-    def json(self, data: bytes) -> tuple[Rows, Wanted]:
-        """The rows of a request in JSON, and what is wanted of the answer.
+    def json(self, data: bytes) -> Rows:
+        """The rows of a request in JSON, with the outputs that are wanted.
 
         Raises:
             RowsError: Values do not fit; names row and column.
@@ -167,9 +162,9 @@ class TensorDecoder:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self._slow(data)
         rows = self._quick(request, data)
-        return (rows, self._wanted(request)) if rows is not None else self._slow(data)
+        return self._slow(data) if rows is None else self._told(rows, request)
 
-    def binary(self, body: bytes, length: int) -> tuple[Rows, Wanted]:
+    def binary(self, body: bytes, length: int) -> Rows:
         """The same for a JSON object of `length` bytes with binary tensors behind it; 0 for one raw tensor alone.
 
         Raises:
@@ -193,11 +188,9 @@ class TensorDecoder:
             _check_shape(tensor)
             values = binary.read(tensor.name, tensor.datatype, tensor.shape, parts.pop(0))
             columns[tensor.name] = _converted(column, values)
-        rows = self._mixed(columns, plain, finite=finite)
-        rows.request = request.id
-        return rows, self._wanted(request)
+        return self._told(self._mixed(columns, plain, finite=finite), request)
 
-    def _raw(self, body: bytes) -> tuple[Rows, Wanted]:
+    def _raw(self, body: bytes) -> Rows:
         needed = [column for column in self._rows.columns if column.name not in self._rows.optional]
         if len(needed) != 1:
             what = f"a raw body stands for the only input that a model needs, and this one needs {len(needed)}"
@@ -205,8 +198,9 @@ class TensorDecoder:
         (column,) = needed
         values = _converted(column, binary.raw(column.name, DATATYPES[column.kind], body))
         columns: dict[str, Any] = {name: [None] * len(values) for name in self._rows.names if name != column.name}
-        outputs = tuple((name, True) for name in self._signature.outputs)
-        return self._gathered(columns | {column.name: values}), Wanted(outputs)
+        rows = self._gathered(columns | {column.name: values})
+        rows.wanted = tuple((name, True) for name in self._signature.outputs)
+        return rows
 
     def _quick(self, request: Any, data: bytes) -> Rows | None:
         """Rows of a request whose values have the right types; None leaves it to the slow way to say what is wrong."""
@@ -237,10 +231,8 @@ class TensorDecoder:
         if count <= FEW:
             row_type = decoder.row_type
             rows = [row_type(*values) for values in zip(*lists, strict=True)]
-            return Rows(count, decoder.finish(rows), None, request.id)
-        columns = self._gathered(dict(zip(decoder.order, lists, strict=True)))
-        columns.request = request.id
-        return columns
+            return Rows(count, decoder.finish(rows))
+        return self._gathered(dict(zip(decoder.order, lists, strict=True)))
 
     def _learned(self, kinds: tuple[type[Any], ...]) -> _Layout | None:
         """What is known of requests with these tensors; None when a column is missing, or there twice."""
@@ -269,15 +261,13 @@ class TensorDecoder:
         rows = Rows(count, None, columns)
         return Rows(count, decoder.structs(rows)) if count <= FEW else rows
 
-    def _slow(self, data: bytes) -> tuple[Rows, Wanted]:
+    def _slow(self, data: bytes) -> Rows:
         request, finite = _read(data)
         columns: dict[str, Any] = {}
         for tensor in request.inputs:
             self._column(tensor, columns)
             columns[tensor.name] = None
-        rows = self._mixed({}, request.inputs, finite=finite)
-        rows.request = request.id
-        return rows, self._wanted(request)
+        return self._told(self._mixed({}, request.inputs, finite=finite), request)
 
     def _mixed(self, arrays: dict[str, Any], plain: Sequence[Tensor], *, finite: bool) -> Rows:
         """Rows of checked arrays and of tensors in JSON, which are held against the columns' rules row by row."""
@@ -317,29 +307,31 @@ class TensorDecoder:
             raise DataError(what, hint=f"send {DATATYPES[column.kind]}")
         return column
 
-    def _wanted(self, request: Any) -> Wanted:
-        """Which outputs, and in which form.
+    def _told(self, rows: Rows, request: Any) -> Rows:
+        """The rows with what else the request says: its id, which outputs it wants and how, and how long it waits.
 
         Raises:
             DataError: There is no such output.
         """
+        rows.request, rows.wanted = request.id, self._all
         parameters = request.parameters
         if not parameters and not request.outputs:
-            return self._all
+            return rows
         parameters = parameters or {}
         timeout = parameters.get("timeout")
-        patience = float(timeout) if isinstance(timeout, (int, float)) and timeout > 0 else None
+        rows.patience = timeout / 1e6 if isinstance(timeout, (int, float)) and timeout > 0 else None  # microseconds
         everything = parameters.get("binary_data_output") is True
         if not request.outputs:
-            return Wanted(tuple((name, everything) for name in self._signature.outputs), patience)
+            rows.wanted = tuple((name, everything) for name in self._signature.outputs)
+            return rows
         known = self._signature.outputs
         unknown = next((output.name for output in request.outputs if output.name not in known), None)
         if unknown is not None:
             raise DataError(f"there is no output {unknown[:100]!r}", hint=did_you_mean(unknown, known))
-        outputs = tuple(
+        rows.wanted = tuple(
             (output.name, output.parameters.get("binary_data", everything) is True) for output in request.outputs
         )
-        return Wanted(outputs, patience)
+        return rows
 
 
 def _tensor_type(place: int, column: Column) -> type[Any]:
@@ -447,9 +439,7 @@ def _whole(name: str, values: NDArray[Any]) -> NDArray[np.int64]:
 def _refuse_numbers(name: str, values: NDArray[Any], places: NDArray[np.intp], kind: str) -> None:
     """Refuse those of some numbers that a column does not take."""
     told = ((row, taken(values[row].item(), kind)[1]) for row in places.tolist())
-    problems = list(islice((Problem(row, name, message) for row, message in told if message), MOST_PROBLEMS + 1))
-    if problems:
-        raise RowsError(problems)
+    refuse(Problem(row, name, message) for row, message in told if message)
 
 
 def _times(texts: list[str]) -> list[datetime]:

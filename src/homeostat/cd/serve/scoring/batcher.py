@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import InternalError, RetryableError
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from homeostat.cd.serve.rows import Rows
+    from homeostat.cd.serve.scoring.dispatch import ArmPart
     from homeostat.cd.serve.scoring.scores import Scores
 
     Result = Scores | BaseException
 
+_rows, _count, _deadline = attrgetter("rows"), attrgetter("count"), attrgetter("deadline")
 _RECENT = 0.2
 """Weight of the newest call in the estimate of seconds per row."""
 
@@ -39,14 +42,6 @@ class BusyError(RetryableError):
 
 class LateError(RetryableError):
     """The caller's deadline passed, or would have, before the model got to its rows."""
-
-
-class BatchPart(Protocol):
-    """Rows of one request that one version is to score."""
-
-    rows: Rows
-    deadline: float
-    """On the stopwatch; infinity when the caller set none."""
 
 
 class Batcher:
@@ -84,7 +79,7 @@ class Batcher:
         self._running = False
         self._pool = None if inline else ThreadPoolExecutor(1, thread_name_prefix="score")
 
-    def submit(self, part: BatchPart) -> None:
+    def submit(self, part: ArmPart) -> None:
         """Have rows scored; `finish` is told.
 
         Raises:
@@ -105,7 +100,7 @@ class Batcher:
         """Seconds that rows which come now can expect to wait."""
         return self._rows * self._seconds
 
-    def _refuse(self, part: BatchPart) -> None:
+    def _refuse(self, part: ArmPart) -> None:
         wait = self.wait
         if wait > self._most_wait:
             what = f"{self._rows:,} rows are waiting for the model, about {wait:.1f} s"
@@ -144,8 +139,8 @@ class Batcher:
         if not taken:
             self._next()
             return
-        rows = [part.rows for part in taken]
-        self._called = sum(one.count for one in rows)
+        rows = list(map(_rows, taken))
+        self._called = sum(map(_count, rows))
         if self._pool is None:
             self._done(taken, self._timed(rows))
             return
@@ -165,8 +160,9 @@ class Batcher:
             rows += part.rows.count
             count += 1
         taken, left, now = self._waiting[:count], self._waiting[count:], stopwatch()
-        late = [part for part in taken if part.deadline < now]
-        if late:
+        late: list[Any] = []
+        if taken and min(map(_deadline, taken)) < now:
+            late = [part for part in taken if part.deadline < now]
             taken = [part for part in taken if part.deadline >= now]
         self._waiting = left
         return taken, late
@@ -195,7 +191,10 @@ class Batcher:
         try:
             self._finish(list(zip(taken, results, strict=True)))
         finally:
-            self._next()
+            if self._waiting:
+                self._next()
+            else:
+                self._running = False
 
     def _next(self) -> None:
         if self._waiting:

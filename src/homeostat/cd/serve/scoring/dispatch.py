@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from logging import ERROR
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from homeostat.cd.log import BlockRecord, Packed, PredictionRecord, RowRecord
 from homeostat.cd.serve.rows import Rows
+from homeostat.cd.serve.scoring.batcher import Batcher
 from homeostat.cd.serve.scoring.scores import Scores
 from homeostat.cd.serve.telemetry.request_log import tell
 from homeostat.core.clock import new_id, stopwatch
@@ -18,15 +20,15 @@ from homeostat.core.errors import ENDINGS, DataError, ModelError, NotFoundError,
 from homeostat.core.table.ids import id_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from homeostat.cd.log import LogWriter
+    from homeostat.cd.serve.http.replies import Reply
+    from homeostat.cd.serve.model import ServedProtocol
     from homeostat.cd.serve.routing import Division
-    from homeostat.cd.serve.scoring.batcher import Batcher
     from homeostat.cd.serve.scoring.version import LoadedVersion
     from homeostat.cd.serve.telemetry.counters import ModelCounts
-    from homeostat.core.model.signature import Signature
 
 _LONGEST_CHAIN = 100
 """An error's causes may be tied into a ring."""
@@ -47,14 +49,14 @@ class Answer(msgspec.Struct, frozen=True):
         ids: One per row.
         versions: The version that answered all rows, or one per row.
         scores: What they were answered with.
-        signature: The contract that these are read by.
+        champion: The version that the request's contract is of.
     """
 
     request: str
     ids: list[str]
     versions: int | list[int]
     scores: Scores
-    signature: Signature
+    champion: int
 
     def by_row(self) -> list[int]:
         """The version that answered each row."""
@@ -68,8 +70,8 @@ class Pending:
         table: The division of traffic that it began with.
         rows: Its rows.
         moment: When it is answered.
-        encode: Makes the reply of the answer, before that is recorded: what cannot be sent is not in the log.
-        done: Told the reply, or the error that is the answer; once.
+        protocol: Makes the reply of the answer, before that is recorded: what cannot be sent is not in the log.
+        done: Told the reply; once.
         version: Ask this version, not the arm that a row belongs to.
         deadline: When the caller stops waiting, on the stopwatch.
 
@@ -79,15 +81,15 @@ class Pending:
     """
 
     __slots__ = (
-        "_done",
         "begun",
         "choice",
         "deadline",
-        "encode",
+        "done",
         "ids",
         "missing",
         "moment",
         "pieces",
+        "protocol",
         "request",
         "rows",
         "table",
@@ -98,37 +100,36 @@ class Pending:
         table: Division,
         rows: Rows,
         moment: datetime,
-        encode: Callable[[Answer], Any],
-        done: Callable[[Any], None],
-        *,
-        version: int | None = None,
+        protocol: ServedProtocol,
+        done: Callable[[Reply], None],
         deadline: float = math.inf,
+        version: int | None = None,
     ) -> None:
         self.table, self.rows, self.moment, self.deadline = table, rows, moment, deadline
-        self.encode = encode
-        self._done: Callable[[Any], None] | None = done
+        self.protocol = protocol
+        self.done: Callable[[Reply], None] | None = done
+        """None once it has its answer."""
         self.request = rows.request or new_id()
         keys = table.champion.decoder.keys(rows)
         self.ids = _ids(rows, keys, self.request)
-        self.choice: _Choice | list[_Choice] = _choose(table, keys, self.request, version)
+        self.choice: _Choice | list[_Choice] = (
+            (table.sole, 1.0)
+            if table.sole is not None and version is None
+            else _choose(table, keys, self.request, version)
+        )
         self.pieces: list[tuple[ArmPart, Scores]] = []
         self.missing = 1
         self.begun: float | None = None
 
-    @property
-    def over(self) -> bool:
-        """Whether it has its answer."""
-        return self._done is None
-
-    def settle(self, found: Any) -> None:
+    def settle(self, found: Reply | BaseException) -> None:
         """Tell the answer, a reply or an error; whatever comes later is too late."""
-        done, self._done = self._done, None
+        done, self.done = self.done, None
         # Parts know their request: a cycle that only the garbage collector would find.
         self.pieces.clear()
         if done is None:
             return
         try:
-            done(found)
+            done(self.protocol.failure(found, self.request) if isinstance(found, BaseException) else found)
         except ENDINGS:
             raise
         except BaseException as error:  # noqa: BLE001 - the other requests of the call still have to be answered
@@ -138,11 +139,13 @@ class Pending:
         """The answer, once it is whole."""
         choice = self.choice
         versions = choice[0] if isinstance(choice, tuple) else [version for version, _ in choice]
-        return Answer(self.request, self.ids, versions, self._scores(), self.table.champion.signature)
+        scores = self.pieces[0][1] if len(self.pieces) == 1 else self._joined()
+        return Answer(self.request, self.ids, versions, scores, self.table.champion.version)
 
     def record(self, scores: Scores) -> PredictionRecord | BlockRecord:
         """What goes into the log."""
-        rows, choice, awaits = self.rows, self.choice, self.awaits()
+        rows, choice = self.rows, self.choice
+        awaits = () if len(self.table.arms) == 1 else self.awaits()
         if rows.count == 1 and rows.rows is not None:
             arm, share = choice if isinstance(choice, tuple) else choice[0]
             one = scores.first()
@@ -173,17 +176,12 @@ class Pending:
 
     def awaits(self) -> tuple[int, ...]:
         """Versions that are to score rows which another one answered; the one that answers all traffic is not asked."""
-        arms = self.table.arms
-        if len(arms) == 1:
-            return ()
-        choice = self.choice
+        arms, choice = self.table.arms, self.choice
         if isinstance(choice, tuple):
             return tuple(arm.version for arm in arms if arm.version not in (choice[0], self.table.sole))
         return tuple(arm.version for arm in arms if any(version != arm.version for version, _ in choice))
 
-    def _scores(self) -> Scores:
-        if len(self.pieces) == 1:
-            return self.pieces[0][1]
+    def _joined(self) -> Scores:
         n = self.rows.count
         first = self.pieces[0][1].array
         array = np.empty((n, *first.shape[1:]))
@@ -215,7 +213,7 @@ class GoldenPart(ArmPart):
         self.served, self.rows, self.told = served, rows, told
 
 
-_Made = tuple[Pending, Any, PredictionRecord | BlockRecord]
+_Made = tuple[Pending, "Reply", PredictionRecord | BlockRecord]
 """A request that is scored, its reply, and what goes into the log."""
 
 
@@ -231,13 +229,22 @@ class Dispatcher:
 
     def __init__(self, log: LogWriter, counts: ModelCounts) -> None:
         self._log, self._counts = log, counts
+        # A version that was replaced gives its memory back with the last request that uses it.
+        self._batchers: weakref.WeakKeyDictionary[LoadedVersion, dict[bool, Batcher]] = weakref.WeakKeyDictionary()
+
+    def batchers(self, served: LoadedVersion) -> Collection[Batcher]:
+        """What has scored rows by a version, and what waits for it."""
+        return self._batchers.get(served, {}).values()
 
     def take(self, asked: Pending) -> None:
         """Have a request answered, now or later; it is settled whatever goes wrong."""
         try:
             if asked.table.sole is None:
                 asked.begun = stopwatch()
-            for part in _parts(asked):
+            if isinstance(asked.choice, tuple):
+                self._submit(ArmPart(asked, asked.table.served[asked.choice[0]], asked.rows))
+                return
+            for part in _parts(asked, asked.choice):
                 self._submit(part)
         except ENDINGS:
             raise
@@ -257,7 +264,13 @@ class Dispatcher:
         self._submit(GoldenPart(served, Rows(1, served.decoder.rows(golden.rows[:1])), told))
 
     def _submit(self, part: ArmPart) -> None:
-        batcher: Batcher = part.served.batcher(part.rows.count, self._finish)
+        served = part.served
+        inline = part.rows.count <= served.inline_rows
+        try:
+            batcher = self._batchers[served][inline]
+        except KeyError:
+            batcher = Batcher(_call_of(served), self._finish, inline=inline, seconds=served.seconds)
+            self._batchers.setdefault(served, {})[inline] = batcher
         batcher.submit(part)
 
     def _finish(self, results: list[tuple[ArmPart, Scores | BaseException]]) -> None:
@@ -282,7 +295,7 @@ class Dispatcher:
 
     def _take_in(self, part: ArmPart, found: Scores | BaseException, made: list[_Made]) -> None:
         asked = part.asked
-        if asked.over:
+        if asked.done is None:
             return
         if not isinstance(found, Scores):
             self._failed(part, found)
@@ -291,7 +304,7 @@ class Dispatcher:
         asked.missing -= 1
         if not asked.missing:
             answer = asked.answer()
-            made.append((asked, asked.encode(answer), asked.record(answer.scores)))
+            made.append((asked, asked.protocol.encode(asked, answer), asked.record(answer.scores)))
 
     def _failed(self, part: ArmPart, error: BaseException) -> None:
         """The champion answers for another arm that raised; its own errors are the answer."""
@@ -361,12 +374,21 @@ def _forget(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _parts(asked: Pending) -> Sequence[ArmPart]:
-    choice, served = asked.choice, asked.table.served
-    if isinstance(choice, tuple):
-        return (ArmPart(asked, served[choice[0]], asked.rows),)
+def _call_of(served: LoadedVersion) -> Callable[[Sequence[Rows]], list[Scores | BaseException]]:
+    """Its `score_parts`, for a batcher that does not keep it alive."""
+    reference = weakref.ref(served)
+
+    def call(parts: Sequence[Rows]) -> list[Scores | BaseException]:
+        alive = reference()
+        assert alive is not None  # whoever waits for the parts holds it
+        return alive.score_parts(parts)
+
+    return call
+
+
+def _parts(asked: Pending, choice: list[_Choice]) -> Sequence[ArmPart]:
     parts = []
-    decoder = asked.table.champion.decoder
+    served, decoder = asked.table.served, asked.table.champion.decoder
     for version in sorted({version for version, _ in choice}):
         places = [place for place, (chosen, _) in enumerate(choice) if chosen == version]
         parts.append(ArmPart(asked, served[version], decoder.chosen(asked.rows, places), places))
@@ -395,8 +417,6 @@ def _choose(table: Division, keys: Sequence[str | None], request: str, version: 
             there = ", ".join(str(number) for number in sorted(table.served))
             raise NotFoundError(f"version {version} gets no traffic", hint=f"there are {there}")
         return version, 1.0
-    if table.sole is not None:
-        return table.sole, 1.0
     arms = [table.arm(key or request) for key in keys]
     if len({arm.version for arm in arms}) == 1:
         return arms[0].version, arms[0].share

@@ -8,8 +8,9 @@ from homeostat.cd.serve.scoring.version import LoadedVersion
 from homeostat.core.model import Bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
+    from homeostat.cd.serve.protocols import Protocol
     from homeostat.core.model import Features
     from homeostat.core.store import Store
 
@@ -21,6 +22,7 @@ def load_version(
     features: Features | None = None,
     trusted: Collection[str] = (),
     between: Callable[[], None] = lambda: None,
+    protocols: Sequence[Protocol] = (),
 ) -> LoadedVersion:
     """A version of a Loop, ready to answer.
 
@@ -32,6 +34,7 @@ def load_version(
         trusted: Types of the user's own estimators, as for `Bundle.load`.
         between: Called between the steps, none of which takes long for a small model; whoever answers requests in the
             meantime wants the interpreter back.
+        protocols: By which it will be asked.
 
     Raises:
         ModelError: It needs another `features()`, holds types that nobody vouched for, or answers its golden rows
@@ -45,7 +48,7 @@ def load_version(
     between()
     model = bundle.model(features, trusted=trusted)
     between()
-    served = LoadedVersion(version, model)
+    served = LoadedVersion(version, model, protocols)
     between()
     served.check_golden()
     return served

@@ -42,7 +42,9 @@ class Scores(msgspec.Struct, frozen=True):
 
     def first(self) -> Scored:
         """`[value, probability, ...]` of the first row."""
-        return [self.values[0]] if self.whole.ndim == 1 else [self.values[0], *self.rows[0]]
+        if self.whole.ndim == 1:
+            return [self.values[0]]
+        return [self.values[0], *(self.rows if self.lists is None else self.lists)[0]]
 
     def scored(self) -> list[Scored]:
         """`[value, probability, ...]` of each row."""

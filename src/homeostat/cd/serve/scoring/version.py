@@ -1,18 +1,16 @@
-"""One version of a model made ready to answer: decoder, warmed model, and the way in which it is called."""
+"""One version of a model made ready to answer: its codecs, and the warmed model."""
 
 from __future__ import annotations
 
-import weakref
 from functools import lru_cache
 from math import isfinite
+from operator import attrgetter
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from homeostat.cd.serve.protocols.tensors import TensorDecoder
-from homeostat.cd.serve.rows import RowDecoder, Rows
-from homeostat.cd.serve.scoring.batcher import Batcher
+from homeostat.cd.serve.rows import Rows, row_decoder
 from homeostat.cd.serve.scoring.encode import QuickCoder
 from homeostat.cd.serve.scoring.scores import Labels, Scores
 from homeostat.core.clock import stopwatch
@@ -20,11 +18,12 @@ from homeostat.core.errors import DataError, ModelError, RefusedError
 from homeostat.core.schema.accepted import widens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from homeostat.cd.log import Scored
+    from homeostat.cd.serve.protocols import CompiledProtocol, Protocol
     from homeostat.core.model import Model, Output, Signature
 
 INLINE_SECONDS = 0.000_1
@@ -33,6 +32,7 @@ INLINE_SECONDS = 0.000_1
 BLOCK_SECONDS = 0.001
 """So long a call may keep the event loop; requests of more rows go to the thread."""
 
+_count = attrgetter("count")
 _WARM_CALLS, _WARM_SECONDS, _WARM_ROWS = 6, 0.25, 64
 
 
@@ -42,24 +42,27 @@ class LoadedVersion:
     Args:
         version: Its number.
         model: The loaded model; it is warmed up and measured on its first golden row.
+        protocols: By which it will be asked.
 
     Attributes:
+        decoder: Makes its rows of plain values.
+        codecs: Its signature compiled for each protocol.
         seconds: Median time of one row, measured when it was loaded.
         inline_rows: Requests of up to so many rows are answered on the event loop; 0 for a slow model.
     """
 
-    def __init__(self, version: int, model: Model) -> None:
+    def __init__(self, version: int, model: Model, protocols: Sequence[Protocol] = ()) -> None:
         self.version = version
         self.model = model
         self.signature: Signature = model.signature
-        self.decoder, self.tensors = _decoders(self.signature)
+        self.decoder = row_decoder(self.signature)
+        self.compiled = {protocol: _compiled(protocol, self.signature) for protocol in protocols}
         classes = self.signature.classes
         self._labels = None if classes is None else Labels(classes, model.manifest.blob.labels)
         encoder = model.manifest.encoder
         quick = model.manifest.features is None and encoder is not None
         self._coder = QuickCoder(encoder, self.decoder) if quick and encoder is not None else None
         self.seconds, self.inline_rows = self._measure()
-        self._batchers: dict[bool, Batcher] = {}
 
     def check_golden(self) -> None:
         """Ask the golden rows again, by the way that traffic takes.
@@ -101,8 +104,8 @@ class LoadedVersion:
     def _scored(self, parts: Sequence[Rows]) -> list[Scores | BaseException]:
         output = self._call(parts)
         array, named = output.scores, self._labels
-        if len(array) != sum([part.count for part in parts]):
-            raise ModelError(f"the model gave {len(array):,} answers for {sum(part.count for part in parts):,} rows")
+        if len(array) != sum(map(_count, parts)):
+            raise ModelError(f"the model gave {len(array):,} answers for {sum(map(_count, parts)):,} rows")
         # A sum is finite only if all of it is; otherwise each row is looked at.
         finite = isfinite(np.add.reduce(array, axis=None)) or bool(np.isfinite(array).all())
         if finite and len(parts) == 1 and parts[0].columns is not None:
@@ -122,30 +125,6 @@ class LoadedVersion:
                 results.append(_not_finite(array[start:end]))
             start = end
         return results
-
-    def batcher(self, rows: int, finish: Callable[[list[tuple[Any, Any]]], None]) -> Batcher:
-        """What a request of so many rows is given to. `finish` is looked at the first time."""
-        inline = rows <= self.inline_rows
-        found = self._batchers.get(inline)
-        if found is None:
-            found = Batcher(_call_of(self), finish, inline=inline, seconds=self.seconds)
-            self._batchers[inline] = found
-        return found
-
-    @property
-    def calls(self) -> int:
-        """Calls that have come to an end, whatever that was."""
-        return sum(batcher.calls for batcher in self._batchers.values())
-
-    @property
-    def waits(self) -> bool:
-        """Whether rows wait for an answer."""
-        return any(batcher.waits for batcher in self._batchers.values())
-
-    @property
-    def in_hand(self) -> float:
-        """Seconds that what it was called with can be expected to take."""
-        return max((batcher.in_hand for batcher in self._batchers.values()), default=0.0)
 
     def _call(self, parts: Sequence[Rows]) -> Output:
         if self._coder is not None:
@@ -190,26 +169,10 @@ class LoadedVersion:
         return median(times)
 
 
-@lru_cache(maxsize=8)
-def _decoders(signature: Signature) -> tuple[RowDecoder, TensorDecoder]:
-    """The decoders of a signature; versions of a model mostly have the same, and compiling takes milliseconds."""
-    rows = RowDecoder(signature.inputs, signature.key, signature.time)
-    return rows, TensorDecoder(rows, signature)
-
-
-def _call_of(served: LoadedVersion) -> Callable[[Sequence[Rows]], list[Scores | BaseException]]:
-    """Its `score_parts`, for a batcher of its own.
-
-    Not a cycle: a version that was replaced gives its memory back with the last request that uses it.
-    """
-    reference = weakref.ref(served)
-
-    def call(parts: Sequence[Rows]) -> list[Scores | BaseException]:
-        alive = reference()
-        assert alive is not None  # whoever waits for the parts holds it
-        return alive.score_parts(parts)
-
-    return call
+@lru_cache(maxsize=32)
+def _compiled(protocol: Protocol, signature: Signature) -> CompiledProtocol:
+    """Versions of a model mostly have the same signature, and compiling takes milliseconds."""
+    return protocol.compile(signature)
 
 
 def _not_finite(array: NDArray[np.float64]) -> ModelError:

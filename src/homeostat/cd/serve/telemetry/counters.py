@@ -47,12 +47,12 @@ class ModelCounts:
 
 
 class ModelState(msgspec.Struct, frozen=True):
-    """What a hosted model's parts say about themselves at a scrape."""
+    """What a model's parts say about themselves at a scrape."""
 
     name: str
     log: LogStats
     routing: RoutingStatus
-    others: dict[int, ShadowStats]
+    shadows: dict[int, ShadowStats]
 
 
 class Metrics:
@@ -145,6 +145,6 @@ def _state(state: ModelState) -> Iterable[tuple[str, _Sample]]:
         yield f"homeostat_{short}", ((name,), [float(value)])
     for arm in routing.arms:
         yield "homeostat_arm_share", ((name, str(arm.version), arm.role), [arm.share])
-    for version, stats in sorted(state.others.items()):
+    for version, stats in sorted(state.shadows.items()):
         for short in ("scored", "dropped", "failed", "restarts", "waiting"):
             yield f"homeostat_shadow_{short}", ((name, str(version)), [getattr(stats, short)])
