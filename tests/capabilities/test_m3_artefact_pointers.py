@@ -7,7 +7,7 @@ import hashlib
 import polars as pl
 import pytest
 
-from homeostat.ci.collect import FrameSource
+from homeostat.connect import FrameSource
 from homeostat.core import events as ev
 from homeostat.core.codecs import decode
 from tests.ci import small_loop

@@ -22,7 +22,8 @@ from homeostat.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from homeostat.cd.stream import Champions, Streamed, StreamSink, StreamSource
+    from homeostat.cd.stream import Champions, Streamed
+    from homeostat.core.ports import StreamSink, StreamSource
     from homeostat.loop import Loop
 
 
@@ -72,7 +73,7 @@ def stream(
                 *(champions, where, sink),
                 clock=SystemClock(),
                 log=writer,
-                ignore=declared.source.ignore,
+                ignore=declared.form.ignored,
                 every=every,
                 once=once,
                 stopped=stop.is_set,
@@ -87,14 +88,14 @@ def stream(
 
 
 def _source(source: str, declared: Loop, champions: Champions) -> StreamSource:
-    from homeostat.cd.stream import FolderSource, InputSource, TailSource
+    from homeostat.connect import FolderSource, InputSource, TailSource
     from homeostat.core.errors import DataError, NotFoundError
 
     if source == "-":
         return InputSource()
     path = Path(source)
     if path.is_dir():
-        return FolderSource(path, champions.model.manifest.schema, declared.source.form)
+        return FolderSource(path, champions.model.manifest.schema, declared.form)
     if path.suffix.lower() not in {".jsonl", ".ndjson", ".json", ".log"}:
         raise DataError(f"{source} is no stream", hint="give lines of JSON (.jsonl), a folder, or - for standard input")
     if not path.parent.is_dir():
@@ -103,7 +104,7 @@ def _source(source: str, declared: Loop, champions: Champions) -> StreamSource:
 
 
 def _sink(source: str, output: str, dead: Path | None) -> StreamSink:
-    from homeostat.cd.stream import JsonLinesSink, OutputSink, ParquetSink
+    from homeostat.connect import JsonLinesSink, OutputSink, ParquetSink
     from homeostat.core.errors import DataError
 
     if output == "-":

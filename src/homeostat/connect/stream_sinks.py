@@ -12,7 +12,7 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,60 +21,9 @@ from homeostat.core.errors import ConflictError, DataError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from homeostat.core.ports import DeadRow, StreamAnswer
+
 FORMAT = 1
-
-
-class StreamAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is said about a row.
-
-    Attributes:
-        id: Its key, or where it stood; labels refer to it.
-        value: The prediction.
-        version: The version that made it.
-        score: Of the second class of two.
-        probabilities: Of more classes than two.
-    """
-
-    id: str
-    value: Any
-    version: int
-    score: float | None = None
-    probabilities: dict[str, float] | None = None
-
-
-class DeadRow(msgspec.Struct, frozen=True):
-    """A row that got no answer: where it stood, why, and what it was."""
-
-    name: str
-    reason: str
-    row: Any
-
-
-class StreamSink(Protocol):
-    """Takes answers."""
-
-    def begin(self, source: str) -> dict[str, Any]:
-        """Get ready, undoing what a crash left half done.
-
-        Args:
-            source: Name of the source.
-
-        Returns:
-            Its position behind what is in this sink; `{}` for the beginning.
-        """
-        ...
-
-    def write(self, answers: Sequence[StreamAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
-        """Keep answers, dead letters and the source's position behind them: all of it or nothing.
-
-        Raises:
-            StoreError: They cannot be written.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of it."""
-        ...
 
 
 class OutputSink:
