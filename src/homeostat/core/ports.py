@@ -9,8 +9,10 @@ import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     import polars as pl
+    import sqlalchemy as sa
 
     from homeostat.core.table.spec import TableSpec
 
@@ -147,4 +149,65 @@ class StreamSink(Protocol):
 
     def close(self) -> None:
         """Let go of it."""
+        ...
+
+
+class Watch(Protocol):
+    """Tells whether anybody may have written to a database since it was last asked, for next to no work."""
+
+    def mark(self) -> object:
+        """Equal to the last one only if no other connection has committed in between."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class Database(Protocol):
+    """What keeps a ledger's tables. Statements are SQLAlchemy's, so that they are written once; errors are ours.
+
+    Whatever goes wrong in one of its methods or blocks is a `StoreError`, or a `ConflictError` where somebody else was
+    faster, with a hint what to do: nothing is ever reported as success that is not on the disk.
+
+    Attributes:
+        name: What to call it in messages.
+    """
+
+    name: str
+
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        """A connection that sees one state of the database, whoever writes meanwhile."""
+        ...
+
+    def writing(self) -> AbstractContextManager[sa.Connection]:
+        """A connection that writes alone: others wait. What the block did is kept whole, or not at all if it raises."""
+        ...
+
+    def look_up(self, statement: sa.Select[Any], value: str) -> Sequence[Any] | None:
+        """The first row of a statement with one parameter, as fast as it goes: it is asked for every step."""
+        ...
+
+    def watch(self) -> Watch:
+        """What tells whether there is anything new to read."""
+        ...
+
+    def scratch(self) -> AbstractContextManager[sa.Connection]:
+        """A connection to an empty database of its own, which is gone after the block."""
+        ...
+
+    def check(self) -> None:
+        """Look at everything that it keeps, and at every index.
+
+        Raises:
+            IntegrityError: Something is damaged.
+        """
+        ...
+
+    def about(self) -> str:
+        """Which database it is, and how it keeps several writers apart, for `homeostat doctor`."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
         ...
