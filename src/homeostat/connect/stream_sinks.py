@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.core.errors import ConflictError, DataError, StoreError
+from homeostat.core.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,12 +113,7 @@ class _FileSink:
             _append(self._dead, _lines(dead))
         size = os.fstat(self._dead).st_size
         state = msgspec.structs.replace(self._state, after=after, dead=size, **more)
-        temporary = self._position.with_name(f"{self._position.name}.new")
-        with temporary.open("wb") as file:
-            file.write(msgspec.json.encode(state))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._position)
+        write_whole(self._position, msgspec.json.encode(state))
         self._state = state
 
     @contextmanager
@@ -203,10 +199,7 @@ class ParquetSink(_FileSink):
                 return
             number = self._state.parts + 1
             hidden = self._path / f".part-{number:08d}.parquet"
-            with hidden.open("wb") as file:
-                _table(answers).write_parquet(file)
-                file.flush()
-                os.fsync(file.fileno())
+            write_whole(hidden, _table(answers).write_parquet, private=False)
             self._commit(dead, after, parts=number)
             hidden.replace(hidden.with_name(hidden.name[1:]))
 

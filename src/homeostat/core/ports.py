@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     import polars as pl
@@ -210,4 +210,48 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Close every connection."""
+        ...
+
+
+class Blobs(Protocol):
+    """Keeps bytes under names of 64 hexadecimal digits; what they mean, and whether they are right, others know.
+
+    What cannot be read or written is a `StoreError`, with a hint what to do.
+
+    Attributes:
+        name: What to call it in messages.
+    """
+
+    name: str
+
+    def put(self, key: str, data: bytes) -> None:
+        """Keep bytes in place of what is under that name, whole or not at all; durably once `settle` has returned."""
+        ...
+
+    def settle(self) -> None:
+        """Wait until everything that was put is durable.
+
+        Raises:
+            StoreError: It is not; nothing that names it may be recorded.
+        """
+        ...
+
+    def get(self, key: str) -> bytes:
+        """The bytes under a name.
+
+        Raises:
+            NotFoundError: There are none.
+        """
+        ...
+
+    def size(self, key: str) -> int | None:
+        """How many bytes are under a name, which are not read; None when there are none."""
+        ...
+
+    def keys(self) -> Iterator[str]:
+        """All names, in order; what is being written has none."""
+        ...
+
+    def sweep(self) -> int:
+        """Remove what writers that died left half-written more than a day ago; give how many pieces that were."""
         ...
