@@ -172,6 +172,6 @@ def test_several_events_at_once_make_one_chain_and_none_is_of_a_loop_without_a_n
 
 def test_what_is_committed_is_on_the_disk(tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "ledger.sqlite")
-    with ledger.transaction_raw() as connection:
+    with ledger.database.writing() as connection:
         full = 2
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == full

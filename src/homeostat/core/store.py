@@ -14,6 +14,7 @@ from homeostat.core.ledger.local import FILE
 from homeostat.core.loop_names import check_loop_name
 
 if TYPE_CHECKING:
+    from homeostat.core.ports import Blobs
     from homeostat.core.table.table import Table, TableSpec
 
 DEFAULT = ".homeostat"
@@ -25,12 +26,13 @@ class Store:
     Args:
         path: An existing folder.
         ledger: Its opened ledger.
+        blobs: What keeps its artifacts; by default a folder in it.
     """
 
-    def __init__(self, path: Path, ledger: Ledger) -> None:
+    def __init__(self, path: Path, ledger: Ledger, blobs: Blobs | None = None) -> None:
         self.path = path
         self.ledger = ledger
-        self.artifacts = ArtifactStore(path / "artifacts")
+        self.artifacts = ArtifactStore(path / "artifacts" if blobs is None else blobs)
         self._tables: dict[tuple[str, str, TableSpec], Table] = {}
 
     @classmethod
