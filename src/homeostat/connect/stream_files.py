@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.core.checked_json import quotes_of, refuse_twice
 from homeostat.core.errors import DataError, NotFoundError
 from homeostat.core.ports import Taken, Unread
 from homeostat.core.table.chunks import Chunks, Place
 from homeostat.core.table.files import SUFFIXES
 from homeostat.core.table.form import Form
 from homeostat.core.table.rows import stored_form
+from homeostat.core.text.read_json import quotes_of, refuse_twice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,9 +19,9 @@ from homeostat.cd.serve.operate.status import Operations
 from homeostat.cd.serve.protocols import PROTOCOLS, openinference, route_of
 from homeostat.cd.serve.protocols.repository import EXTENSIONS, MODELS, Repository, config
 from homeostat.cd.serve.settings import OperatingSettings
-from homeostat.core.checked_json import TooLargeError
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS, DataError, NotFoundError
+from homeostat.core.text.read_json import TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -11,9 +11,9 @@ from homeostat.cd.serve.http import access
 from homeostat.cd.serve.http.replies import Reply, encode, failure
 from homeostat.cd.serve.protocols import binary, openinference
 from homeostat.cd.serve.scoring.dispatch import Answer, Dispatcher, NotReadyError, Pending
-from homeostat.core.checked_json import TooLargeError
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS, DataError
+from homeostat.core.text.read_json import TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

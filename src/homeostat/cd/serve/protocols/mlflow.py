@@ -19,9 +19,9 @@ import msgspec
 from homeostat.cd.serve.http.replies import Reply, json_reply
 from homeostat.cd.serve.model import Lane
 from homeostat.cd.serve.rows import MOST_PROBLEMS, Problem, RowsError
-from homeostat.core.checked_json import parse
 from homeostat.core.errors import DataError
 from homeostat.core.table.spec import did_you_mean
+from homeostat.core.text.read_json import parse
 from homeostat.core.values import LONGEST_TEXT
 
 if TYPE_CHECKING:

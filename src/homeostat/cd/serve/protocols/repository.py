@@ -16,8 +16,8 @@ import msgspec
 from homeostat.cd.serve.http.replies import MethodError, Reply, json_reply
 from homeostat.cd.serve.protocols.openapi import Described, document
 from homeostat.cd.serve.protocols.tensors import DATATYPES
-from homeostat.core.checked_json import parse
 from homeostat.core.errors import DataError, NotFoundError
+from homeostat.core.text.read_json import parse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
