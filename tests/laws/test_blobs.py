@@ -52,9 +52,6 @@ class MemoryBlobs:
     def keys(self) -> Iterator[str]:
         yield from sorted(self.held)
 
-    def sweep(self) -> int:
-        return 0
-
 
 KEYS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(8)]
 
@@ -90,7 +87,6 @@ def test_settling_is_free_when_nothing_was_put_and_may_be_done_again(blobs: Blob
     blobs.settle()
     blobs.settle()
     assert blobs.get(KEYS[0]) == b"x"
-    assert blobs.sweep() == 0
 
 
 def test_of_many_who_put_at_once_every_one_is_heard(blobs: Blobs) -> None:

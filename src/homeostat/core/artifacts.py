@@ -11,8 +11,6 @@ from homeostat.core.blobs import FolderBlobs
 from homeostat.core.errors import IntegrityError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from homeostat.core.ports import Blobs
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -93,14 +91,6 @@ class ArtifactStore:
         if size is None:
             raise NotFoundError(f"artifact {name[:12]} is missing from {self.blobs.name}", hint=_WHAT_NOW)
         return size
-
-    def names(self) -> Iterator[str]:
-        """Names of all artifacts, in order; those still being written are none."""
-        return self.blobs.keys()
-
-    def sweep(self) -> int:
-        """Remove what writers that died left half-written more than a day ago; return how many pieces that were."""
-        return self.blobs.sweep()
 
 
 def _checked_name(name: str) -> str:

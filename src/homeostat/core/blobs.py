@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from homeostat.core import crash_points
-from homeostat.core.clock import SystemClock, new_id
+from homeostat.core.clock import new_id
 from homeostat.core.errors import NotFoundError, StoreError
 from homeostat.core.files import OddFileError, make_folder, read_regular, sync, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_STALE_SECONDS = 24 * 3600
 _SYNCS_AT_ONCE = 8
 
 
@@ -96,14 +95,6 @@ class FolderBlobs:
         """See `Blobs.keys`."""
         for folder in sorted(self.folder.glob("[0-9a-f][0-9a-f]")):
             yield from sorted(folder.name + file.name for file in folder.iterdir())
-
-    def sweep(self) -> int:
-        """See `Blobs.sweep`."""
-        oldest = SystemClock().now().timestamp() - _STALE_SECONDS
-        stale = [file for file in self._aside.glob("*") if file.stat().st_mtime < oldest]
-        for file in stale:
-            file.unlink(missing_ok=True)
-        return len(stale)
 
     def _place(self, key: str) -> str:
         return f"{self._prefix}{key[:2]}/{key[2:]}"

@@ -43,11 +43,9 @@ class Source(Protocol):
     @property
     def spec(self) -> TableSpec:
         """What the columns mean."""
-        ...
 
     def parts(self) -> Iterable[Part]:
         """Everything that is there now."""
-        ...
 
 
 class Unread(msgspec.Struct, frozen=True):
@@ -96,7 +94,6 @@ class StreamSource(Protocol):
             after: A position of an earlier `Taken`, or `{}` for the beginning.
             limit: About how many rows at most.
         """
-        ...
 
 
 class StreamAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -137,7 +134,6 @@ class StreamSink(Protocol):
         Returns:
             Its position behind what is in this sink; `{}` for the beginning.
         """
-        ...
 
     def write(self, answers: Sequence[StreamAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
         """Keep answers, dead letters and the source's position behind them: all of it or nothing.
@@ -145,11 +141,9 @@ class StreamSink(Protocol):
         Raises:
             StoreError: They cannot be written.
         """
-        ...
 
     def close(self) -> None:
         """Let go of it."""
-        ...
 
 
 class Watch(Protocol):
@@ -157,11 +151,9 @@ class Watch(Protocol):
 
     def mark(self) -> object:
         """Equal to the last one only if no other connection has committed in between."""
-        ...
 
     def close(self) -> None:
         """Let go of it."""
-        ...
 
 
 class Database(Protocol):
@@ -178,23 +170,18 @@ class Database(Protocol):
 
     def reading(self) -> AbstractContextManager[sa.Connection]:
         """A connection that sees one state of the database, whoever writes meanwhile."""
-        ...
 
     def writing(self) -> AbstractContextManager[sa.Connection]:
         """A connection that writes alone: others wait. What the block did is kept whole, or not at all if it raises."""
-        ...
 
     def look_up(self, statement: sa.Select[Any], value: str) -> Sequence[Any] | None:
         """The first row of a statement with one parameter, as fast as it goes: it is asked for every step."""
-        ...
 
     def watch(self) -> Watch:
         """What tells whether there is anything new to read."""
-        ...
 
     def scratch(self) -> AbstractContextManager[sa.Connection]:
         """A connection to an empty database of its own, which is gone after the block."""
-        ...
 
     def check(self) -> None:
         """Look at everything that it keeps, and at every index.
@@ -202,15 +189,12 @@ class Database(Protocol):
         Raises:
             IntegrityError: Something is damaged.
         """
-        ...
 
     def about(self) -> str:
         """Which database it is, and how it keeps several writers apart, for `homeostat doctor`."""
-        ...
 
     def close(self) -> None:
         """Close every connection."""
-        ...
 
 
 class Blobs(Protocol):
@@ -226,7 +210,6 @@ class Blobs(Protocol):
 
     def put(self, key: str, data: bytes) -> None:
         """Keep bytes in place of what is under that name, whole or not at all; durably once `settle` has returned."""
-        ...
 
     def settle(self) -> None:
         """Wait until everything that was put is durable.
@@ -234,7 +217,6 @@ class Blobs(Protocol):
         Raises:
             StoreError: It is not; nothing that names it may be recorded.
         """
-        ...
 
     def get(self, key: str) -> bytes:
         """The bytes under a name.
@@ -242,16 +224,9 @@ class Blobs(Protocol):
         Raises:
             NotFoundError: There are none.
         """
-        ...
 
     def size(self, key: str) -> int | None:
         """How many bytes are under a name, which are not read; None when there are none."""
-        ...
 
     def keys(self) -> Iterator[str]:
         """All names, in order; what is being written has none."""
-        ...
-
-    def sweep(self) -> int:
-        """Remove what writers that died left half-written more than a day ago; give how many pieces that were."""
-        ...

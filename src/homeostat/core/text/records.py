@@ -30,18 +30,10 @@ def from_json(
     hint: str | None = None,
     newest: tuple[str, int] | None = None,
 ) -> _Record:
-    """The inverse of `to_json`.
-
-    Args:
-        data: What `to_json` gave.
-        kind: The record's class.
-        error: What is raised for anything else.
-        wrong: Says that it is something else.
-        hint: What to do then.
-        newest: What a record is called, and the newest format of it that is read; its `format` says which it has.
+    """The inverse of `to_json`; of what has a `format`, `newest` says what it is called and which one is read.
 
     Raises:
-        HomeostatError: It is none, or a newer Homeostat wrote it.
+        HomeostatError: `error`: it is something else, as `wrong` says, or a newer Homeostat wrote it.
     """
     try:
         if newest is not None and (written := msgspec.json.decode(data, type=_Versioned).format) > newest[1]:
