@@ -23,14 +23,14 @@ def test_a_store_is_the_same_by_its_path_and_by_its_url(tmp_path: Path, name: st
 
 @pytest.mark.parametrize("place", ["s3://bucket/store", "postgresql://host/db", "http://x", "S3://bucket"])
 def test_another_scheme_is_refused_and_the_ways_that_there_are_are_said(place: str) -> None:
-    with pytest.raises(UserError, match=f"at {place.partition(':')[0].lower()}://") as refused:
+    with pytest.raises(UserError, match="is no store that can be opened") as refused:
         open_store(place)
     assert "a folder, or its URL: file://" in (refused.value.hint or "")
 
 
 @pytest.mark.parametrize("place", ["file://elsewhere/store", "file://"])
 def test_a_url_that_names_no_folder_here_is_refused(place: str) -> None:
-    with pytest.raises(UserError, match="no folder of this machine"):
+    with pytest.raises(UserError, match="is no store that can be opened"):
         store_folder(place)
 
 

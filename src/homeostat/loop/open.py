@@ -36,11 +36,10 @@ def store_folder(place: Path | str) -> Path:
     if "://" not in str(place):
         return Path(place)
     url = urlsplit(str(place))
-    if url.scheme != "file":
-        raise UserError(f"a store cannot lie at {url.scheme}://", hint="give a folder, or its URL: file:///srv/store")
-    if url.netloc not in ("", "localhost") or not url.path:
-        raise UserError(f"{place} names no folder of this machine", hint="file:///srv/store begins at the root")
-    return Path(unquote(url.path + (f"?{url.query}" if url.query else "")))
+    if url.scheme != "file" or url.netloc not in ("", "localhost") or not url.path:
+        what = f"{str(place)[:200]} is no store that can be opened"
+        raise UserError(what, hint="give a folder, or its URL: file:///srv/store")
+    return Path(unquote(url.path))
 
 
 def open_stream_source(place: str, schema: Schema, form: Form) -> StreamSource:
