@@ -69,7 +69,7 @@ class LockedDatabase:
         with self.reading() as connection:
             return connection.execute(statement, {parameter: value}).first()
 
-    def watch(self) -> LockedDatabase:
+    def changes(self) -> LockedDatabase:
         return self
 
     def mark(self) -> object:
@@ -169,24 +169,24 @@ def test_a_row_that_is_looked_up_is_the_one_that_is_there(database: Database, na
 
 
 def test_who_watches_is_told_of_every_write(database: Database) -> None:
-    watch = database.watch()
-    marks = [watch.mark()]
+    changes = database.changes()
+    marks = [changes.mark()]
     for number in range(1, 4):
         with database.writing() as connection:
             connection.execute(sa.update(COUNTS).values(count=number))
-        marks.append(watch.mark())
+        marks.append(changes.mark())
     assert all(before != after for before, after in pairwise(marks))
-    watch.close()
+    changes.close()
 
 
 def test_who_watches_a_file_is_not_told_when_nothing_was_written(tmp_path: Path) -> None:
     database = SqliteDatabase(tmp_path / "file.db")
-    watch = database.watch()
-    before = watch.mark()
+    changes = database.changes()
+    before = changes.mark()
     with database.reading() as connection:
         connection.execute(sa.select(sa.literal(1)))
-    assert watch.mark() == before
-    watch.close()
+    assert changes.mark() == before
+    changes.close()
 
 
 def test_a_scratch_is_empty_and_touches_nothing(database: Database) -> None:

@@ -103,6 +103,7 @@ def test_every_row_comes_once_in_order_with_a_name_of_its_own(tmp_path: Path, wa
 @pytest.mark.parametrize("way", AGAIN)
 def test_from_every_position_the_rest_comes_again_under_the_same_names(tmp_path: Path, way: str) -> None:
     first = every(ALL[way](tmp_path), {}, 4)
+    assert first
     for place, taken in enumerate(first, start=1):
         kept = json.loads(json.dumps(taken.after))
         assert kept == taken.after

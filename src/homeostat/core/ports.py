@@ -146,7 +146,7 @@ class StreamSink(Protocol):
         """Let go of it."""
 
 
-class Watch(Protocol):
+class Changes(Protocol):
     """Tells whether anybody may have written to a database since it was last asked, for next to no work."""
 
     def mark(self) -> object:
@@ -177,7 +177,7 @@ class Database(Protocol):
     def look_up(self, statement: sa.Select[Any], value: str) -> Sequence[Any] | None:
         """The first row of a statement with one parameter, as fast as it goes: it is asked for every step."""
 
-    def watch(self) -> Watch:
+    def changes(self) -> Changes:
         """What tells whether there is anything new to read."""
 
     def scratch(self) -> AbstractContextManager[sa.Connection]:

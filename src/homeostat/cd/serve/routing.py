@@ -106,7 +106,7 @@ class Router:
         self._resident: dict[int, LoadedVersion] = {}
         self._previous: dict[int, LoadedVersion] = {}
         self._polling = threading.Lock()
-        self._changes = ledger.watch()
+        self._changes = ledger.changes()
         self._read: object = None
         self._freed: float | None = None
         self._wanted: int | None = None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from homeostat.core.ports import Database, Watch
+    from homeostat.core.ports import Changes, Database
 
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 
@@ -250,9 +250,9 @@ class Ledger:
         """Ledger number of the newest event; 0 when there is none."""
         return int(self._all(sa.select(sa.func.coalesce(sa.func.max(db.events.c.seq), 0)))[0][0])
 
-    def watch(self) -> Watch:
+    def changes(self) -> Changes:
         """What tells whether the ledger may have changed, for those who look at it many times a second."""
-        return self.database.watch()
+        return self.database.changes()
 
     def loops(self) -> list[str]:
         """Names of all loops in the ledger."""

@@ -94,9 +94,9 @@ class SqliteDatabase:
                 found = None if row is None else tuple(row)
         return found
 
-    def watch(self) -> SqliteWatch:
-        """See `Database.watch`."""
-        return SqliteWatch(self._engine)
+    def changes(self) -> SqliteChanges:
+        """See `Database.changes`."""
+        return SqliteChanges(self._engine)
 
     @contextmanager
     def scratch(self) -> Iterator[sa.Connection]:
@@ -127,8 +127,8 @@ class SqliteDatabase:
         self._engine.dispose()
 
 
-class SqliteWatch:
-    """A `Watch` over one SQLite database.
+class SqliteChanges:
+    """The `Changes` of one SQLite database.
 
     Args:
         engine: Gives one connection, on which nothing else is done, until `close`.
