@@ -16,12 +16,12 @@ from homeostat.core.lazy import loader
 if TYPE_CHECKING:
     from homeostat.cd import deploy as deploy
     from homeostat.ci import gates as gates
-    from homeostat.ci.collect import FileSource as FileSource
-    from homeostat.ci.collect import FrameSource as FrameSource
     from homeostat.ci.pipeline import Pipeline as Pipeline
     from homeostat.ci.pipeline import step as step
     from homeostat.ci.train.torch import TorchClassifier as TorchClassifier
     from homeostat.ci.train.torch import TorchRegressor as TorchRegressor
+    from homeostat.connect import FileSource as FileSource
+    from homeostat.connect import FrameSource as FrameSource
     from homeostat.core.errors import HomeostatError as HomeostatError
     from homeostat.core.store import Store as Store
     from homeostat.ct import how as how
@@ -57,10 +57,10 @@ __getattr__ = loader(
     __name__,
     {
         "cd.deploy": (".",),
-        "ci.collect": ("FileSource", "FrameSource"),
         "ci.gates": (".",),
         "ci.pipeline": ("Pipeline", "step"),
         "ci.train.torch": ("TorchClassifier", "TorchRegressor"),
+        "connect": ("FileSource", "FrameSource"),
         "core.errors": ("HomeostatError",),
         "core.store": ("Store",),
         "ct.how": (".",),

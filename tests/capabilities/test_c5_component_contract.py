@@ -20,7 +20,7 @@ def finished(store):
 
 def place(store, finished, step):
     name = finished.outputs[step]
-    return store.artifacts.folder / name[:2] / name[2:]
+    return store.artifacts.blobs.folder / name[:2] / name[2:]
 
 
 def test_every_step_declares_a_type_that_is_checked():

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from homeostat.ci.collect import FileSource, FrameSource, collect, record
+from homeostat.ci.collect import collect, record
+from homeostat.connect import FileSource, FrameSource
 from homeostat.core.clock import VirtualClock
 from homeostat.core.store import Store
 

@@ -10,7 +10,7 @@ import pytest
 
 import homeostat
 from homeostat.cd.infer import infer
-from homeostat.cd.stream import FolderSource, JsonLinesSink, TailSource
+from homeostat.connect import FolderSource, JsonLinesSink, TailSource
 from tests.cd.serving import LOOP, Client, bundle, flights, promote, raw, register, serving
 from tests.cd.streams import lines, run, written
 

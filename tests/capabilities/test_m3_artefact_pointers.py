@@ -7,7 +7,7 @@ import hashlib
 import polars as pl
 import pytest
 
-from homeostat.ci.collect import FrameSource
+from homeostat.connect import FrameSource
 from homeostat.core import events as ev
 from homeostat.core.codecs import decode
 from tests.ci import small_loop
@@ -30,7 +30,7 @@ def resolved(store, name):
 def test_every_pointer_resolves_and_its_hash_matches(store, pointers):
     assert {"snapshot", "rows", "validation", "report", "split", "model", "evaluation", "verdicts"} <= set(pointers)
     for name in pointers.values():
-        data = (store.artifacts.folder / name[:2] / name[2:]).read_bytes()
+        data = (store.artifacts.blobs.folder / name[:2] / name[2:]).read_bytes()
         assert hashlib.sha256(data).hexdigest() == name
         resolved(store, name)
 

@@ -135,13 +135,13 @@ def test_a_column_is_missing_only_where_every_chunk_of_a_file_lacks_it(tmp_path)
     (tmp_path / "still.jsonl").write_text("\n".join(map(json.dumps, still)))
     model, seen = bundle().model(), []
     progress = lambda done, total: seen.append(done)  # noqa: E731
-    infer(model, tmp_path / "rows.jsonl", tmp_path / "out", ignore=("filler",), progress=progress)
+    infer(model, tmp_path / "rows.jsonl", tmp_path / "out", form=Form(ignore=("filler",)), progress=progress)
     assert len(seen) > 1
     expected = model.predict(ROWS[:300].with_columns(wind=pl.when(pl.int_range(300) >= 250).then("wind")))
     assert pl.read_parquet(tmp_path / "out")["score"].to_list() == pytest.approx(expected.positive.tolist())
     both = [tmp_path / "rows.jsonl", tmp_path / "still.jsonl"]
     with pytest.raises(SchemaError, match="'wind' is missing"):
-        infer(model, both, tmp_path / "both", ignore=("filler",))
+        infer(model, both, tmp_path / "both", form=Form(ignore=("filler",)))
 
 
 class CutOff(BaseException):
@@ -189,7 +189,7 @@ def test_finished_chunks_of_one_model_are_not_used_for_another(rows, tmp_path):
     ("first", "then"),
     [
         ({}, {"chunk_rows": 500}),
-        ({}, {"ignore": ("gusts",)}),
+        ({}, {"form": Form(ignore=("gusts",))}),
         ({}, {"form": Form(nulls=(("wind", ("x",)),))}),
         ({"form": Form(nulls=(("wind", ("x",)),))}, {}),
     ],

@@ -65,7 +65,7 @@ def test_damaged_bytes_on_disk_are_refused_and_the_one_before_answers_on(store):
     second = bundle(seed=1)
     damaged = register(store, second)
     name = second.manifest.blob.sha256
-    file = store.artifacts.folder / name[:2] / name[2:]
+    file = store.artifacts.blobs.folder / name[:2] / name[2:]
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     with serving(store) as app:
         promote(store, damaged)

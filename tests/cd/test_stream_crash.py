@@ -20,7 +20,8 @@ BROKEN = ["{broken\n"] * 3
 CHILD = textwrap.dedent("""
     import json, os, signal, sys
     from homeostat.cd.log import LogWriter
-    from homeostat.cd.stream import Champions, JsonLinesSink, ParquetSink, TailSource, stream
+    from homeostat.cd.stream import Champions, stream
+    from homeostat.connect import JsonLinesSink, ParquetSink, TailSource
     from homeostat.core.clock import SystemClock
     from homeostat.core.store import Store
 

@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LabelItem, LabelRecord, LogWriter
-from homeostat.cd.stream import Champions, FolderSource, JsonLinesSink, OutputSink, ParquetSink, TailSource, stream
+from homeostat.cd.stream import Champions, stream
+from homeostat.connect import FolderSource, JsonLinesSink, OutputSink, ParquetSink, TailSource
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import ConflictError, DataError, NotFoundError, StoreError
 from tests.cd.serving import LOOP, NOON, bundle, flights, linear, promote, register

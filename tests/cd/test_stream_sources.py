@@ -8,7 +8,7 @@ import os
 import polars as pl
 import pytest
 
-from homeostat.cd.stream import FolderSource, InputSource, TailSource
+from homeostat.connect import FolderSource, InputSource, TailSource
 from homeostat.core.errors import NotFoundError
 from homeostat.core.table.form import form_of
 from tests.cd.serving import bundle, flights

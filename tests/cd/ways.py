@@ -14,7 +14,8 @@ from homeostat.cd.infer import infer
 from homeostat.cd.log import PredictionRecord, ShadowRecord
 from homeostat.cd.serve.protocols import binary
 from homeostat.cd.serve.protocols.tensors import DATATYPES
-from homeostat.cd.stream import Champions, JsonLinesSink, TailSource, stream
+from homeostat.cd.stream import Champions, stream
+from homeostat.connect import JsonLinesSink, TailSource
 from homeostat.core.clock import VirtualClock
 from tests.cd.serving import LOOP, NOON, Client, divide, log_of, promote, register, serving, until
 

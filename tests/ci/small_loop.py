@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 from sklearn.linear_model import LogisticRegression
 
-from homeostat.ci.collect import FrameSource, collect
+from homeostat.ci.collect import collect
+from homeostat.connect import FrameSource
 from homeostat.core.clock import VirtualClock
 from homeostat.loop import Loop
 from homeostat.loop.pipeline import pipeline_of, settings_of

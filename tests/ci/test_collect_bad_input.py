@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from homeostat.ci.collect import FileSource, FrameSource, collect
+from homeostat.ci.collect import collect
+from homeostat.connect import FileSource, FrameSource
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import DataError, HomeostatError
 from homeostat.core.events import RowsAppended

@@ -10,14 +10,16 @@ import msgspec
 import polars as pl
 import pytest
 
-from homeostat.ci.collect import FileSource, FrameSource, collect, record
+from homeostat.ci.collect import collect, record
+from homeostat.connect import FileSource, FrameSource
 from homeostat.core.clock import VirtualClock
 from homeostat.core.events import RowsAppended
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from homeostat.ci.collect import Collected, Source
+    from homeostat.ci.collect import Collected
+    from homeostat.core.ports import Source
     from homeostat.core.store import Store
 
 START = datetime(2013, 1, 1, tzinfo=UTC)

@@ -9,10 +9,12 @@ import polars as pl
 import pytest
 from arro3.core import Array, DataType
 
-from homeostat.ci.collect import FileSource, FrameSource, Part, collect
+from homeostat.ci.collect import collect
+from homeostat.connect import FileSource, FrameSource
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import DataError, HomeostatError
 from homeostat.core.events import RowsAppended
+from homeostat.core.ports import Part
 from homeostat.loop import load_loop
 
 NOW = datetime(2013, 3, 1, tzinfo=UTC)

@@ -114,7 +114,7 @@ def test_a_step_with_other_code_says_so(store):
 def test_a_stored_result_is_used_only_when_its_bytes_are_whole(store, damage):
     first = run(store)
     name = first.outputs["clean"]
-    place = store.artifacts.folder / name[:2] / name[2:]
+    place = store.artifacts.blobs.folder / name[:2] / name[2:]
     data = place.read_bytes()
     if damage == "missing":
         place.unlink()
@@ -129,7 +129,7 @@ def test_a_stored_result_is_used_only_when_its_bytes_are_whole(store, damage):
 def test_a_damaged_output_is_never_decoded(store):
     first = run(store)
     name = first.outputs["total"]
-    (store.artifacts.folder / name[:2] / name[2:]).write_bytes(b"homeostat/1 text\n7")
+    (store.artifacts.blobs.folder / name[:2] / name[2:]).write_bytes(b"homeostat/1 text\n7")
     with pytest.raises(IntegrityError):
         first["total"]
 

@@ -21,14 +21,14 @@ def test_a_new_machine_passes_and_says_what_comes_first(homeostat):
     answer = homeostat("doctor", "--json")
     assert answer.code == 0
     found = states(answer.json)
-    assert {found[name] for name in ("python", "sqlite", "packages", "disk")} == {"ok"}
+    assert {found[name] for name in ("python", "database", "packages", "disk")} == {"ok"}
     assert found["store"] == "warn"
     assert any("homeostat run" in (check["todo"] or "") for check in answer.json)
 
 
 def test_the_journal_mode_is_named(homeostat):
-    (sqlite,) = [check for check in homeostat("doctor", "--json").json if check["name"] == "sqlite"]
-    assert "journal mode" in sqlite["found"]
+    (database,) = [check for check in homeostat("doctor", "--json").json if check["name"] == "database"]
+    assert "journal mode" in database["found"]
 
 
 def test_a_whole_store_is_ok(homeostat, tmp_path: Path):

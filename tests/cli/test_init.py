@@ -70,7 +70,7 @@ def test_init_writes_a_loop_that_loads(homeostat, flights: pl.DataFrame, tmp_pat
     loop = load_loop(tmp_path / "loop.py")
     assert loop.name == "flights-late"
     assert loop.source.spec.declared == ("scheduled", "flight_id", "late", "landed")
-    assert loop.source.ignore == ("arr_delay",)
+    assert loop.form.ignored == ("arr_delay",)
     assert "the only" in answer.out or "called so" in answer.out
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from homeostat.core.ledger import Ledger
 from homeostat.core.ledger.anchor import anchor_of, broken
+from homeostat.core.store import Store
 from tests.cli.bad import Verb, csv, refused, rides, write
 
 
@@ -172,3 +173,11 @@ def test_verbs_that_only_read_work_on_a_read_only_disk(homeostat: Verb, read_onl
     assert "Read-only" not in homeostat("explain", "r1").err
     refused(homeostat("run"), code=2)
     refused(homeostat("promote", "1", "--reason", "x"))
+
+
+def test_a_verb_takes_a_url_for_its_store(homeostat, tmp_path: Path) -> None:
+    Store.open(tmp_path / "store").close()
+    assert homeostat("verify", "--store", f"file://{tmp_path}/store").code == 0
+    refused = homeostat("verify", "--store", "s3://bucket/store")
+    assert refused.code == 2
+    assert "s3://bucket/store is no store that can be opened" in refused.err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import resource
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,10 +32,10 @@ def test_empty_bytes_are_an_artifact(artifacts):
 
 def test_the_same_bytes_are_kept_once(artifacts):
     first = artifacts.put(DATA)
-    before = (artifacts.folder / NAME[:2] / NAME[2:]).stat().st_mtime_ns
+    before = (artifacts.blobs.folder / NAME[:2] / NAME[2:]).stat().st_mtime_ns
     assert artifacts.put(DATA) == first
-    assert (artifacts.folder / NAME[:2] / NAME[2:]).stat().st_mtime_ns == before
-    assert list(artifacts.names()) == [NAME]
+    assert (artifacts.blobs.folder / NAME[:2] / NAME[2:]).stat().st_mtime_ns == before
+    assert list(artifacts.blobs.keys()) == [NAME]
 
 
 def test_what_is_not_there_is_said_to_be_missing(artifacts):
@@ -48,7 +47,7 @@ def test_what_is_not_there_is_said_to_be_missing(artifacts):
 @pytest.mark.parametrize("damage", [b"", DATA[:-1], b"x" + DATA[1:]], ids=["emptied", "cut", "flipped"])
 def test_damaged_bytes_are_never_returned_and_are_mended_by_storing_again(artifacts, damage):
     artifacts.put(DATA)
-    (artifacts.folder / NAME[:2] / NAME[2:]).write_bytes(damage)
+    (artifacts.blobs.folder / NAME[:2] / NAME[2:]).write_bytes(damage)
     with pytest.raises(IntegrityError, match=NAME[:12]):
         artifacts.get(NAME)
     artifacts.put(DATA)
@@ -67,21 +66,9 @@ def test_no_name_leaves_the_folder(artifacts, name):
 
 def test_files_being_written_are_no_artifacts(artifacts):
     artifacts.put(DATA)
-    aside = artifacts.folder / "incoming"
+    aside = artifacts.blobs.folder / "incoming"
     (aside / "half").write_bytes(DATA[:10])
-    assert list(artifacts.names()) == [NAME]
-
-
-def test_only_what_was_left_long_ago_is_swept(artifacts):
-    artifacts.put(DATA)
-    aside = artifacts.folder / "incoming"
-    for name, age in (("old", 2 * 86400), ("new", 60)):
-        (aside / name).write_bytes(b"half")
-        written = (aside / name).stat().st_mtime - age
-        os.utime(aside / name, (written, written))
-    assert artifacts.sweep() == 1
-    assert [file.name for file in aside.iterdir()] == ["new"]
-    assert artifacts.get(NAME) == DATA
+    assert list(artifacts.blobs.keys()) == [NAME]
 
 
 def test_writers_of_the_same_bytes_do_not_disturb_each_other(artifacts):
@@ -89,7 +76,7 @@ def test_writers_of_the_same_bytes_do_not_disturb_each_other(artifacts):
         names = set(pool.map(lambda _: artifacts.put(DATA), range(64)))
     assert names == {NAME}
     assert artifacts.get(NAME) == DATA
-    assert not list((artifacts.folder / "incoming").iterdir())
+    assert not list((artifacts.blobs.folder / "incoming").iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
@@ -108,4 +95,4 @@ def test_a_write_that_fails_half_way_leaves_nothing(artifacts):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
     assert not artifacts.has(NAME)
-    assert not list((artifacts.folder / "incoming").iterdir())
+    assert not list((artifacts.blobs.folder / "incoming").iterdir())

@@ -211,7 +211,7 @@ def test_a_codec_may_keep_parts_as_artifacts_of_their_own(tmp_path):
         from homeostat.core.codecs.registry import by_type
 
         del by_type[complex]
-    assert len(list(blobs.names())) == 1
+    assert len(list(blobs.blobs.keys())) == 1
 
 
 @pytest.mark.parametrize(

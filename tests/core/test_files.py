@@ -12,7 +12,7 @@ import pytest
 
 from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.errors import IntegrityError, NotFoundError, StoreError
-from homeostat.core.files import OddFileError, make_folder, open_regular, read_regular, write_own
+from homeostat.core.files import OddFileError, make_folder, open_regular, read_regular
 
 STORE = """
 import os, sys
@@ -20,7 +20,7 @@ os.umask(int(sys.argv[2], 8))
 from datetime import UTC, datetime
 from pathlib import Path
 import polars as pl
-from homeostat.cd.serve.shadow.follower import Note, Notes
+from homeostat.cd.serve.shadow.follower import FollowerNotes
 from homeostat.cd.labels.join import Counts, write_counts
 from homeostat.ci.pipeline.inflight import InFlight
 from homeostat.core.table.spec import table_spec
@@ -35,7 +35,7 @@ for day in (1, 2, 3):
     table.append(pl.DataFrame({"at": [now.replace(day=day)], "id": [day], "y": [1.0]}))
 table.compact(over=1)
 write_counts(store.log_folder("rides"), Counts())
-Notes(store.log_folder("rides"), 1).begin()
+FollowerNotes(store.log_folder("rides"), 1).begin()
 InFlight(store.path / "locks")
 """
 
@@ -72,7 +72,6 @@ def test_what_is_no_file_is_neither_read_nor_written_nor_waited_for(tmp_path: Pa
     odd(tmp_path / "odd", kind)
     for use in (
         lambda: read_regular(tmp_path / "odd"),
-        lambda: write_own(tmp_path / "odd", b"x"),
         lambda: open_regular(tmp_path / "odd", os.O_RDWR | os.O_CREAT),
     ):
         with pytest.raises(OddFileError, match="no regular file"):

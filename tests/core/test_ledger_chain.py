@@ -10,7 +10,8 @@ import pytest
 
 from homeostat.core import events as ev
 from homeostat.core.errors import IntegrityError, StoreError, UserError
-from homeostat.core.ledger import Ledger, journal_mode
+from homeostat.core.ledger import Ledger
+from homeostat.core.ledger.sqlite import journal_mode
 from tests.engine.driver import Driver
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -150,7 +151,7 @@ def test_a_full_disk_is_never_reported_as_success(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger.open(path)
     ledger.append(ev.LoopStarted(loop="loop", who="ann", declaration="d"), time=NOW)
-    with ledger.transaction_raw() as connection:
+    with ledger.database.writing() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
         bulky = ev.LoopStarted(loop="loop", who="x" * 100_000, declaration="d")
@@ -171,6 +172,6 @@ def test_several_events_at_once_make_one_chain_and_none_is_of_a_loop_without_a_n
 
 def test_what_is_committed_is_on_the_disk(tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "ledger.sqlite")
-    with ledger.transaction_raw() as connection:
+    with ledger.database.writing() as connection:
         full = 2
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == full

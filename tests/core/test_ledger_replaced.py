@@ -110,7 +110,7 @@ def test_opening_needs_no_lock_and_leaves_no_trace(tmp_path: Path) -> None:
     Store.open(tmp_path / "store").close()
     before = sorted((path.name, path.stat().st_mtime_ns) for path in (tmp_path / "store").iterdir())
     writer = Ledger.open(tmp_path / "store" / "ledger.sqlite")
-    with writer.transaction_raw():  # somebody writes
+    with writer.database.writing():  # somebody writes
         for create in (True, False):
             Store.open(tmp_path / "store", create=create).close()
     assert [name for name, _ in before] == sorted(path.name for path in (tmp_path / "store").iterdir())

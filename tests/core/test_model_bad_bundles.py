@@ -70,7 +70,7 @@ def blobs(tmp_path: Path) -> ArtifactStore:
 
 
 def place(blobs: ArtifactStore, name: str) -> Path:
-    return blobs.folder / name[:2] / name[2:]
+    return blobs.blobs.folder / name[:2] / name[2:]
 
 
 @pytest.mark.parametrize("make", [graph, kept, online])

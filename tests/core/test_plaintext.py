@@ -12,7 +12,7 @@ import pytest
 
 from homeostat.cd.serve.telemetry.request_log import set_up_logging, tell
 from homeostat.core.errors import DataError
-from homeostat.core.plaintext import plain, plain_html, plain_json
+from homeostat.core.text.plain import plain, plain_html, plain_json
 
 USUAL = ("", "late", "Zürich, 東京", "a|b <c> [red] {x}", "🙂", "été", "a b", "नमस्ते", "👩‍🚀", "e\u0301")
 TURNING = [chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x061C, 0x200E, 0x200F)]

@@ -6,7 +6,8 @@ from functools import partial
 
 import pytest
 
-from homeostat.ci.collect import FrameSource, collect
+from homeostat.ci.collect import collect
+from homeostat.connect import FrameSource
 from homeostat.core.clock import VirtualClock
 from homeostat.core.values import RULES
 from tests.cd.serving import LOOP, NOON, serving

@@ -9,8 +9,9 @@ import pytest
 
 from homeostat.cd.infer import infer
 from homeostat.cd.labels.files import LabelColumns, read_labels
-from homeostat.cd.stream import Champions, JsonLinesSink, TailSource, stream
-from homeostat.ci.collect import FrameSource, collect
+from homeostat.cd.stream import Champions, stream
+from homeostat.ci.collect import collect
+from homeostat.connect import FrameSource, JsonLinesSink, TailSource
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import DataError
 from homeostat.core.table.ids import LONGEST_ID

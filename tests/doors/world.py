@@ -16,9 +16,10 @@ from sklearn.linear_model import LogisticRegression
 
 from homeostat.cd.infer import infer
 from homeostat.cd.log import PredictionRecord
-from homeostat.cd.stream import Champions, FolderSource, JsonLinesSink, TailSource, stream
+from homeostat.cd.stream import Champions, stream
 from homeostat.ci.admit import schema_of
-from homeostat.ci.collect import FileSource, FrameSource, collect
+from homeostat.ci.collect import collect
+from homeostat.connect import FileSource, FolderSource, FrameSource, JsonLinesSink, TailSource
 from homeostat.core.clock import VirtualClock
 from homeostat.core.errors import HomeostatError
 from homeostat.core.table.spec import table_spec

@@ -78,7 +78,7 @@ class Case:
         result = self.run(folder, resume=closed[0] if closed else None)
         result["recorded"] = recorded
         store.ledger.verify()
-        names = list(store.artifacts.names())
+        names = list(store.artifacts.blobs.keys())
         result["artifacts"] = sorted(names)
         for name in names:
             store.artifacts.get(name)

@@ -7,7 +7,8 @@ import pytest
 
 from homeostat.cd.labels.training_rows import training_rows
 from homeostat.ci.admit import schema_of
-from homeostat.ci.collect import FrameSource, collect, record
+from homeostat.ci.collect import collect, record
+from homeostat.connect import FrameSource
 from homeostat.core.clock import SystemClock, VirtualClock
 from homeostat.core.events import ColumnChange, SchemaAccepted
 from homeostat.engine.table.admission import Admission

@@ -56,7 +56,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "step": ({"steps": {"trian": abs, "report": abs}}, "there is no step trian to replace"),
     "no arguments": ({"features": lambda: None}, "features takes 0 arguments, not the one DataFrame"),
     "two arguments": ({"features": lambda rows, more: rows}, "features takes 2 arguments, not the one DataFrame"),
-    "source": ({"source": SimpleNamespace(spec=SOURCE.spec, parts=list)}, "has no form and no ignore"),
+    "source": ({"source": SimpleNamespace(spec=SOURCE.spec, parts=None)}, r"has no parts\(\)"),
     "partial": ({"features": partial(features, column="done")}, "features is a partial, not a plain function"),
 }
 

@@ -1,4 +1,4 @@
-"""Collect rows from files and frames into a table: each file once, each row once, all of it or nothing."""
+"""Collect rows from a source into a table: each part once, each row once, all of it or nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeostat.ci.admit import Growth, grow, growth, refuse_skew
-from homeostat.ci.sources import FileSource, FrameSource, Part, Source
 from homeostat.core.errors import DataError
 from homeostat.core.events import RowsAppended
 from homeostat.core.table.spec import MARK
@@ -21,20 +20,9 @@ if TYPE_CHECKING:
 
     from homeostat.core.clock import Clock
     from homeostat.core.ledger import Ledger
+    from homeostat.core.ports import Part, Source
     from homeostat.core.schema import Schema
     from homeostat.core.table.table import Table
-
-__all__ = [
-    "Collected",
-    "FileSource",
-    "FrameSource",
-    "Part",
-    "Source",
-    "collect",
-    "collected_before",
-    "new_parts",
-    "record",
-]
 
 _MOST_NOTES = 20
 _MOSTLY = 0.9

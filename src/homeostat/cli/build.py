@@ -104,8 +104,7 @@ def infer(
             *(Feed(opened.ledger, Rules.of(declared)), model, tables, output),
             version=row.version,
             now=SystemClock().now(),
-            form=declared.source.form,
-            ignore=declared.source.ignore,
+            form=declared.form,
             progress=bar,
         )
     if as_json:

@@ -22,8 +22,7 @@ from homeostat.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from homeostat.cd.stream import Champions, Streamed, StreamSink, StreamSource
-    from homeostat.loop import Loop
+    from homeostat.cd.stream import Champions, Streamed
 
 
 def stream(
@@ -58,11 +57,13 @@ def stream(
     from homeostat.core.clock import SystemClock
     from homeostat.core.store import Store
     from homeostat.loop import load_loop
+    from homeostat.loop.open import open_stream_sink, open_stream_source
 
     declared = load_loop(loop_file(loop))
     opened = Store.open(store, create=False)
     champions = Champions(opened, declared.name, declared.features, trusted=declared.trusted_types)
-    where, sink = _source(source, declared, champions), _sink(source, output, dead)
+    schema = champions.model.manifest.schema
+    where, sink = open_stream_source(source, schema, declared.form), open_stream_sink(output, dead, source)
     writer = LogWriter(opened.log_folder(declared.name)) if log else None
     stop = threading.Event()
     before = {one: signal.signal(one, lambda *_: stop.set()) for one in (signal.SIGTERM, signal.SIGINT)}
@@ -72,7 +73,7 @@ def stream(
                 *(champions, where, sink),
                 clock=SystemClock(),
                 log=writer,
-                ignore=declared.source.ignore,
+                ignore=declared.form.ignored,
                 every=every,
                 once=once,
                 stopped=stop.is_set,
@@ -84,43 +85,6 @@ def stream(
         if writer is not None:
             writer.close()
     _tell(done, champions, output, as_json=as_json)
-
-
-def _source(source: str, declared: Loop, champions: Champions) -> StreamSource:
-    from homeostat.cd.stream import FolderSource, InputSource, TailSource
-    from homeostat.core.errors import DataError, NotFoundError
-
-    if source == "-":
-        return InputSource()
-    path = Path(source)
-    if path.is_dir():
-        return FolderSource(path, champions.model.manifest.schema, declared.source.form)
-    if path.suffix.lower() not in {".jsonl", ".ndjson", ".json", ".log"}:
-        raise DataError(f"{source} is no stream", hint="give lines of JSON (.jsonl), a folder, or - for standard input")
-    if not path.parent.is_dir():
-        raise NotFoundError(f"there is no folder {path.parent}", hint="check the path")
-    return TailSource(path)
-
-
-def _sink(source: str, output: str, dead: Path | None) -> StreamSink:
-    from homeostat.cd.stream import JsonLinesSink, OutputSink, ParquetSink
-    from homeostat.core.errors import DataError
-
-    if output == "-":
-        if dead is not None:
-            raise DataError("--dead goes with a file or folder as --output", hint="dead letters go to standard error")
-        return OutputSink()
-    path, came = Path(output), Path(source)
-    for one in (path, dead or path):
-        if source != "-" and (one.resolve().parent == came.resolve() or one.name.startswith(came.name)):
-            raise DataError(f"{one} would be read as a part of {source}", hint="choose another output")
-    if path.suffix.lower() in {".jsonl", ".ndjson"}:
-        return JsonLinesSink(path, dead=dead)
-    if path.suffix:
-        raise DataError(
-            f"{output} is no place for a stream", hint="give a .jsonl file, a folder for Parquet files, or -"
-        )
-    return ParquetSink(path, dead=dead)
 
 
 def _tell(done: Streamed, champions: Champions, output: str, *, as_json: bool) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from homeostat.ci.sources import FileSource
+    from homeostat.connect import FileSource
     from homeostat.engine.scaffold.guess import Guess
 
 _COLUMN = "COLUMN"
@@ -122,7 +122,7 @@ def _looked_at(
 
 def _source(table: str, said: dict[str, Any]) -> tuple[FileSource, dict[str, Any]]:
     """The files that are meant, with folders called `key=value` as columns where there are any."""
-    from homeostat.ci.sources import FileSource
+    from homeostat.connect import FileSource
 
     plain = FileSource(table, time=_UNKNOWN, **said)
     try:

@@ -25,7 +25,7 @@ from homeostat.cli.output import (
     say,
     styled,
 )
-from homeostat.core.plaintext import plain_json
+from homeostat.core.text.plain import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

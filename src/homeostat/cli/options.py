@@ -24,7 +24,20 @@ LoopOption = Annotated[
 LoopFileOption = Annotated[
     str | None, typer.Option("--loop", "-l", metavar="PATH", help="The loop's file, ./loop.py by default.")
 ]
-StoreOption = Annotated[Path, typer.Option("--store", "-s", metavar="PATH", help="The folder that holds everything.")]
+
+
+def _store(given: str) -> Path:
+    """The folder of a store, which may be given by its URL."""
+    if "://" not in str(given):
+        return Path(given)
+    from homeostat.loop.open import store_folder
+
+    return store_folder(given)
+
+
+StoreOption = Annotated[
+    Path, typer.Option("--store", "-s", parser=_store, metavar="PATH", help="The folder that holds everything.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

@@ -13,7 +13,7 @@ from homeostat.cli.output import (
 )
 from homeostat.core import events as ev
 from homeostat.core.errors import NotFoundError, RefusedError
-from homeostat.core.files import make_folder, write_own
+from homeostat.core.files import make_folder, write_whole
 from homeostat.engine.live.lease import (
     in_charge,
 )
@@ -188,7 +188,7 @@ def _page(store: Store, run: str, steps: list[ev.StepFinished]) -> Path | None:
         return None
     path = store.path / "reports" / f"{run}.html"
     make_folder(path.parent)
-    write_own(path, page.encode())
+    write_whole(path, page.encode(), durable=False)
     return path
 
 

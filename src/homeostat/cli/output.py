@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from homeostat.core.plaintext import plain, plain_json
+from homeostat.core.text.plain import plain, plain_json
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from homeostat.core.plaintext import plain
+from homeostat.core.text.plain import plain
 
 _LONGEST = 2_000
 

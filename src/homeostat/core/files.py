@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_CLOSED = getattr(os, "O_CLOEXEC", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _CLOSED
 _BINARY = getattr(os, "O_BINARY", 0)
 
 
@@ -17,17 +23,18 @@ class OddFileError(OSError):
     """Something stands where a file should, and is none: a link, a pipe, a device, a folder."""
 
 
-def open_regular(path: Path | str, flags: int = os.O_RDONLY) -> int:
+def open_regular(path: Path | str, flags: int = os.O_RDONLY, mode: int = FILE_MODE) -> int:
     """A descriptor of a regular file, and of nothing else; it never waits for another process.
 
-    With `os.O_CREAT` the file is for its owner alone, whatever the umask, also when it was there already.
+    With `os.O_CREAT` the file is for its owner alone, whatever the umask, also when it was there already;
+    with another `mode` it is as the umask says.
 
     Raises:
         OddFileError: There is something else under that name.
         OSError: It cannot be opened.
     """
     try:
-        file = os.open(path, flags | _NO_LINK | _BINARY, FILE_MODE)
+        file = os.open(path, flags | _NO_LINK | _BINARY, mode)
     except OSError as error:
         if not isinstance(error, FileNotFoundError) and _is_odd(path):
             raise OddFileError(error.errno, "it is no regular file", str(path)) from error
@@ -36,7 +43,7 @@ def open_regular(path: Path | str, flags: int = os.O_RDONLY) -> int:
     if not stat.S_ISREG(found):
         os.close(file)
         raise OddFileError(0, "it is no regular file", str(path))
-    if flags & os.O_CREAT and stat.S_IMODE(found) != FILE_MODE:
+    if flags & os.O_CREAT and mode == FILE_MODE != stat.S_IMODE(found):
         with suppress(OSError, AttributeError):  # another's file is theirs to open; Windows has no such thing
             os.fchmod(file, FILE_MODE)
     return file
@@ -59,15 +66,70 @@ def read_regular(path: Path | str, most: int | None = None) -> bytes:
         return b"".join(parts)
 
 
-def write_own(path: Path, data: bytes) -> None:
-    """Write a file anew for the owner alone, whatever the umask.
+def write_whole(
+    path: Path,
+    content: bytes | Callable[[BinaryIO], object],
+    *,
+    aside: Path | None = None,
+    durable: bool = True,
+    private: bool = True,
+) -> None:
+    """Write a file whole or not at all: beside its place first, and then under its name in one step.
+
+    Whoever reads meanwhile gets the old content or the new one. When it fails, the old one stands and nothing else is
+    left; two that write at once leave one of the two.
+
+    Args:
+        path: The file. Something odd that stands there is replaced, never written through.
+        content: Its bytes, or what writes them into an open file.
+        aside: Where it is written first, on the same disk; by default a hidden name in the same folder.
+        durable: Whether it has to outlast a power cut, file and name.
+        private: For the owner alone, whatever the umask; otherwise as the umask says.
 
     Raises:
-        OddFileError: There is something else under that name.
         OSError: It cannot be written.
     """
-    with os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
-        file.write(data)
+    aside = aside or path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    try:
+        with os.fdopen(open_regular(aside, flags, FILE_MODE if private else 0o666), "wb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content)
+        rename_whole(aside, path, durable=durable)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink()
+        raise
+
+
+def rename_whole(aside: Path, path: Path, *, durable: bool = True) -> None:
+    """Give a file that is written its name, in whose place it steps; `durable` as for `write_whole`.
+
+    Raises:
+        OSError: It cannot be made durable, or may not have that name.
+    """
+    if durable:
+        sync(aside)
+    aside.replace(path)
+    if durable:
+        sync(path.parent)
+
+
+def sync(path: Path | str) -> None:
+    """Make a file, or the names in a folder, durable.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    if os.name != "posix" and Path(path).is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY | _CLOSED)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def make_folder(path: Path) -> None:

@@ -10,9 +10,11 @@ from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.errors import StoreError
 from homeostat.core.files import make_folder
 from homeostat.core.ledger import Ledger
+from homeostat.core.ledger.local import FILE
 from homeostat.core.loop_names import check_loop_name
 
 if TYPE_CHECKING:
+    from homeostat.core.ports import Blobs
     from homeostat.core.table.table import Table, TableSpec
 
 DEFAULT = ".homeostat"
@@ -24,12 +26,13 @@ class Store:
     Args:
         path: An existing folder.
         ledger: Its opened ledger.
+        blobs: What keeps its artifacts; by default a folder in it.
     """
 
-    def __init__(self, path: Path, ledger: Ledger) -> None:
+    def __init__(self, path: Path, ledger: Ledger, blobs: Blobs | None = None) -> None:
         self.path = path
         self.ledger = ledger
-        self.artifacts = ArtifactStore(path / "artifacts")
+        self.artifacts = ArtifactStore(path / "artifacts" if blobs is None else blobs)
         self._tables: dict[tuple[str, str, TableSpec], Table] = {}
 
     @classmethod
@@ -40,7 +43,7 @@ class Store:
             StoreError: the folder is missing (with `create=False`), is a file, or cannot be written.
         """
         folder = Path(path)
-        file = folder / "ledger.sqlite"
+        file = folder / FILE
         try:
             if create:
                 make_folder(folder)
@@ -51,7 +54,7 @@ class Store:
             raise StoreError(f"the store {folder} cannot be written: {reason}", hint=hint) from error
         if empty and (beside := _orphaned(folder)):
             what = f"the ledger of the store {folder} is gone, and its {' and '.join(beside)} are there"
-            raise StoreError(what, hint="restore ledger.sqlite from a backup, or move the folder away to begin anew")
+            raise StoreError(what, hint=f"restore {FILE} from a backup, or move the folder away to begin anew")
         if not create and not file.exists():
             raise StoreError(f"there is no store at {folder}", hint="`homeostat run` makes one; or pass --store")
         # One that is there is only read: the first write tells whether it can be written.

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from homeostat.core import events as ev
-from homeostat.core.plaintext import plain_html as escape
+from homeostat.core.text.plain import plain_html as escape
 from homeostat.demo.figures import fortnightly
 from homeostat.demo.screen import number, word
 from homeostat.engine.views import charts

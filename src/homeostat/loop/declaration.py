@@ -12,6 +12,7 @@ from homeostat.core.clock import duration
 from homeostat.core.errors import LoopError
 from homeostat.core.loop_names import loop_name_problem
 from homeostat.core.model.own_code import TrustedTypes
+from homeostat.core.table.form import Form
 from homeostat.ct.how import Learner, Refit
 from homeostat.ct.when import AnyPolicy, Policy, metrics_of, never
 from homeostat.ct.where import Place, Process
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from homeostat.cd.monitor import MonitorConfig
-    from homeostat.ci.collect import Source
     from homeostat.ci.evaluate import Behaviour
     from homeostat.ci.gates import Gate
     from homeostat.core.model import Signature
+    from homeostat.core.ports import Source
 
 _KINDS: tuple[tuple[str, Any], ...] = (
     ("deploy", Plan),
@@ -140,8 +141,8 @@ class Loop:
             found.append("name has other characters than a-z, 0-9 and '-', is too long, or is a device on Windows")
         if not hasattr(self.source, "spec"):
             found.append(f"source is a {type(self.source).__name__}, not a FileSource or FrameSource")
-        elif missing := [part for part in ("parts", "form", "ignore") if not hasattr(self.source, part)]:
-            found.append(f"source {type(self.source).__name__} has no {' and no '.join(missing)}")
+        elif not callable(getattr(self.source, "parts", None)):
+            found.append(f"source {type(self.source).__name__} has no parts()")
         elif self.source.spec.target is None:
             found.append("source names no target, so there is nothing to predict")
         found.extend(_callable_problems(self.features))
@@ -185,6 +186,11 @@ class Loop:
 
         named = [one if isinstance(one, str) else f"{one.__module__}.{one.__qualname__}" for one in self.trusted]
         return TrustedTypes({*named, *trusted_types([self.model, *(list(one.values()) for one in self.trials)])})
+
+    @property
+    def form(self) -> Form:
+        """How files that batch inference and streams are given are written: as the source's own, where it has files."""
+        return getattr(self.source, "form", Form())
 
     @property
     def digest(self) -> str:

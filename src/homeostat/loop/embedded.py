@@ -6,7 +6,6 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -134,7 +133,8 @@ def load(
         array([81.5])
     """
     from homeostat.core.model import Bundle
-    from homeostat.core.store import Store
+    from homeostat.core.store import DEFAULT
+    from homeostat.loop.open import open_store
 
     wanted = _NAME.fullmatch(name)
     if wanted is None:
@@ -142,8 +142,7 @@ def load(
         if name.endswith(".py"):
             hint += "; homeostat.load_loop() reads a Loop's file"
         raise UserError(f"{name[:200]!r} names no model", hint=hint)
-    folder = _folder(store)
-    opened = Store.open(folder, create=False)
+    opened = open_store(store if store is not None else os.environ.get(STORE) or DEFAULT, create=False)
     try:
         number, manifest = _version(opened, wanted["loop"], wanted["which"])
         bundle = Bundle.read(opened.artifacts, manifest)
@@ -151,8 +150,8 @@ def load(
         opened.close()
     given, vouched = features, trusted
     if (bundle.manifest.features is not None and features is None) or _strange(bundle, trusted):
-        features, trusted = _declared(bundle.manifest, loop, folder, features, trusted)
-    source = Provenance(folder.resolve(), given, loop, tuple(vouched), threads)
+        features, trusted = _declared(bundle.manifest, loop, opened.path, features, trusted)
+    source = Provenance(opened.path.resolve(), given, loop, tuple(vouched), threads)
     return LoadedModel(wanted["loop"], number, bundle.model(features, trusted=trusted, threads=threads), source)
 
 
@@ -189,18 +188,6 @@ def file_of(store: Store, names: Sequence[str]) -> Path | None:
 def _beside(folder: Path) -> Path | None:
     places = (folder.resolve().parent / FILE, Path.cwd() / FILE)
     return next((place for place in places if place.is_file()), None)
-
-
-def _folder(store: Path | str | None) -> Path:
-    from homeostat.core.store import DEFAULT
-
-    given = store if store is not None else os.environ.get(STORE) or DEFAULT
-    if isinstance(given, str) and "://" in given:
-        address = urlsplit(given)
-        if address.scheme != "file" or address.netloc not in {"", "localhost"}:
-            raise UserError(f"{given[:200]} is no store that can be opened", hint="give a folder, or file:///path")
-        return Path(unquote(address.path))
-    return Path(given)
 
 
 def _version(store: Any, loop: str, which: str | None) -> tuple[int, str]:

@@ -24,7 +24,7 @@ def settings_of(loop: Loop) -> dict[str, Any]:
     slices = tuple(dict.fromkeys(column for gate in loop.gates for column in getattr(gate, "slices", ())))
     settings = {
         "rows.how": loop.how,
-        "validation.text": loop.source.form.text,
+        "validation.text": loop.form.text,
         "split.test": loop.test,
         "model.loop": loop.name,
         "model.estimator": loop.model,

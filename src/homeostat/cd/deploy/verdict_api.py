@@ -14,9 +14,9 @@ import msgspec
 
 from homeostat.cd.deploy.judge import JudgeConfig
 from homeostat.core import events as ev
-from homeostat.core.checked_json import parse
 from homeostat.core.errors import DataError, NotFoundError
 from homeostat.core.events import Verdict
+from homeostat.core.text.read_json import parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

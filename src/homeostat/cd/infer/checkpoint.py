@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeostat.core.errors import ConflictError
+from homeostat.core.files import rename_whole, write_whole
 from homeostat.core.table.chunks import Place
 
 if TYPE_CHECKING:
@@ -67,17 +68,8 @@ class Unfinished:
     def add(self, note: ChunkNote, predictions: pl.DataFrame | None) -> None:
         """Keep the next chunk; None for one that gets no predictions."""
         if predictions is not None:
-            with self._file("parquet").open("wb") as file:
-                predictions.write_parquet(file)
-                file.flush()
-                os.fsync(file.fileno())
-        note_file = self._file("json")
-        temporary = note_file.with_suffix(".new")
-        with temporary.open("wb") as file:
-            file.write(msgspec.json.encode(note))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(note_file)
+            write_whole(self._file("parquet"), predictions.write_parquet, private=False)  # it may become the output
+        write_whole(self._file("json"), msgspec.json.encode(note))
         self.notes.append(note)
 
     def publish(self) -> None:
@@ -90,9 +82,7 @@ class Unfinished:
             files[0].replace(whole)
         else:
             pl.scan_parquet(files, glob=False).sink_parquet(whole)
-        with whole.open("rb") as file:
-            os.fsync(file.fileno())
-        whole.replace(self._target)
+        rename_whole(whole, self._target)
         self.drop()
 
     def drop(self) -> None:

@@ -59,7 +59,6 @@ def infer(
     out: Path | str,
     *,
     form: Form = Form(),  # noqa: B008 - immutable
-    ignore: Sequence[str] = (),
     chunk_rows: int = CHUNK_ROWS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Inferred:
@@ -70,8 +69,8 @@ def infer(
         source: A DataFrame; a file, a Delta table's folder, a folder of files, a pattern such as `day/*.parquet`; or
             several of them. Target and label time are not looked at.
         out: The Parquet file to write.
-        form: How its files are written, as the training data's source declares it: `loop.source.form`.
-        ignore: Columns that are left out where they are there, as the training data's source leaves them out.
+        form: How its files are written, and which columns are left out where they are there, as the training data's
+            source declares it: `loop.form`.
         chunk_rows: Rows that are in memory at a time; of text files 8 MB are, and a .json file is read at once.
         progress: Called with the rows done and the rows in all (for text files, an estimate) after each chunk.
 
@@ -92,13 +91,13 @@ def infer(
     target, schema = Path(out), model.manifest.schema
     _not_itself(source, target)
     chunks = Chunks(source, schema.as_read, _text_too(schema, form), size=chunk_rows)
-    settings = (_FORMAT, form, sorted(ignore), chunk_rows, BLOCK_BYTES)
+    settings = (_FORMAT, form, chunk_rows, BLOCK_BYTES)
     same = (chunks.fingerprint or new_id(), model.manifest.to_json(), settings)
     with _unfinished(target, hashlib.sha256(msgspec.msgpack.encode(same)).hexdigest()) as unfinished:
         notes = unfinished.notes
         resumed = sum(note.rows for note in notes)
         try:
-            _predict(model, chunks, unfinished, frozenset(ignore), progress)
+            _predict(model, chunks, unfinished, form.ignored, progress)
             _refuse_problems(notes)
             unfinished.publish()
         except (DataError, ModelError):
@@ -167,7 +166,7 @@ def _predict(
     model: Model,
     chunks: Chunks,
     unfinished: Unfinished,
-    ignore: frozenset[str],
+    ignore: Sequence[str],
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Predict chunk by chunk; once one does not fit, the rest is only checked, so that all problems are known."""
@@ -183,7 +182,7 @@ def _predict(
             progress(done, done + chunk.rest)
 
 
-def _checked(schema: Schema, chunk: Chunk, ignore: frozenset[str]) -> tuple[pl.DataFrame, ChunkNote]:
+def _checked(schema: Schema, chunk: Chunk, ignore: Sequence[str]) -> tuple[pl.DataFrame, ChunkNote]:
     """The chunk in stored types, and what the check says of it."""
     import polars as pl
 

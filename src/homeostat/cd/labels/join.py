@@ -30,7 +30,7 @@ from homeostat.cd.log import (
 )
 from homeostat.cd.log.retention import Needed
 from homeostat.cd.monitor.performance import Outcomes
-from homeostat.core.files import read_regular, write_own
+from homeostat.core.files import read_regular, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,9 +131,7 @@ class _Waiting(NamedTuple):
 
 def write_counts(folder: Path, counts: Counts) -> None:
     """Leave the counts beside the log, for the verbs and the server that tell them to people."""
-    temporary = folder / f".{_COUNTS}"
-    write_own(temporary, msgspec.json.encode(counts))
-    temporary.replace(folder / _COUNTS)
+    write_whole(folder / _COUNTS, msgspec.json.encode(counts), durable=False)
 
 
 def read_counts(folder: Path) -> Counts | None:

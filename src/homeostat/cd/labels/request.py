@@ -8,8 +8,8 @@ import msgspec
 
 from homeostat.cd.log import LabelItem
 from homeostat.cd.serve.rows import MOST_PROBLEMS, Problem, RowsError
-from homeostat.core.checked_json import parse
 from homeostat.core.table.ids import id_problem
+from homeostat.core.text.read_json import parse
 from homeostat.core.values import found, taken
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from homeostat.cd.log import LabelRecord, LogReader, Position, PredictionRecord
-from homeostat.core.files import read_regular, write_own
+from homeostat.core.files import read_regular, write_whole
 from homeostat.core.table.spec import TableSpec
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Archive:
             more = part.more
             if part.position != position:
                 position = part.position
-                _write_atomically(self._note, msgspec.json.encode(position))
+                write_whole(self._note, msgspec.json.encode(position))
         return position
 
 
@@ -176,9 +176,3 @@ def _finite(column: pl.Series) -> pl.Series:
 
 def _text(scores: list[Any]) -> str | None:
     return msgspec.json.encode(scores).decode() if scores else None
-
-
-def _write_atomically(file: Path, data: bytes) -> None:
-    temporary = file.with_name(f".{file.name}")
-    write_own(temporary, data)
-    temporary.replace(file)

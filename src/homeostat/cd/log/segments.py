@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeostat.core.errors import StoreError
+from homeostat.core.files import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,7 +123,7 @@ def create(folder: Path, *, after: int = 0) -> tuple[Path, int, tuple[int, int]]
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             os.write(descriptor, HEADER)
             status = os.fstat(descriptor)
-            sync_folder(folder)
+            sync(folder)
         except BaseException:
             os.close(descriptor)
             path.unlink(missing_ok=True)
@@ -177,15 +178,6 @@ def is_sealed(segment: Path) -> bool:
             return False
         file.seek(size - len(SEAL))
         return file.read(len(SEAL)) == SEAL
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _repair(path: Path) -> int:

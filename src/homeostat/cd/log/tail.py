@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from homeostat.cd.log import segments
+from homeostat.core.files import sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,7 +144,7 @@ class Tail:
             os.close(out)
         self._move_aside()
         temporary.replace(self.path)
-        segments.sync_folder(self.path.parent)
+        sync(self.path.parent)
         os.close(self.descriptor)
         return max(0, begin - there)
 

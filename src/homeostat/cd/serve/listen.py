@@ -14,7 +14,7 @@ from homeostat.cd.serve.http.visitors import is_loopback
 from homeostat.cd.serve.telemetry.request_log import tell
 from homeostat.cd.serve.telemetry.systemd import notify
 from homeostat.core.errors import RefusedError, StoreError
-from homeostat.core.files import OddFileError, read_regular, write_own
+from homeostat.core.files import OddFileError, read_regular, write_whole
 from homeostat.core.loop_names import check_loop_name
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def announced(files: Sequence[Path], host: str, port: int) -> Iterator[None]:
     shown = f"[{host}]" if ":" in host else host
     endpoint = Endpoint(os.getpid(), host, port, f"http://{shown}:{port}")
     for file in files:
-        _write_atomically(file, msgspec.json.encode(endpoint))
+        write_whole(file, msgspec.json.encode(endpoint), durable=False)
     notify("READY=1", f"STATUS=serving at {endpoint.url}")
     tell("serving", url=endpoint.url, pid=endpoint.pid)
     try:
@@ -135,9 +135,3 @@ def _is_ours(file: Path) -> bool:
         return msgspec.json.decode(read_regular(file), type=Endpoint).pid == os.getpid()
     except (FileNotFoundError, OddFileError, msgspec.MsgspecError):
         return False
-
-
-def _write_atomically(file: Path, data: bytes) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    write_own(temporary, data)
-    temporary.replace(file)

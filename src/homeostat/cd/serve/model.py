@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from homeostat.cd.serve.http import access
 from homeostat.cd.serve.http.replies import failure
 from homeostat.cd.serve.scoring.dispatch import Dispatcher, NotReadyError, Pending
-from homeostat.core.checked_json import TooLargeError
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS, DataError, NotFoundError
+from homeostat.core.text.read_json import TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

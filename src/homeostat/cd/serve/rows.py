@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from homeostat.core.checked_json import FEW_BYTES, count_quotes, nulls_among, parse, refuse_twice
 from homeostat.core.errors import DataError, printable
 from homeostat.core.table.ids import LONGEST_ID, id_problem, row_id
 from homeostat.core.table.spec import did_you_mean
+from homeostat.core.text.read_json import FEW_BYTES, count_quotes, nulls_among, parse, refuse_twice
 from homeostat.core.values import EXACT, FIRST_YEAR, LAST_YEAR, LONGEST_TEXT, found, taken, text_problem
 
 if TYPE_CHECKING:

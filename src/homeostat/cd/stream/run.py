@@ -8,9 +8,9 @@ import msgspec
 
 from homeostat.cd.log import PredictionRecord, RowRecord
 from homeostat.cd.serve.rows import Rows
-from homeostat.cd.stream.sinks import DeadRow, StreamAnswer
 from homeostat.core.clock import new_id, pause
 from homeostat.core.errors import DataError, StoreError
+from homeostat.core.ports import DeadRow, StreamAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from homeostat.cd.log import LogWriter, Scored
     from homeostat.cd.serve.rows import RowDecoder
     from homeostat.cd.stream.champion import Champions
-    from homeostat.cd.stream.sinks import StreamSink
-    from homeostat.cd.stream.sources import StreamSource, Taken
     from homeostat.core.clock import Clock
+    from homeostat.core.ports import StreamSink, StreamSource, Taken
 
 BATCH_ROWS = 1_000
 PAUSE_SECONDS = 0.05

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from homeostat.ci.analyze.pictures import AMBER, BLUE, Histogram, bars, line, share
-from homeostat.core.plaintext import plain_html as escape
+from homeostat.core.text.plain import plain_html as escape
 
 if TYPE_CHECKING:
     from homeostat.ci.analyze.changes import Change

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from homeostat.core.plaintext import plain_html as escape
+from homeostat.core.text.plain import plain_html as escape
 
 INK, MUTED, BLUE, AMBER, LIGHT = "#1f2933", "#7b8794", "#3b7ea1", "#c77d1e", "#e4e9ee"
 

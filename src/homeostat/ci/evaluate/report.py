@@ -7,7 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from homeostat.core.errors import IntegrityError
 from homeostat.core.stats.metrics import Difference
+from homeostat.core.text import records
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,9 +155,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces."""
-        return msgspec.json.encode(self, order="sorted")
+        return records.to_json(self)
 
     @staticmethod
     def from_json(data: bytes) -> Evaluation:
         """The inverse of `to_json`."""
-        return msgspec.json.decode(data, type=Evaluation)
+        return records.from_json(data, Evaluation, IntegrityError, "this is no evaluation")

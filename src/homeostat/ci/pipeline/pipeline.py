@@ -21,7 +21,7 @@ from homeostat.core.fingerprint import fingerprint
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from homeostat.core.artifacts import ArtifactStore, Blobs
+    from homeostat.core.artifacts import ArtifactStore
     from homeostat.core.clock import Clock
     from homeostat.core.store import Store
 
@@ -39,7 +39,7 @@ class Run:
         outputs: Step name to artifact hash.
     """
 
-    def __init__(self, run: str, status: ev.RunStatus, outputs: dict[str, str], blobs: Blobs) -> None:
+    def __init__(self, run: str, status: ev.RunStatus, outputs: dict[str, str], blobs: ArtifactStore) -> None:
         self.id = run
         self.status = status
         self.outputs = outputs

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from homeostat.ci.pipeline.graph import Graph, Step
     from homeostat.ci.pipeline.inflight import InFlight
     from homeostat.ci.pipeline.record import Recorder
-    from homeostat.core.artifacts import Blobs
+    from homeostat.core.artifacts import ArtifactStore
     from homeostat.core.clock import Clock
     from homeostat.core.store import Store
 
@@ -67,7 +67,7 @@ class Done:
     error: BaseException | None = None
 
 
-def name_value(value: Any, blobs: Blobs) -> NamedValue:
+def name_value(value: Any, blobs: ArtifactStore) -> NamedValue:
     """Name an input or a setting, by what it holds or by its stored form; one that has neither says why."""
     try:
         total, parts = fingerprint_parts(value)

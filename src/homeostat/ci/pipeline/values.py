@@ -11,7 +11,7 @@ from homeostat.core.errors import HomeostatError, IntegrityError, NotFoundError,
 
 if TYPE_CHECKING:
     from homeostat.ci.pipeline.graph import Step
-    from homeostat.core.artifacts import Blobs
+    from homeostat.core.artifacts import ArtifactStore
 
 _NOTHING = object()
 
@@ -23,19 +23,19 @@ class Value:
     are handed over as clones, arrays read-only, containers as copies, and records are decoded anew for every taker.
     """
 
-    def __init__(self, name: str, blobs: Blobs, value: Any = _NOTHING, data: bytes | None = None) -> None:
+    def __init__(self, name: str, blobs: ArtifactStore, value: Any = _NOTHING, data: bytes | None = None) -> None:
         self.name = name
         self._blobs = blobs
         self._value = value
         self._data = data
 
     @classmethod
-    def made(cls, name: str, value: Any, data: bytes, blobs: Blobs) -> Value:
+    def made(cls, name: str, value: Any, data: bytes, blobs: ArtifactStore) -> Value:
         """The value that a step just returned."""
         return cls(name, blobs, value, data if codecs.codec_name(data) == "json" else None)
 
     @classmethod
-    def stored(cls, name: str, blobs: Blobs) -> Value | None:
+    def stored(cls, name: str, blobs: ArtifactStore) -> Value | None:
         """A value that an earlier run stored; None when its bytes are missing or damaged."""
         try:
             blobs.get(name)

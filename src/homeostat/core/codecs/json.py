@@ -25,7 +25,7 @@ from homeostat.core.errors import CodecError, HomeostatError, IntegrityError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from homeostat.core.artifacts import Blobs
+    from homeostat.core.artifacts import ArtifactStore
 
 _MARK = "$"
 _INT64 = 1 << 63
@@ -34,7 +34,7 @@ _LENGTH = 8
 _PLAIN = frozenset({type(None), bool, str})
 
 
-def dump(value: Any, blobs: Blobs | None = None) -> bytes:
+def dump(value: Any, blobs: ArtifactStore | None = None) -> bytes:
     """Encode a value: 8 bytes with the length of the JSON, the JSON, then the sections, each after its length."""
     sections: list[bytes] = []
     text = msgspec.json.encode(_plain(value, sections, blobs, "value", 0))
@@ -44,7 +44,7 @@ def dump(value: Any, blobs: Blobs | None = None) -> bytes:
     return b"".join(parts)
 
 
-def load(data: bytes, blobs: Blobs | None = None) -> Any:
+def load(data: bytes, blobs: ArtifactStore | None = None) -> Any:
     """Decode what `dump` encoded."""
     pieces = []
     at = 0
@@ -58,7 +58,7 @@ def load(data: bytes, blobs: Blobs | None = None) -> Any:
     return _value(msgspec.json.decode(pieces[0]), sections)
 
 
-def _plain(value: Any, sections: list[bytes], blobs: Blobs | None, where: str, depth: int) -> Any:
+def _plain(value: Any, sections: list[bytes], blobs: ArtifactStore | None, where: str, depth: int) -> Any:
     """The value in terms of plain JSON."""
     kind = type(value)
     if kind in _PLAIN or (kind is float and math.isfinite(value)) or (kind is int and -_INT64 <= value < _INT64):
@@ -80,7 +80,7 @@ def _plain(value: Any, sections: list[bytes], blobs: Blobs | None, where: str, d
 
 
 def _tagged(
-    value: Any, inner: Callable[[Any, str], Any], sections: list[bytes], blobs: Blobs | None, where: str
+    value: Any, inner: Callable[[Any, str], Any], sections: list[bytes], blobs: ArtifactStore | None, where: str
 ) -> dict[str, Any]:
     kind = type(value)
     if kind is tuple:

@@ -16,7 +16,7 @@ from homeostat.core.errors import CodecError, IntegrityError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from homeostat.core.artifacts import Blobs
+    from homeostat.core.artifacts import ArtifactStore
 
 _MAGIC = b"homeostat/"
 _VERSION = 1
@@ -62,7 +62,7 @@ def register(
     by_type[kind] = by_name[name] = Codec(name, encode, decode, blobs)
 
 
-def encode(value: Any, blobs: Blobs | None = None) -> bytes:
+def encode(value: Any, blobs: ArtifactStore | None = None) -> bytes:
     """A value as self-describing bytes; equal values give equal bytes.
 
     Args:
@@ -83,7 +83,7 @@ def encode(value: Any, blobs: Blobs | None = None) -> bytes:
     return b"%s%d %s\n%s" % (_MAGIC, _VERSION, codec.name.encode(), body)
 
 
-def decode(data: bytes, blobs: Blobs | None = None) -> Any:
+def decode(data: bytes, blobs: ArtifactStore | None = None) -> Any:
     """The value behind bytes that `encode` made.
 
     Raises:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from homeostat.core.ledger.rows import Recorded as Recorded
     from homeostat.core.ledger.rows import RunRow as RunRow
     from homeostat.core.ledger.rows import VersionRow as VersionRow
-    from homeostat.core.ledger.sqlite import journal_mode as journal_mode
     from homeostat.core.ledger.states import MOVES as MOVES
 
 __getattr__ = loader(
@@ -21,6 +20,5 @@ __getattr__ = loader(
         "states": ("MOVES",),
         "ledger": ("Ledger", "Transaction", "head"),
         "rows": ("Lease", "Recorded", "RunRow", "VersionRow"),
-        "sqlite": ("journal_mode",),
     },
 )

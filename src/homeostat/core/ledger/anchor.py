@@ -13,7 +13,7 @@ import msgspec
 
 from homeostat.core.errors import NotFoundError, UserError
 from homeostat.core.files import read_regular
-from homeostat.core.plainjson import read_json
+from homeostat.core.text.read_json import read_json
 
 if TYPE_CHECKING:
     from homeostat.core.ledger import Ledger

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,16 +13,17 @@ from homeostat.core import crash_points
 from homeostat.core import events as ev
 from homeostat.core.errors import ConflictError, NotFoundError, StoreError
 from homeostat.core.ledger import schema as db
-from homeostat.core.ledger.file import make_ledger_file
+from homeostat.core.ledger.local import local_database
 from homeostat.core.ledger.rows import CacheRow, ChampionRow, Lease, Recorded, RunRow, VersionRow
-from homeostat.core.ledger.sqlite import Changes, database_errors, open_engine, refuse_network_share
 from homeostat.core.ledger.states import check_moves
-from homeostat.core.ledger.verify import GENESIS, chain, check_pages, kind_of, status_tables, verify_rows
+from homeostat.core.ledger.verify import GENESIS, chain, kind_of, status_tables, verify_rows
 from homeostat.core.loop_names import check_loop_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from homeostat.core.ports import Changes, Database
 
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 
@@ -115,6 +115,13 @@ class Transaction:
 class Ledger:
     """The record of one store.
 
+    Args:
+        database: What keeps it.
+        create: Whether it may be begun there.
+
+    Raises:
+        StoreError: The database cannot be read, is of a newer format, or is empty and may not be begun.
+
     Example:
         >>> ledger = Ledger.open(":memory:")
         >>> from datetime import UTC
@@ -125,40 +132,33 @@ class Ledger:
         1
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, *, create: bool = True) -> None:
+        self.database = database
         self._seen = (0, GENESIS)
+        if not self._is_made():
+            if not create:
+                hint = "it was emptied: restore it from a backup; nothing makes a new one in its place"
+                raise StoreError(f"the ledger {database.name} holds nothing at all", hint=hint)
+            self._create()
 
     @classmethod
     def open(cls, path: Path | str, *, create: bool = True) -> Ledger:
-        """Open the ledger in a SQLite file, creating it when there is none. `":memory:"` keeps it in this process.
-
-        One that is there is only read, without a lock: a disk that is read-only will do.
+        """Open the ledger in a file, creating it when there is none. `":memory:"` keeps it in this process.
 
         Raises:
-            StoreError: the file cannot be opened or made, lies on a network share, is of a newer format, or is empty
-                and may not be created.
+            StoreError: As above, or the file cannot be opened or made.
+            UserError: It lies on a network share.
         """
-        if str(path) != ":memory:":
-            refuse_network_share(str(path))
-            if create:
-                make_ledger_file(str(path))
-        ledger = cls(open_engine(str(path)))
-        if not ledger._is_made():
-            if not create:
-                hint = "it was emptied: restore it from a backup; nothing makes a new one in its place"
-                raise StoreError(f"the ledger {path} holds nothing at all", hint=hint)
-            ledger._create()
-        return ledger
+        return cls(local_database(path, create=create), create=create)
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        self.database.close()
 
     @contextmanager
     def transaction(self, lease: Lease | None = None) -> Iterator[Transaction]:
         """Several appends, one commit; with a lease, only while the lease is held."""
-        with self.transaction_raw() as connection:
+        with self.database.writing() as connection:
             tx = Transaction(connection, self._seen)
             if lease is not None:
                 tx.hold(lease)
@@ -171,7 +171,7 @@ class Ledger:
         Raises:
             StoreError: it was deleted, emptied, or replaced by an older copy.
         """
-        with database_errors(), self._engine.connect() as connection, connection.begin():
+        with self.database.reading() as connection:
             self._seen = max(self._seen, head(connection, self._seen))
 
     def append(
@@ -252,7 +252,7 @@ class Ledger:
 
     def changes(self) -> Changes:
         """What tells whether the ledger may have changed, for those who look at it many times a second."""
-        return Changes(self._engine)
+        return self.database.changes()
 
     def loops(self) -> list[str]:
         """Names of all loops in the ledger."""
@@ -295,16 +295,7 @@ class Ledger:
 
     def cache_get(self, key: str) -> CacheRow | None:
         """The earlier result that was stored under a step's key."""
-        # Asked once per step, so it goes past SQLAlchemy's transaction: a tenth of the time.
-        try:
-            raw = self._engine.raw_connection()
-            try:
-                row = raw.cursor().execute(_SELECT_CACHE, (key,)).fetchone()
-            finally:
-                raw.close()
-        except sqlite3.Error:
-            rows = self._all(_select_cache, {"wanted": key})
-            row = tuple(rows[0]) if rows else None
+        row = self.database.look_up(_select_cache, key)
         return CacheRow(*row) if row else None
 
     def versions(self, loop: str) -> list[VersionRow]:
@@ -395,11 +386,12 @@ class Ledger:
             IntegrityError: an event was changed, removed or inserted, or a status table is not what the events give;
                 the message names the first one.
         """
-        with database_errors(), self._engine.connect() as connection:
-            check_pages(connection)
+        self.database.check()
+        with self.database.reading() as connection:
             rows = connection.execute(sa.select(db.events).order_by(db.events.c.seq)).all()
             stored = status_tables(connection)
-        return verify_rows(rows, stored)
+        with self.database.scratch() as scratch:
+            return verify_rows(rows, stored, scratch)
 
     def rebuild(self) -> None:
         """Drop the status tables' rows and project all events again."""
@@ -409,15 +401,14 @@ class Ledger:
             for recorded in tx.events():
                 db.project(tx._connection, recorded.seq, recorded.time, recorded.event)  # noqa: SLF001
 
-    def _all(self, query: sa.Select[Any], parameters: dict[str, Any] | None = None) -> list[Any]:
-        with database_errors(), self._engine.connect() as connection:
-            return list(connection.execute(query, parameters or {}).all())
+    def _all(self, query: sa.Select[Any]) -> list[Any]:
+        with self.database.reading() as connection:
+            return list(connection.execute(query).all())
 
     def _is_made(self) -> bool:
         """Whether the tables are there; refuses those of a newer format."""
-        with database_errors(), self._engine.connect() as connection:
-            made = sa.text("select count(*) from sqlite_master where name = 'meta'")
-            if not connection.execute(made).scalar():
+        with self.database.reading() as connection:
+            if not sa.inspect(connection).has_table(db.meta.name):
                 return False
             found = connection.execute(sa.select(db.meta.c.value).where(db.meta.c.name == "format")).scalar()
         if found is not None and int(found) > db.FORMAT:
@@ -426,19 +417,10 @@ class Ledger:
         return found is not None
 
     def _create(self) -> None:
-        with self.transaction_raw() as connection:
+        with self.database.writing() as connection:
             db.metadata.create_all(connection)
-            known = sa.insert(db.meta).values(name="format", value=str(db.FORMAT))
-            connection.execute(known.prefix_with("OR IGNORE"))
-
-    @contextmanager
-    def transaction_raw(self) -> Iterator[sa.Connection]:
-        """A write transaction on the bare connection, for migrations."""
-        with database_errors(), self._writing() as connection, connection.begin():
-            yield connection
-
-    def _writing(self) -> sa.Connection:
-        return self._engine.connect().execution_options(homeostat_write=True)
+            if connection.execute(sa.select(db.meta)).first() is None:  # another process may have been faster
+                connection.execute(sa.insert(db.meta).values(name="format", value=str(db.FORMAT)))
 
 
 def head(connection: sa.Connection, seen: tuple[int, str]) -> tuple[int, str]:
@@ -461,7 +443,6 @@ def head(connection: sa.Connection, seen: tuple[int, str]) -> tuple[int, str]:
 
 
 _insert_event = sa.insert(db.events)
-_SELECT_CACHE = "SELECT key, step, output, run FROM cache WHERE key = ?"
 _select_cache = sa.select(db.cache).where(db.cache.c.key == sa.bindparam("wanted"))
 
 

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from homeostat.core import events as ev
 from homeostat.core.errors import IntegrityError
 from homeostat.core.ledger import schema as db
-from homeostat.core.ledger.sqlite import open_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,29 +33,18 @@ def kind_of(event: ev.Event) -> str:
     return str(type(event).__struct_config__.tag)
 
 
-def check_pages(connection: sa.Connection) -> None:
-    """Let SQLite look at every page of its file and at every index.
-
-    Raises:
-        IntegrityError: one of them is damaged.
-    """
-    said = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(5)")]
-    if said != ["ok"]:
-        what = f"the ledger's file is damaged: {'; '.join(said)[:300]}"
-        raise IntegrityError(what, hint="restore the ledger from a backup")
-
-
 def status_tables(connection: sa.Connection) -> _Tables:
     """All rows of the status tables, by the table's name."""
     return {table.name: {tuple(row) for row in connection.execute(sa.select(table)).all()} for table in db.projections}
 
 
-def verify_rows(rows: Iterable[Any], stored: _Tables) -> int:
+def verify_rows(rows: Iterable[Any], stored: _Tables, scratch: sa.Connection) -> int:
     """Check the rows of `events`, and the status tables against them, in one pass.
 
     Args:
         rows: All rows of `events` by their number.
         stored: What `status_tables` gave in the same transaction.
+        scratch: A connection to an empty database, in which the events are projected once more.
 
     Returns:
         The number of events.
@@ -64,14 +52,9 @@ def verify_rows(rows: Iterable[Any], stored: _Tables) -> int:
     Raises:
         IntegrityError: an event or a status table is not what was written; the message names the first one.
     """
-    engine = open_engine(":memory:")
-    try:
-        with engine.connect() as connection:
-            db.metadata.create_all(connection, tables=db.projections)
-            count = _project(connection, rows)
-            expected = status_tables(connection)
-    finally:
-        engine.dispose()
+    db.metadata.create_all(scratch, tables=db.projections)
+    count = _project(scratch, rows)
+    expected = status_tables(scratch)
     for name, wanted in expected.items():
         if stored[name] != wanted:
             what = f"the ledger's table {name!r} was altered: {_difference(stored[name], wanted)}"

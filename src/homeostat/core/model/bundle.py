@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from homeostat.core.artifacts import Blobs
+    from homeostat.core.artifacts import ArtifactStore
 
 GOLDEN_ROWS = 5
 _GOLDEN_TOLERANCE = 1e-5
@@ -178,13 +178,13 @@ class Bundle:
     def __hash__(self) -> int:
         return hash(self.manifest.blob.sha256)
 
-    def save(self, blobs: Blobs) -> str:
+    def save(self, blobs: ArtifactStore) -> str:
         """Keep both parts; gives the hash of the manifest, which names the model."""
         blobs.put(self.data)
         return blobs.put(self.manifest.to_json())
 
     @staticmethod
-    def read(blobs: Blobs, key: str) -> Bundle:
+    def read(blobs: ArtifactStore, key: str) -> Bundle:
         """Read both parts back.
 
         Raises:
@@ -205,7 +205,7 @@ class Bundle:
 
     @staticmethod
     def load(
-        blobs: Blobs,
+        blobs: ArtifactStore,
         key: str,
         features: Callable[..., pl.DataFrame] | None = None,
         *,
@@ -257,13 +257,13 @@ class Bundle:
         return Bundle(msgspec.structs.replace(self.manifest, **facts), self.data)
 
 
-def _encode_bundle(bundle: Bundle, blobs: Blobs | None) -> bytes:
+def _encode_bundle(bundle: Bundle, blobs: ArtifactStore | None) -> bytes:
     if blobs is None:
         raise CodecError("a model is stored in two parts, and there is no artifact store for the second")
     return bundle.save(blobs).encode()
 
 
-def _decode_bundle(data: bytes, blobs: Blobs | None) -> Bundle:
+def _decode_bundle(data: bytes, blobs: ArtifactStore | None) -> Bundle:
     if blobs is None:
         raise CodecError("a model is stored in two parts, and there is no artifact store to read the second from")
     return Bundle.read(blobs, data.decode())
@@ -319,7 +319,7 @@ def unlearned(schema: Schema) -> Iterable[str]:
     return dict.fromkeys(schema.spec.declared)
 
 
-def _got(blobs: Blobs, key: str, most: int, part: str) -> bytes:
+def _got(blobs: ArtifactStore, key: str, most: int, part: str) -> bytes:
     """One part of a bundle; a part that is larger than it may be is not read."""
     try:
         size = blobs.size(key)

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from homeostat.core.errors import ModelError
 from homeostat.core.model.boosters import LIBRARIES, check_booster
 from homeostat.core.model.skops_form import check_form
-from homeostat.core.plainjson import read_json
+from homeostat.core.text.read_json import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

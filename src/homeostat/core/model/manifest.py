@@ -18,6 +18,7 @@ from homeostat.core.model.needs import Needs
 from homeostat.core.model.signature import Label, Signature
 from homeostat.core.schema import Schema
 from homeostat.core.stats.profile import Profile
+from homeostat.core.text import records
 
 FORMAT = 1
 
@@ -161,7 +162,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces."""
-        return msgspec.json.encode(self, order="sorted")
+        return records.to_json(self)
 
     @staticmethod
     def from_json(data: bytes) -> Manifest:
@@ -170,17 +171,4 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ModelError: A newer Homeostat wrote it, or it is no manifest.
         """
-        try:
-            written = msgspec.json.decode(data, type=_ManifestFormat).format
-            if written > FORMAT:
-                raise ModelError(
-                    f"this model has format {written} and this Homeostat reads up to {FORMAT}",
-                    hint="upgrade homeostat where the model is used",
-                )
-            return msgspec.json.decode(data, type=Manifest)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise ModelError(f"this is not a model's manifest: {error}") from error
-
-
-class _ManifestFormat(msgspec.Struct):
-    format: int
+        return records.from_json(data, Manifest, ModelError, "this is not a model's manifest", newest=("model", FORMAT))

@@ -9,6 +9,7 @@ import msgspec
 
 from homeostat.core.errors import DataError, SchemaError
 from homeostat.core.table.spec import TableSpec
+from homeostat.core.text import records
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,7 +83,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces."""
-        return msgspec.json.encode(self, order="sorted")
+        return records.to_json(self)
 
     @staticmethod
     def from_json(data: bytes | str) -> Schema:
@@ -91,10 +92,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             SchemaError: The text is not a schema.
         """
-        try:
-            return msgspec.json.decode(data, type=Schema)
-        except msgspec.MsgspecError as error:
-            raise SchemaError(f"this is not a schema: {error}") from error
+        return records.from_json(data, Schema, SchemaError, "this is not a schema")
 
 
 def stored_type(kind: str) -> pl.DataType:

@@ -6,9 +6,12 @@ import codecs
 from typing import TYPE_CHECKING, NamedTuple
 
 from homeostat.core.errors import DataError
+from homeostat.core.table.spec import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import polars as pl
 
 ALL = ""
 """Stands for every column that is not named itself."""
@@ -72,6 +75,18 @@ class Form(NamedTuple):
         pairs += [("nulls", name) for name, _ in self.nulls] + [("rename", name) for _, name in self.rename]
         return [(argument, name) for argument, name in pairs if name != ALL]
 
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The names of columns that are not taken in."""
+        return tuple(name for name in self.ignore if name != UNNAMED)
+
+    def without(self, rows: pl.DataFrame, where: str) -> pl.DataFrame:
+        """The rows without the ignored columns, all of which must be there."""
+        for name in self.ignored:
+            if name not in rows.columns:
+                raise DataError(f"{where} has no column {name!r} to ignore", hint=did_you_mean(name, rows.columns))
+        return rows.drop(self.ignored)
+
     def with_text(self, names: Sequence[str]) -> Form:
         """The same, with more columns that stay text."""
         return self._replace(text=tuple(dict.fromkeys((*self.text, *names))))
@@ -88,8 +103,9 @@ def form_of(
     ignore: str | Sequence[str] = (),
     encoding: str = "utf-8",
     partitions: bool | None = None,
+    declared: Sequence[str] = (),
 ) -> Form:
-    """A `Form` from what a user writes; see `FileSource` for the arguments.
+    """A `Form` from what a user writes; see `FileSource` for the arguments. What is `declared` cannot be ignored.
 
     Raises:
         DataError: It does not hold together.
@@ -109,6 +125,9 @@ def form_of(
     )
     _refuse_odd_marks(form)
     _refuse_odd_names(form)
+    if both := sorted(set(form.ignore) & set(declared)):
+        what = f"columns are both declared and ignored: {', '.join(map(repr, both))}"
+        raise DataError(what, hint="take them out of ignore=")
     try:
         "".encode(codecs.lookup(encoding).name)
     except LookupError as error:

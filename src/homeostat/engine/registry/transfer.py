@@ -33,7 +33,8 @@ from homeostat.core.model import Bundle, Manifest
 from homeostat.core.model.boosters import LIBRARIES
 from homeostat.core.model.inspect import MOST_BYTES, MOST_MANIFEST_BYTES, check_blob
 from homeostat.core.model.needs import Target, needs_of
-from homeostat.core.plainjson import read_json
+from homeostat.core.text import records
+from homeostat.core.text.read_json import read_json
 from homeostat.ct.when import never
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules
@@ -68,10 +69,6 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     registered: ev.VersionRegistered
 
 
-class _ExportFormat(msgspec.Struct):
-    format: int
-
-
 def export(store: Store, loop: str, version: int, folder: Path) -> None:
     """Write a version into a new folder, which appears whole or not at all.
 
@@ -99,7 +96,7 @@ def export(store: Store, loop: str, version: int, folder: Path) -> None:
         aside.mkdir(parents=True)
         (aside / MANIFEST).write_bytes(bundle.manifest.to_json())
         (aside / MODEL).write_bytes(bundle.data)
-        (aside / VERSION).write_bytes(msgspec.json.encode(Exported(registered=registered), order="sorted"))
+        (aside / VERSION).write_bytes(records.to_json(Exported(registered=registered)))
         aside.replace(folder)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}") from error
@@ -283,11 +280,5 @@ def _trigger(registered: ev.VersionRegistered, key: str, how: str, vouched: Vouc
 
 
 def _decoded(data: bytes) -> Exported:
-    try:
-        written = msgspec.json.decode(data, type=_ExportFormat).format
-        if written > FORMAT:
-            what = f"this export has format {written} and this Homeostat reads up to {FORMAT}"
-            raise ModelError(what, hint="upgrade homeostat here, or export with an older one there")
-        return msgspec.json.decode(data, type=Exported)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ModelError(f"{VERSION} is not what `homeostat export` writes: {error}", hint=_AGAIN) from error
+    wrong = f"{VERSION} is not what `homeostat export` writes"
+    return records.from_json(data, Exported, ModelError, wrong, hint=_AGAIN, newest=("export", FORMAT))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -49,7 +48,7 @@ def checkup(store: Path, loop: Path, progress: Progress | None = None) -> Iterat
         progress: Told of what is being checked in the store, as `verify_store` tells it.
     """
     yield from _guarded("python", _python)
-    yield from _guarded("sqlite", _sqlite)
+    yield from _guarded("database", _database)
     yield from _guarded("packages", _packages)
     yield from _guarded("disk", lambda: _disk(store))
     yield from _guarded("store", lambda: _store(store, progress))
@@ -74,13 +73,10 @@ def _python() -> Iterator[Check]:
     yield Check(name="cores", state="ok" if cores > 1 else "warn", found=str(cores), todo=todo)
 
 
-def _sqlite() -> Iterator[Check]:
-    from homeostat.core.ledger import journal_mode
+def _database() -> Iterator[Check]:
+    from homeostat.core.ledger.local import local_database
 
-    mode = journal_mode(sqlite3.sqlite_version_info)
-    why = "" if mode == "WAL" else " (this version's WAL is not)"
-    found = f"{sqlite3.sqlite_version}, journal mode {mode}, which is safe for several writers{why}"
-    yield Check(name="sqlite", state="ok", found=found)
+    yield Check(name="database", state="ok", found=local_database(":memory:").about())
 
 
 def _packages() -> Iterator[Check]:
@@ -110,7 +106,9 @@ def _disk(store: Path) -> Iterator[Check]:
 
 
 def _store(store: Path, progress: Progress | None) -> Iterator[Check]:
-    if not (store / "ledger.sqlite").is_file():
+    from homeostat.core.ledger.local import FILE
+
+    if not (store / FILE).is_file():
         yield Check(name="store", state="warn", found=f"none at {store} yet", todo="`homeostat run` makes one")
         return
     from homeostat.core.store import Store

@@ -61,7 +61,7 @@ def verify_store(store: Path, progress: Progress | None = None, anchor: Path | N
     problems, checked, size = [], 0, 0
     if anchor is not None:
         problems += broken(ledger, read_anchor(anchor))
-    names = list(artifacts.names())
+    names = list(artifacts.blobs.keys())
     if not events and names:
         problems.append(f"the ledger holds no event, and {len(names):,} artifacts lie beside it: it was emptied")
     for place, name in enumerate(names):

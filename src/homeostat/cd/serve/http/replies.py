@@ -12,7 +12,6 @@ from homeostat.cd.serve.http.access import AccessError
 from homeostat.cd.serve.http.any_json import encode_any
 from homeostat.cd.serve.rows import RowsError
 from homeostat.cd.serve.scoring.batcher import BusyError, LateError
-from homeostat.core.checked_json import TooLargeError
 from homeostat.core.clock import new_id
 from homeostat.core.errors import (
     DataError,
@@ -23,6 +22,7 @@ from homeostat.core.errors import (
     RetryableError,
     StoreError,
 )
+from homeostat.core.text.read_json import TooLargeError
 
 JSON = b"application/json"
 encode = msgspec.json.Encoder().encode

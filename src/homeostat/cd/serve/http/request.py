@@ -9,8 +9,8 @@ import msgspec
 
 from homeostat.cd.serve.errors import SlowError
 from homeostat.cd.serve.http import compression
-from homeostat.core.checked_json import TooLargeError
 from homeostat.core.errors import DataError
+from homeostat.core.text.read_json import TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

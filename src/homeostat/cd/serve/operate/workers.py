@@ -18,6 +18,7 @@ from homeostat.cd.serve.routing import RoutingStatus
 from homeostat.cd.serve.telemetry.exposition import counters, merge
 from homeostat.cd.serve.telemetry.families import Snapshot
 from homeostat.core.clock import stopwatch
+from homeostat.core.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,17 +87,12 @@ class Siblings:
             state = msgspec.structs.replace(now, counts=merge([self._before, now.counts]))
             file = self._file(self.place)
             try:
-                self._write(file, msgspec.json.encode(state))
+                make_folder(self._folder)  # temporary folders are swept when they are old
+                write_whole(file, msgspec.json.encode(state), durable=False)
             except OSError:
                 with contextlib.suppress(OSError):
                     file.unlink(missing_ok=True)
         return state
-
-    def _write(self, file: Path, data: bytes) -> None:
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        self._folder.mkdir(mode=0o700, exist_ok=True)  # temporary folders are swept when they are old
-        temporary.write_bytes(data)
-        temporary.replace(file)
 
     def all(self, own: WorkerState) -> list[WorkerState]:
         """Every worker's state after this one published its own; of a dead one only what it counted."""

@@ -29,9 +29,9 @@ from homeostat.cd.serve.protocols.openapi import (
 )
 from homeostat.cd.serve.protocols.protocol import CompiledProtocol, GoldenRequest, Protocol
 from homeostat.cd.serve.rows import Problem, refuse, row_decoder
-from homeostat.core.checked_json import parse
 from homeostat.core.errors import DataError
 from homeostat.core.table.spec import did_you_mean
+from homeostat.core.text.read_json import parse
 from homeostat.core.values import LONGEST_TEXT
 
 if TYPE_CHECKING:

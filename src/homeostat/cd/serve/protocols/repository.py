@@ -19,8 +19,8 @@ from homeostat.cd.serve.model import named
 from homeostat.cd.serve.protocols.openapi import Described, document
 from homeostat.cd.serve.protocols.openinference import metadata
 from homeostat.cd.serve.protocols.tensors import DATATYPES
-from homeostat.core.checked_json import parse
 from homeostat.core.errors import DataError, NotFoundError
+from homeostat.core.text.read_json import parse
 from homeostat.core.version import VERSION
 
 if TYPE_CHECKING:

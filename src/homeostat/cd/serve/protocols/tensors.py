@@ -26,7 +26,9 @@ from homeostat.cd.serve.rows import (
     refuse_texts,
     suspicious,
 )
-from homeostat.core.checked_json import (
+from homeostat.core.errors import DataError
+from homeostat.core.table.spec import did_you_mean
+from homeostat.core.text.read_json import (
     FEW_BYTES,
     count_quotes,
     nulls_among,
@@ -35,8 +37,6 @@ from homeostat.core.checked_json import (
     refuse_crowd,
     refuse_twice,
 )
-from homeostat.core.errors import DataError
-from homeostat.core.table.spec import did_you_mean
 from homeostat.core.values import EXACT, LONGEST_TEXT, taken
 
 if TYPE_CHECKING:

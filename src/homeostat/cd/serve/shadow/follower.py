@@ -18,7 +18,7 @@ from homeostat.cd.log import LogReader, Position, PredictionRecord, ShadowRecord
 from homeostat.cd.log.segments import segments
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS
-from homeostat.core.files import OddFileError, make_folder, read_regular, write_own
+from homeostat.core.files import OddFileError, make_folder, read_regular, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,10 +110,8 @@ class FollowerNotes:
         self._hand.unlink(missing_ok=True)
 
     def _replace(self, file: Path, content: Any) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}")
-        write_own(temporary, msgspec.json.encode(content))
-        temporary.replace(file)
+        make_folder(self.folder)
+        write_whole(file, msgspec.json.encode(content), durable=False)  # for every few rows
 
 
 class _Job(msgspec.Struct, frozen=True):

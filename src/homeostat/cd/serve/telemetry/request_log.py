@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from homeostat.cd.serve.http.any_json import encode_any
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import RefusedError
-from homeostat.core.plaintext import plain, plain_json
+from homeostat.core.text.plain import plain, plain_json
 
 if TYPE_CHECKING:
     from typing import TextIO

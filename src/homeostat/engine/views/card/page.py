@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from homeostat.core.plaintext import plain_html as escape
+from homeostat.core.text.plain import plain_html as escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from homeostat.core.plaintext import plain
+from homeostat.core.text.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

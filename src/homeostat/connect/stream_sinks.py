@@ -12,69 +12,19 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from homeostat.core.errors import ConflictError, DataError, StoreError
+from homeostat.core.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from homeostat.core.ports import DeadRow, StreamAnswer
+
 FORMAT = 1
-
-
-class StreamAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is said about a row.
-
-    Attributes:
-        id: Its key, or where it stood; labels refer to it.
-        value: The prediction.
-        version: The version that made it.
-        score: Of the second class of two.
-        probabilities: Of more classes than two.
-    """
-
-    id: str
-    value: Any
-    version: int
-    score: float | None = None
-    probabilities: dict[str, float] | None = None
-
-
-class DeadRow(msgspec.Struct, frozen=True):
-    """A row that got no answer: where it stood, why, and what it was."""
-
-    name: str
-    reason: str
-    row: Any
-
-
-class StreamSink(Protocol):
-    """Takes answers."""
-
-    def begin(self, source: str) -> dict[str, Any]:
-        """Get ready, undoing what a crash left half done.
-
-        Args:
-            source: Name of the source.
-
-        Returns:
-            Its position behind what is in this sink; `{}` for the beginning.
-        """
-        ...
-
-    def write(self, answers: Sequence[StreamAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
-        """Keep answers, dead letters and the source's position behind them: all of it or nothing.
-
-        Raises:
-            StoreError: They cannot be written.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of it."""
-        ...
 
 
 class OutputSink:
@@ -163,12 +113,7 @@ class _FileSink:
             _append(self._dead, _lines(dead))
         size = os.fstat(self._dead).st_size
         state = msgspec.structs.replace(self._state, after=after, dead=size, **more)
-        temporary = self._position.with_name(f"{self._position.name}.new")
-        with temporary.open("wb") as file:
-            file.write(msgspec.json.encode(state))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._position)
+        write_whole(self._position, msgspec.json.encode(state))
         self._state = state
 
     @contextmanager
@@ -254,10 +199,7 @@ class ParquetSink(_FileSink):
                 return
             number = self._state.parts + 1
             hidden = self._path / f".part-{number:08d}.parquet"
-            with hidden.open("wb") as file:
-                _table(answers).write_parquet(file)
-                file.flush()
-                os.fsync(file.fileno())
+            write_whole(hidden, _table(answers).write_parquet, private=False)
             self._commit(dead, after, parts=number)
             hidden.replace(hidden.with_name(hidden.name[1:]))
 

@@ -1,63 +1,26 @@
-"""Where a loop's rows come from: files that come and grow, and frames in memory."""
+"""Rows in files that come and grow."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from homeostat.core.errors import DataError
-from homeostat.core.table.form import UNNAMED, Form, form_of
+from homeostat.core.ports import Part
+from homeostat.core.table.form import form_of
 from homeostat.core.table.spec import TableSpec, did_you_mean, table_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import polars as pl
 
     from homeostat.core.table.paths import Found
 
     Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows that are collected together or not at all, such as a file.
-
-    Attributes:
-        name: What to call it.
-        digest: SHA-256 of its content: a part with a digest that was collected before is skipped.
-        read: Gives its rows. It may be called with the columns that are text elsewhere and so have to be text here,
-            and with a function to call with a sentence for whatever was not taken as it is.
-    """
-
-    name: str
-    digest: str
-    read: Callable[..., pl.DataFrame]
-
-
-class Source(Protocol):
-    """Where rows come from, and what their columns mean.
-
-    Attributes:
-        form: How files are written, also those that batch inference and streams are given.
-        ignore: Columns that are not taken in.
-    """
-
-    form: Form
-    ignore: tuple[str, ...]
-
-    @property
-    def spec(self) -> TableSpec:
-        """What the columns mean."""
-        ...
-
-    def parts(self) -> Iterable[Part]:
-        """Everything that is there now."""
-        ...
 
 
 class FileSource:
@@ -125,8 +88,8 @@ class FileSource:
             ignore=ignore,
             encoding=encoding,
             partitions=partitions,
+            declared=self._spec.declared,
         )
-        self.ignore = _ignored(self.form, self._spec)
         self._folder: Path | None = None
         self._digests: dict[Path, tuple[tuple[int, int, int], str]] = {}
         if not self.patterns:
@@ -185,7 +148,7 @@ class FileSource:
             if name not in rows.columns and name not in self.spec.labels:
                 what = f"{path} has no column {name!r}, which {argument}= names"
                 raise DataError(what, hint=did_you_mean(name, rows.columns))
-        return _without(rows, self.ignore, path.as_posix())
+        return self.form.without(rows, path.as_posix())
 
     def _digest(self, one: Found) -> str:
         """The content's digest, from memory while the file's size, time and identity stay as they were."""
@@ -206,86 +169,6 @@ class FileSource:
         return f"FileSource({', '.join(map(repr, self.patterns))})"
 
 
-class FrameSource:
-    """Rows that are in memory already.
-
-    Args:
-        frame: A table as `core.frames.frame_of` takes it: Polars, Arrow, pandas, a list of dictionaries, columns.
-        time: Event time column.
-        key: Column or columns that identify a row; without one the whole row does.
-        target: The column to predict.
-        label_time: When the target became known; without it, at the event time.
-        dates: How times are written that are not year first, as for a `FileSource`.
-        name: What to call it in the ledger.
-        text: Columns whose bytes are UTF-8.
-        rename: Old names of columns to new ones, before everything else.
-        ignore: Columns that are not taken in.
-        separator: What separates the columns of CSV files that batch inference is given.
-
-    Example:
-        >>> import polars as pl
-        >>> FrameSource(pl.DataFrame({"at": ["2013-01-01"], "late": [1]}), time="at", target="late").spec.target
-        'late'
-    """
-
-    def __init__(
-        self,
-        frame: Any,
-        *,
-        time: str,
-        key: str | Sequence[str] = (),
-        target: str | None = None,
-        label_time: str | None = None,
-        dates: str | Mapping[str, str] | None = None,
-        name: str = "frame",
-        text: str | Sequence[str] = (),
-        rename: Mapping[str, str] | None = None,
-        ignore: str | Sequence[str] = (),
-        separator: str = ",",
-    ) -> None:
-        self.frame = frame
-        self.name = name
-        self._spec = table_spec(time, key, target, label_time, dates)
-        self.form = form_of(separator=separator, text=text, rename=rename, ignore=ignore)
-        self.ignore = _ignored(self.form, self._spec)
-
-    @property
-    def spec(self) -> TableSpec:
-        """What the columns mean."""
-        return self._spec
-
-    def parts(self) -> Iterator[Part]:
-        """The one frame."""
-        from homeostat.core.fingerprint import fingerprint
-        from homeostat.core.table.files import as_declared
-        from homeostat.core.table.foreign import frame_of
-
-        frame = frame_of(self.frame)
-        if not frame.height:
-            raise DataError(f"the frame {self.name!r} has no rows", hint="collect it when it has some")
-        frame = _without(as_declared(frame.clone(), self.form), self.ignore, f"the frame {self.name!r}")
-        yield Part(self.name, fingerprint(frame), lambda *_: frame)
-
-    def __repr__(self) -> str:
-        return f"FrameSource({self.name!r})"
-
-
 def _state(path: Path) -> tuple[int, int, int]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _ignored(form: Form, spec: TableSpec) -> tuple[str, ...]:
-    declared = sorted(set(form.ignore) & set(spec.declared))
-    if declared:
-        what = f"columns are both declared and ignored: {', '.join(map(repr, declared))}"
-        raise DataError(what, hint="take them out of ignore=")
-    return tuple(name for name in form.ignore if name != UNNAMED)
-
-
-def _without(rows: pl.DataFrame, ignore: Sequence[str], where: str) -> pl.DataFrame:
-    """The rows without the ignored columns, all of which must be there."""
-    for name in ignore:
-        if name not in rows.columns:
-            raise DataError(f"{where} has no column {name!r} to ignore", hint=did_you_mean(name, rows.columns))
-    return rows.drop(ignore)

@@ -8,16 +8,17 @@ import select
 import zlib
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.core.checked_json import quotes_of, refuse_twice
 from homeostat.core.errors import DataError, NotFoundError
+from homeostat.core.ports import Taken, Unread
 from homeostat.core.table.chunks import Chunks, Place
 from homeostat.core.table.files import SUFFIXES
 from homeostat.core.table.form import Form
 from homeostat.core.table.rows import stored_form
+from homeostat.core.text.read_json import quotes_of, refuse_twice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,75 +32,6 @@ LONGEST_LINE = 16 << 20
 _HEAD_BYTES = 256
 _SHOWN_BYTES = 100_000
 """Of a line that is no row: as much is kept."""
-
-
-class Unread(msgspec.Struct, frozen=True):
-    """Something that is no row: where it stood, its text as far as there is one, and the reason."""
-
-    name: str
-    text: str
-    reason: str
-
-
-class Taken(msgspec.Struct):
-    """Some rows of a stream.
-
-    Attributes:
-        after: The position behind them, in plain values that JSON can hold.
-        rows: Column name to plain value, one mapping per row.
-        names: Where each row stands, which is its id when it has no key: the same each time that it is read.
-        unread: What could not be read as rows.
-        finite: Whether the rows are known to hold no NaN or infinity, as what came as JSON.
-        ended: Whether nothing can come any more.
-        lost: Why rows before these could not be read, if so.
-    """
-
-    after: dict[str, Any]
-    rows: list[Any] = msgspec.field(default_factory=list)
-    names: list[str] = msgspec.field(default_factory=list)
-    unread: list[Unread] = msgspec.field(default_factory=list)
-    finite: bool = True
-    ended: bool = False
-    lost: str | None = None
-
-    def add(self, name: str, line: bytes) -> None:
-        """Take a line of JSON; blank ones are none."""
-        if not line.strip():
-            return
-        try:
-            row = msgspec.json.decode(line)
-            if line.count(b'"') != quotes_of(row):
-                refuse_twice(line)
-        except DataError as error:
-            self._leave(name, line, error.what)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            self._leave(name, line, f"is no JSON: {error}")
-        else:
-            self.rows.append(row)
-            self.names.append(name)
-
-    def _leave(self, name: str, line: bytes, reason: str) -> None:
-        text = line[:_SHOWN_BYTES].decode(errors="replace").rstrip("\n")
-        self.unread.append(Unread(name, text + "…" * (len(line) > _SHOWN_BYTES), reason))
-
-
-class StreamSource(Protocol):
-    """Gives rows, and gives them again from any position that it gave.
-
-    Attributes:
-        name: Says where the rows come from. A sink refuses to go on from the position of a source of another name.
-    """
-
-    name: str
-
-    def take(self, after: dict[str, Any], limit: int) -> Taken:
-        """What is behind a position now; it does not wait, so there may be no rows.
-
-        Args:
-            after: A position of an earlier `Taken`, or `{}` for the beginning.
-            limit: About how many rows at most.
-        """
-        ...
 
 
 class InputSource:
@@ -126,7 +58,7 @@ class InputSource:
         lines, self._data = _cut(self._data, limit, ended=self._ended)
         taken = Taken({}, ended=self._ended and not self._data)
         for number, line in enumerate(lines, start=self._lines + 1):
-            taken.add(f"line {number}", line)
+            _add(taken, f"line {number}", line)
         self._lines += len(lines)
         return taken
 
@@ -161,7 +93,7 @@ class TailSource:
                 return Taken({"inode": newer[0].stat().st_ino}, lost=lost)
             taken = Taken({}, lost=lost)
             for line in lines:
-                taken.add(f"{self._path.name}/{number}/{offset}", line)
+                _add(taken, f"{self._path.name}/{number}/{offset}", line)
                 offset += len(line)
             opened.seek(0)
             head = opened.read(min(_HEAD_BYTES, offset))
@@ -256,7 +188,7 @@ class FolderSource:
             while lines := _read_lines(opened, limit, closed=True):
                 taken = Taken({})
                 for number, line in enumerate(lines, start=place.rows + 1):
-                    taken.add(f"{name}/{number}", line)
+                    _add(taken, f"{name}/{number}", line)
                 taken.rows = [self._renamed(row) for row in taken.rows]
                 place = Place(offset=place.offset + sum(map(len, lines)), rows=place.rows + len(lines))
                 yield taken, place
@@ -283,6 +215,27 @@ class FolderSource:
             if one.is_file() and one.name[0] != "." and one.name.lower().endswith(SUFFIXES)
         ]
         return [one.name for one in sorted(whole, key=lambda one: (one.stat().st_mtime_ns, one.name))]
+
+
+def _add(taken: Taken, name: str, line: bytes) -> None:
+    """Take a line of JSON; blank ones are none."""
+    if not line.strip():
+        return
+    try:
+        row = msgspec.json.decode(line)
+        if line.count(b'"') != quotes_of(row):
+            refuse_twice(line)
+    except DataError as error:
+        taken.unread.append(Unread(name, _shown(line), error.what))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        taken.unread.append(Unread(name, _shown(line), f"is no JSON: {error}"))
+    else:
+        taken.rows.append(row)
+        taken.names.append(name)
+
+
+def _shown(line: bytes) -> str:
+    return line[:_SHOWN_BYTES].decode(errors="replace").rstrip("\n") + "…" * (len(line) > _SHOWN_BYTES)
 
 
 def _read_lines(opened: Any, limit: int, *, closed: bool) -> list[bytes]:
