@@ -157,8 +157,7 @@ def _refuse(decisions: Sequence[Decision]) -> None:
     Raises:
         RefusedError: With the reason.
     """
-    mark = "refused: "
-    refused = [one.decided.reason for one in decisions if one.decided.reason.startswith(mark)]
+    refused = [one.decided.reason for one in decisions if one.decided.outcome == "refused"]
     if refused:
         hint = "`homeostat versions` says what there is, `homeostat why last` what it was decided from"
-        raise RefusedError("; ".join(reason.removeprefix(mark) for reason in refused), hint=hint)
+        raise RefusedError("; ".join(refused), hint=hint)
