@@ -1,4 +1,4 @@
-"""The verb for rows that keep coming: stream."""
+"""`homeostat stream`: predict rows as they come."""
 
 from __future__ import annotations
 
@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.options import (
-    STORE,
-    JsonOption,
-    LoopFileOption,
-    StoreOption,
-    loop_file,
-)
-from homeostat.cli.output import (
-    progress,
-)
+from homeostat.cli.options import STORE, JsonOption, LoopFileOption, StoreOption, loop_file
+from homeostat.cli.output import progress
 
 if TYPE_CHECKING:
     from homeostat.cd.stream import Champions, Streamed, StreamSink, StreamSource
@@ -83,7 +75,7 @@ def stream(
             signal.signal(one, handler)
         if writer is not None:
             writer.close()
-    _tell(done, champions, output, as_json=as_json)
+    _print(done, champions, output, as_json=as_json)
 
 
 def _source(source: str, declared: Loop, champions: Champions) -> StreamSource:
@@ -123,7 +115,7 @@ def _sink(source: str, output: str, dead: Path | None) -> StreamSink:
     return ParquetSink(path, dead=dead)
 
 
-def _tell(done: Streamed, champions: Champions, output: str, *, as_json: bool) -> None:
+def _print(done: Streamed, champions: Champions, output: str, *, as_json: bool) -> None:
     import msgspec
 
     out = sys.stderr if output == "-" else sys.stdout
@@ -132,5 +124,5 @@ def _tell(done: Streamed, champions: Champions, output: str, *, as_json: bool) -
         out.write(msgspec.json.encode(facts, order="sorted").decode() + "\n")
         return
     out.write(f"version {champions.version} answered {done.rows:,} rows; {done.dead:,} were set aside: {output}\n")
-    for said in [*done.lost, *([champions.refused] if champions.refused else [])]:
-        out.write(f"  {said}\n")
+    for note in [*done.lost, *([champions.refused] if champions.refused else [])]:
+        out.write(f"  {note}\n")

@@ -1,0 +1,175 @@
+"""A loop.py for a table: all rows are looked at, the file is written, and its guesses are told with reasons."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from homeostat.ci.sources import FileSource
+from homeostat.core.clock import SystemClock
+from homeostat.core.errors import DataError, LoopError
+from homeostat.engine.scaffold.guess import guess
+from homeostat.engine.scaffold.scaffold import render
+from homeostat.engine.scaffold.survey import survey
+from homeostat.loop import load_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import polars as pl
+
+    from homeostat.engine.scaffold.guess import Guess, GuessedPart
+
+    Progress = Callable[[int, int | None, str], None]
+
+_UNKNOWN = "(which column is the time is not known yet)"
+_SEPARATORS = (";", "\t", "|", ",")
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person says of a table.
+
+    Attributes:
+        table: A file, a folder or a pattern.
+        target: The column to predict.
+        time, label_time, key: What those columns are called; guessed when left out.
+        time_format: How times are written.
+        written: Arguments of `FileSource` that say how the files are written.
+    """
+
+    table: str
+    target: str
+    time: str | None = None
+    key: tuple[str, ...] = ()
+    label_time: str | None = None
+    time_format: str | None = None
+    written: dict[str, Any] = {}
+
+
+class DeclaredColumns(msgspec.Struct, frozen=True):
+    """Columns that mean something, and why."""
+
+    columns: tuple[str, ...]
+    why: str
+
+
+class Proposed(msgspec.Struct, frozen=True, kw_only=True):
+    """A loop.py that was written.
+
+    Attributes:
+        left_out: Columns that tell the target by themselves, with how well (0..1).
+        declared: How the files are written: the source's arguments.
+        notes: What a person should know.
+    """
+
+    file: str
+    loop: str
+    target: str
+    task: str
+    task_why: str
+    time: DeclaredColumns
+    key: DeclaredColumns
+    label_time: DeclaredColumns
+    left_out: dict[str, float]
+    declared: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def propose_loop(given: Given, output: Path, *, progress: Progress | None = None) -> Proposed:
+    """Look at a table and write a loop.py for it.
+
+    Args:
+        given: What is known of the table.
+        output: The file to write.
+        progress: Told of every file: how many are done, how many there are, its name.
+
+    Raises:
+        DataError: The files cannot be read, or do not say what their columns mean.
+        LoopError: The file cannot be written.
+    """
+    notes: list[str] = []
+    found = _guessed(given, progress or (lambda *_: None), notes.append)
+    _write(found, given.table, output)
+    return Proposed(
+        file=str(output),
+        loop=load_loop(output).name,
+        target=found.target,
+        task=found.task,
+        task_why=found.task_why,
+        time=_columns(found.time),
+        key=_columns(found.key),
+        label_time=_columns(found.label_time),
+        left_out=found.leaks,
+        declared={argument: value for argument, (value, _) in found.declared.items()},
+        notes=(*notes, *found.notes),
+    )
+
+
+def _guessed(given: Given, progress: Progress, note: Callable[[str], None]) -> Guess:
+    """What the files seem to mean."""
+    source, declared = _source(given.table, given.written)
+    named = tuple(name for name in (given.time, given.label_time) if name is not None)
+    try:
+        seen = survey(_frames(source, progress, note), named=named, form=given.time_format)
+    except DataError as error:
+        if "=" not in (error.hint or ""):
+            raise
+        raise type(error)(error.what, hint=f"{error.hint}; `homeostat init` has options of the same names") from error
+    return guess(
+        seen,
+        given.target,
+        time=given.time,
+        key=given.key,
+        label_time=given.label_time,
+        now=SystemClock().now(),
+        declared=declared,
+    )
+
+
+def _source(table: str, written: dict[str, Any]) -> tuple[FileSource, dict[str, Any]]:
+    """The files that are meant, with folders called `key=value` as columns where there are any."""
+    plain = FileSource(table, time=_UNKNOWN, **written)
+    try:
+        plain.files()
+    except DataError:
+        folders = FileSource(table, time=_UNKNOWN, **written, partitions=True)
+        folders.files()
+        return folders, written | {"partitions": True}
+    return plain, written
+
+
+def _frames(source: FileSource, progress: Progress, note: Callable[[str], None]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Name and rows of every file, through the reader that a run uses.
+
+    Raises:
+        DataError: A file cannot be read, or has one column only because another character separates them.
+    """
+    parts = list(source.parts())
+    for number, part in enumerate(parts):
+        progress(number, len(parts), part.name)
+        rows = part.read((), note)
+        (only, *others) = rows.columns
+        other = next((mark for mark in _SEPARATORS if mark in only), None)
+        if other and not others:
+            what = f"{part.name} has one column only, {only[:60]!r}"
+            raise DataError(what, hint=f"is it separated by another character? try --separator {other!r}")
+        yield part.name, rows
+
+
+def _write(found: Guess, table: str, output: Path) -> None:
+    pattern = table
+    if not Path(table).is_absolute() and output.parent.resolve() != Path.cwd():
+        pattern = os.path.relpath(table, output.parent.resolve())  # A loop's patterns begin in the folder of its file.
+    text = render(found, pattern)
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        hint = "pass --output for another name"
+        raise LoopError(f"{output} cannot be written: {error.strerror}", hint=hint) from error
+
+
+def _columns(part: GuessedPart) -> DeclaredColumns:
+    return DeclaredColumns(part.value, part.why)
