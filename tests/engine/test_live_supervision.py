@@ -116,7 +116,7 @@ def test_a_trainer_that_is_killed_midway_is_started_again_and_its_run_has_one_ve
     live.carry_out()
     killed = world.worker()
     os.kill(killed, signal.SIGKILL)
-    until(lambda: live.trainer._child.pid is None)
+    until(lambda: live.trainer.executor.pid is None)
     world.hold.unlink()
     live.settle()
     assert int(world.working.read_text()) != killed

@@ -60,23 +60,19 @@ def init(
     """
     from homeostat.engine.scaffold.propose import Given, propose_loop
 
-    written: dict[str, Any] = {
-        "separator": separator,
-        "text": text,
-        "decimal": decimal,
-        "thousands": thousands,
-        "nulls": null,
-    }
-    written |= {"rename": _renames(rename), "ignore": ignore, "encoding": encoding}
+    written: dict[str, Any] = {"separator": separator, "text": text, "decimal": decimal, "thousands": thousands}
+    written |= {"nulls": null, "rename": _renames(rename), "ignore": ignore, "encoding": encoding}
     if output.exists() and not force:
         raise LoopError(f"{output} is there already", hint="pass --force to replace it, or --output for another name")
-    columns: dict[str, Any] = {
-        "time": time,
-        "key": tuple(key or ()),
-        "label_time": label_time,
-        "time_format": time_format,
-    }
-    given = Given(table=table, target=target, **columns, written=_stated(written))
+    given = Given(
+        table=table,
+        target=target,
+        time=time,
+        key=tuple(key or ()),
+        label_time=label_time,
+        time_format=time_format,
+        written={name: value for name, value in written.items() if value and value != _USUAL.get(name)},
+    )
     with progress("look", quiet=as_json) as bar:
         found = propose_loop(given, output, progress=bar)
     if as_json:
