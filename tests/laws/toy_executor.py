@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 
 import msgspec
 
@@ -31,17 +30,18 @@ class Elsewhere(Place, frozen=True, tag="elsewhere"):
 class CommandExecutor:
     """Runs a command and knows nothing but whether it runs, and what it printed."""
 
-    def __init__(self, _place: Elsewhere, _store: Store, _loop: Loop) -> None:
+    def __init__(self, _place: Elsewhere, store: Store, _loop: Loop) -> None:
         self._trigger: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - it is the executor's as long as that lives
+        self._printed = store.path / "elsewhere.log"
 
     def start(self, spec: TrainingSpec) -> None:
+        if self._process is not None:
+            self._process.wait()  # its run is recorded, and it is about to end
         self._trigger = spec.trigger
-        self._printed.seek(0)
-        self._printed.truncate()
         command = [sys.executable, "-c", _COMMAND, msgspec.json.encode(spec).decode()]
-        self._process = subprocess.Popen(command, stdout=self._printed, stderr=subprocess.STDOUT)
+        with self._printed.open("wb") as printed:
+            self._process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
 
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -51,8 +51,7 @@ class CommandExecutor:
             self.close()
 
     def logs(self) -> str:
-        self._printed.seek(0)
-        return self._printed.read().decode()
+        return self._printed.read_text()
 
     def close(self) -> None:
         if self._process is not None:
