@@ -13,7 +13,7 @@ from homeostat.core.clock import SystemClock, VirtualClock, pause, stopwatch
 from homeostat.core.errors import HomeostatError, LoopError
 from homeostat.core.ports import Executor, TrainingSpec
 from homeostat.core.store import Store
-from homeostat.ct.where import Local, Place, Process
+from homeostat.ct.where import Local, Process, TrainingPlace
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules
 from homeostat.engine.live import EXECUTORS
@@ -65,17 +65,17 @@ def settled(executor: Executor, world: World, trigger: str) -> HomeostatError | 
 
 
 @pytest.fixture(scope="module", params=PLACES, ids=lambda place: type(place).__name__)
-def place(request: pytest.FixtureRequest) -> Place:
+def place(request: pytest.FixtureRequest) -> TrainingPlace:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def world(place: Place, tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(place: TrainingPlace, tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture
-def executor(place: Place, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor]:
+def executor(place: TrainingPlace, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor]:
     monkeypatch.setitem(EXECUTORS, Elsewhere, CommandExecutor)
     world.loop.where = place
     made = executor_of(world.store, world.loop)

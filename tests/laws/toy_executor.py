@@ -9,7 +9,7 @@ import msgspec
 
 from homeostat.core.ports import TrainingSpec
 from homeostat.core.store import Store
-from homeostat.ct.where import Place
+from homeostat.ct.where import TrainingPlace
 from homeostat.loop import Loop
 
 _COMMAND = """
@@ -23,7 +23,7 @@ carry_out(Store.open(spec.store, create=False), load_loop(spec.loop_file), spec.
 """
 
 
-class Elsewhere(Place, frozen=True, tag="elsewhere"):
+class Elsewhere(TrainingPlace, frozen=True, tag="elsewhere"):
     """The place: wherever the command runs."""
 
 

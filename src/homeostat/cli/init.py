@@ -61,7 +61,7 @@ def init(
     from homeostat.engine.scaffold.propose import Given, propose_loop
 
     written: dict[str, Any] = {"separator": separator, "text": text, "decimal": decimal, "thousands": thousands}
-    written |= {"nulls": null, "rename": _renames(rename), "ignore": ignore, "encoding": encoding}
+    written |= {"nulls": null, "rename": _renames(rename) or None, "ignore": ignore, "encoding": encoding}
     if output.exists() and not force:
         raise LoopError(f"{output} is there already", hint="pass --force to replace it, or --output for another name")
     given = Given(
@@ -71,14 +71,11 @@ def init(
         key=tuple(key or ()),
         label_time=label_time,
         time_format=time_format,
-        written={name: value for name, value in written.items() if value and value != _USUAL.get(name)},
+        written={name: value for name, value in written.items() if value != _USUAL.get(name)},
     )
     with progress("look", quiet=as_json) as bar:
         found = propose_loop(given, output, progress=bar)
-    if as_json:
-        print_json(found)
-    else:
-        _print(found)
+    (print_json if as_json else _print)(found)
 
 
 def _renames(pairs: list[str] | None) -> dict[str, str]:

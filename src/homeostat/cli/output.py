@@ -82,12 +82,13 @@ def print_facts(facts: dict[str, Any]) -> None:
     console().print(table)
 
 
-def print_line(facts: Any) -> None:
+def print_line(facts: Any, *, err: bool = False) -> None:
     """One line of JSON, at once."""
     import msgspec
 
-    sys.stdout.write(plain_json(msgspec.json.encode(facts, order="sorted").decode()) + "\n")
-    sys.stdout.flush()
+    out = sys.stderr if err else sys.stdout
+    out.write(plain_json(msgspec.json.encode(facts, order="sorted").decode()) + "\n")
+    out.flush()
 
 
 def cell(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from homeostat.cli.options import STORE, JsonOption, LoopFileOption, StoreOption, loop_file
-from homeostat.cli.output import progress
+from homeostat.cli.output import print_line, progress, say
 
 if TYPE_CHECKING:
     from homeostat.cd.stream import Champions, Streamed, StreamSink, StreamSource
@@ -75,7 +74,7 @@ def stream(
             signal.signal(one, handler)
         if writer is not None:
             writer.close()
-    _print(done, champions, output, as_json=as_json)
+    _print(done, output, as_json=as_json)
 
 
 def _source(source: str, declared: Loop, champions: Champions) -> StreamSource:
@@ -115,14 +114,11 @@ def _sink(source: str, output: str, dead: Path | None) -> StreamSink:
     return ParquetSink(path, dead=dead)
 
 
-def _print(done: Streamed, champions: Champions, output: str, *, as_json: bool) -> None:
-    import msgspec
-
-    out = sys.stderr if output == "-" else sys.stdout
+def _print(done: Streamed, output: str, *, as_json: bool) -> None:
+    err = output == "-"
     if as_json:
-        facts = {**msgspec.structs.asdict(done), "version": champions.version, "refused": champions.refused}
-        out.write(msgspec.json.encode(facts, order="sorted").decode() + "\n")
+        print_line(done, err=err)
         return
-    out.write(f"version {champions.version} answered {done.rows:,} rows; {done.dead:,} were set aside: {output}\n")
-    for note in [*done.lost, *([champions.refused] if champions.refused else [])]:
-        out.write(f"  {note}\n")
+    say(f"version {done.version} answered {done.rows:,} rows; {done.dead:,} were set aside: {output}", err=err)
+    for note in [*done.lost, *([done.refused] if done.refused else [])]:
+        say(f"  {note}", err=err)

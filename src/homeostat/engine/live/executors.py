@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.core.clock import SystemClock, duration
-from homeostat.core.errors import HomeostatError, InternalError, LoopError, RefusedError
-from homeostat.ct.where import Local, Place, Process
+from homeostat.core.errors import HomeostatError, LoopError, RefusedError, UserError
+from homeostat.ct.where import Local, Process, TrainingPlace
 from homeostat.engine.live.children import Child
 from homeostat.engine.training.training import carry_out
 
@@ -60,7 +60,7 @@ class ThreadExecutor:
         except HomeostatError as error:
             self._error = error
         except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on and says so
-            self._error = InternalError(f"{type(error).__name__}: {error}")
+            self._error = UserError(f"{type(error).__name__}: {error}")  # here it would end alike again
 
 
 class ProcessExecutor:
@@ -87,9 +87,9 @@ class ProcessExecutor:
 
     def running(self) -> bool:
         """Whether the process is there; raises why it ended, or that it took too long, when it was ended."""
-        if self._trigger is None:
+        if self._since is None:
             return False
-        if self._since is not None and SystemClock().now() - self._since > duration(self._timeout):
+        if SystemClock().now() - self._since > duration(self._timeout):
             self._child.kill()
             raise RefusedError(f"took longer than {self._timeout}")
         if not self._child.running:
@@ -99,7 +99,7 @@ class ProcessExecutor:
     def cancel(self, trigger: str) -> None:
         """End the process, if it works for this trigger."""
         if self._trigger == trigger:
-            self._trigger = None
+            self._since = None
             self._child.kill()
 
     def logs(self) -> str:
@@ -111,7 +111,10 @@ class ProcessExecutor:
         self._child.stop()
 
 
-EXECUTORS: dict[type[Place], Callable[[Any, Store, Loop], Executor]] = {Local: ThreadExecutor, Process: ProcessExecutor}
+EXECUTORS: dict[type[TrainingPlace], Callable[[Any, Store, Loop], Executor]] = {
+    Local: ThreadExecutor,
+    Process: ProcessExecutor,
+}
 """What carries runs out at each kind of place; whoever has another kind adds it here."""
 
 
