@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from homeostat.core import events as ev
+from homeostat.core.claims import is_running
 from homeostat.core.clock import VirtualClock, pause, stopwatch
 from homeostat.core.store import Store
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules
-from homeostat.engine.live.lease import is_running
 from homeostat.engine.live.live import Live
 from homeostat.loop import load_loop
 from tests.crash_harness import ROOT

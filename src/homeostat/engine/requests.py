@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeostat.core import events as ev
+from homeostat.core.claims import in_charge
 from homeostat.core.clock import SystemClock, new_id
 from homeostat.core.errors import NotFoundError, RefusedError, UserError
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules
-from homeostat.engine.live.lease import in_charge
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,6 +15,7 @@ import msgspec
 from homeostat.ci.admit import schema_of
 from homeostat.ci.collect import Collected, collect
 from homeostat.core import events as ev
+from homeostat.core.claims import is_dead, this_process
 from homeostat.core.clock import Clock, SystemClock, duration, pause, stopwatch
 from homeostat.core.errors import (
     ConflictError,
@@ -28,7 +29,6 @@ from homeostat.core.errors import (
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules, State
 from homeostat.engine.live.hold import TTL, Hold
-from homeostat.engine.live.lease import is_dead, this_process
 from homeostat.engine.live.preflight import check_champion
 from homeostat.engine.live.server import ServerChild
 from homeostat.engine.live.trainer import Trainer

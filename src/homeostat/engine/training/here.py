@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from homeostat.core.claims import in_charge
 from homeostat.core.events import LoopStarted
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules
-from homeostat.engine.live.lease import in_charge
 from homeostat.engine.training.training import carry_out
 
 if TYPE_CHECKING:

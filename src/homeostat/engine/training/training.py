@@ -8,7 +8,7 @@ import msgspec
 
 from homeostat.ci.admit import schema_of
 from homeostat.ci.collect import collect
-from homeostat.ci.pipeline import Run, current_environment, mark_interrupted
+from homeostat.ci.pipeline import Run, current_environment, mark_interrupted, start_of
 from homeostat.core import codecs
 from homeostat.core import events as ev
 from homeostat.core.clock import PacedClock, SystemClock
@@ -139,13 +139,11 @@ def _beginning(store: Store, loop: str, snapshot: Snapshot, run: str) -> tuple[d
 
     So the steps that had finished are not run again only because time went by.
     """
-    recorded = store.ledger.events(loop=loop, kinds=(ev.RunStarted,))
-    started = {one.event.run: (one.seq, one.event) for one in recorded if isinstance(one.event, ev.RunStarted)}
     rows, _ = fingerprint_parts(snapshot)
     found = None
     wanted: str | None = run
     while wanted is not None:
-        seq, event = started[wanted]
+        seq, event = start_of(store.ledger, store.ledger.run(wanted))
         if event.inputs["snapshot"]["fingerprint"] != rows:
             break
         found, wanted = (outstanding(store, loop, event.trigger.key).now, seq), event.resumes

@@ -8,8 +8,8 @@ import msgspec
 
 from homeostat.cd.labels.join import Counts, read_counts
 from homeostat.core import events as ev
+from homeostat.core.claims import in_charge
 from homeostat.core.ledger.rows import ChampionRow, Recorded, RunRow
-from homeostat.engine.live.lease import in_charge
 
 if TYPE_CHECKING:
     from homeostat.core.store import Store
