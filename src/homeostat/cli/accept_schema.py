@@ -6,16 +6,7 @@ from typing import Annotated
 
 import typer
 
-from homeostat.cli.options import (
-    STORE,
-    JsonOption,
-    LoopFileOption,
-    ReasonOption,
-    StoreOption,
-    UserOption,
-    open_loop,
-    who,
-)
+from homeostat.cli.options import STORE, FileOption, JsonOption, ReasonOption, StoreOption, UserOption, open_loop, who
 from homeostat.cli.output import print_json, say
 
 
@@ -23,7 +14,7 @@ def accept_schema(
     reason: ReasonOption,
     user: UserOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what differs, and change nothing.")] = False,
-    loop: LoopFileOption = None,
+    loop: FileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:

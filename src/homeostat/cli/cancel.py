@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from homeostat.cli.options import (
-    STORE,
-    JsonOption,
-    LoopFileOption,
-    ReasonOption,
-    StoreOption,
-    UserOption,
-    open_loop,
-    who,
-)
+from homeostat.cli.options import STORE, FileOption, JsonOption, ReasonOption, StoreOption, UserOption, open_loop, who
 
 
 def cancel(
     reason: ReasonOption,
     user: UserOption = None,
-    loop: LoopFileOption = None,
+    loop: FileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:

@@ -14,8 +14,7 @@ from homeostat.cli.output import print_json, say
 def import_(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `homeostat export` wrote.")],
     loop: Annotated[
-        str | None,
-        typer.Option("--loop", "-l", metavar="PATH", help="The loop's file, where features() is needed."),
+        str | None, typer.Option("--loop", "-l", metavar="PATH", help="The loop's file, where features() is needed.")
     ] = None,
     vouch: Annotated[
         str | None,

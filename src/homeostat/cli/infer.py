@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from homeostat.cli.options import STORE, JsonOption, LoopFileOption, StoreOption, open_loop
+from homeostat.cli.options import STORE, FileOption, JsonOption, StoreOption, open_loop
 from homeostat.cli.output import print_json, progress, say
 from homeostat.core.errors import DataError
 
@@ -24,7 +24,7 @@ def infer(
         "predictions.parquet"
     ),
     version: Annotated[int | None, typer.Option(help="The version that answers; the champion by default.")] = None,
-    loop: LoopFileOption = None,
+    loop: FileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:

@@ -58,23 +58,23 @@ def init(
 
     It looks at all rows, guesses what the columns mean and how they are written, and writes the reason beside it.
     """
-    from homeostat.engine.scaffold.propose import Given, propose_loop
+    from homeostat.engine.scaffold.propose import propose_loop
 
     written: dict[str, Any] = {"separator": separator, "text": text, "decimal": decimal, "thousands": thousands}
     written |= {"nulls": null, "rename": _renames(rename) or None, "ignore": ignore, "encoding": encoding}
     if output.exists() and not force:
         raise LoopError(f"{output} is there already", hint="pass --force to replace it, or --output for another name")
-    given = Given(
-        table=table,
-        target=target,
-        time=time,
-        key=tuple(key or ()),
-        label_time=label_time,
-        time_format=time_format,
-        written={name: value for name, value in written.items() if value != _USUAL.get(name)},
-    )
     with progress("look", quiet=as_json) as bar:
-        found = propose_loop(given, output, progress=bar)
+        found = propose_loop(
+            *(table, output),
+            target=target,
+            written={name: value for name, value in written.items() if value != _USUAL.get(name)},
+            progress=bar,
+            time=time,
+            key=tuple(key or ()),
+            label_time=label_time,
+            time_format=time_format,
+        )
     (print_json if as_json else _print)(found)
 
 

@@ -23,7 +23,7 @@ LoopOption = Annotated[
         "--loop", "-l", metavar="PATH", help="The loop's file, ./loop.py by default; or its name in the store."
     ),
 ]
-LoopFileOption = Annotated[
+FileOption = Annotated[
     str | None, typer.Option("--loop", "-l", metavar="PATH", help="The loop's file, ./loop.py by default.")
 ]
 StoreOption = Annotated[Path, typer.Option("--store", "-s", metavar="PATH", help="The folder that holds everything.")]

@@ -6,16 +6,7 @@ from typing import Annotated
 
 import typer
 
-from homeostat.cli.options import (
-    STORE,
-    JsonOption,
-    LoopFileOption,
-    ReasonOption,
-    StoreOption,
-    UserOption,
-    open_loop,
-    who,
-)
+from homeostat.cli.options import STORE, FileOption, JsonOption, ReasonOption, StoreOption, UserOption, open_loop, who
 
 
 def promote(
@@ -25,7 +16,7 @@ def promote(
     trial: Annotated[
         bool, typer.Option("--trial", help="Put it through shadow and canary instead of at once.")
     ] = False,
-    loop: LoopFileOption = None,
+    loop: FileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.options import STORE, JsonOption, LoopFileOption, StoreOption, open_loop
+from homeostat.cli.options import STORE, FileOption, JsonOption, StoreOption, open_loop
 from homeostat.cli.output import cell, print_json, print_table, progress, say
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def replay(
     picture: Annotated[Path | None, typer.Option(metavar="PATH", help="Draw it here (.svg, .png, .pdf).")] = Path(
         "replay.svg"
     ),
-    loop: LoopFileOption = None,
+    loop: FileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:

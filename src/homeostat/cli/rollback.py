@@ -6,16 +6,7 @@ from typing import Annotated
 
 import typer
 
-from homeostat.cli.options import (
-    STORE,
-    JsonOption,
-    LoopFileOption,
-    ReasonOption,
-    StoreOption,
-    UserOption,
-    open_loop,
-    who,
-)
+from homeostat.cli.options import STORE, FileOption, JsonOption, ReasonOption, StoreOption, UserOption, open_loop, who
 
 
 def rollback(
@@ -24,7 +15,7 @@ def rollback(
         int | None, typer.Argument(help="The version to go back to; the previous one by default.")
     ] = None,
     user: UserOption = None,
-    loop: LoopFileOption = None,
+    loop: FileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:

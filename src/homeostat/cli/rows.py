@@ -6,16 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.options import (
-    STORE,
-    JsonOption,
-    LoopFileOption,
-    StoreOption,
-    UserOption,
-    open_loop,
-    recorded_text,
-    who,
-)
+from homeostat.cli.options import STORE, FileOption, JsonOption, StoreOption, UserOption, open_loop, recorded_text, who
 from homeostat.cli.output import print_json, print_table, say
 from homeostat.core.errors import UserError
 
@@ -39,7 +30,7 @@ def rows(
         str | None, typer.Option("--reason", "-r", callback=recorded_text, help="With --remove: why; it is recorded.")
     ] = None,
     user: UserOption = None,
-    loop: LoopFileOption = None,
+    loop: FileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:

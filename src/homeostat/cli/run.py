@@ -6,23 +6,14 @@ from typing import Annotated
 
 import typer
 
-from homeostat.cli.options import (
-    STORE,
-    JsonOption,
-    LoopFileOption,
-    ReasonOption,
-    StoreOption,
-    UserOption,
-    open_loop,
-    who,
-)
+from homeostat.cli.options import STORE, FileOption, JsonOption, ReasonOption, StoreOption, UserOption, open_loop, who
 
 
 def run(
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run that did not succeed.")] = None,
     reason: ReasonOption = "homeostat run",
     user: UserOption = None,
-    loop: LoopFileOption = None,
+    loop: FileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:

@@ -7,10 +7,7 @@ from homeostat.cli.output import print_json, print_table
 
 
 def runs(
-    loop: LoopOption = None,
-    store: StoreOption = STORE,
-    limit: LimitOption = 20,
-    as_json: JsonOption = False,
+    loop: LoopOption = None, store: StoreOption = STORE, limit: LimitOption = 20, as_json: JsonOption = False
 ) -> None:
     """List pipeline runs."""
     from homeostat.engine.views import runs as view

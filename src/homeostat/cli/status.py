@@ -11,11 +11,7 @@ if TYPE_CHECKING:
     from homeostat.engine.views.status import Status
 
 
-def status(
-    loop: LoopOption = None,
-    store: StoreOption = STORE,
-    as_json: JsonOption = False,
-) -> None:
+def status(loop: LoopOption = None, store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     """Show where the loop stands."""
     from homeostat.engine.views import status as view
     from homeostat.engine.views.why.events import one_line

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.options import STORE, JsonOption, LoopFileOption, StoreOption, loop_file
+from homeostat.cli.options import STORE, FileOption, JsonOption, StoreOption, loop_file
 from homeostat.cli.output import print_line, progress, say
 
 if TYPE_CHECKING:
@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 
 def stream(
     source: Annotated[
-        str,
-        typer.Argument(metavar="SOURCE", help="Lines of JSON: - (standard input), a file that grows; or a folder."),
+        str, typer.Argument(metavar="SOURCE", help="Lines of JSON: - (standard input), a file that grows; or a folder.")
     ] = "-",
     output: Annotated[
-        str,
-        typer.Option("--output", "-o", metavar="PATH", help="- (standard output), a .jsonl file, or a folder."),
+        str, typer.Option("--output", "-o", metavar="PATH", help="- (standard output), a .jsonl file, or a folder.")
     ] = "-",
     dead: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Rows without an answer; NAME.dead.jsonl by default.")
@@ -34,7 +32,7 @@ def stream(
     ] = True,
     once: Annotated[bool, typer.Option("--once", help="End when nothing more is there now.")] = False,
     every: Annotated[float, typer.Option(min=0.01, metavar="SECONDS", help="How often to look for more.")] = 0.05,
-    loop: LoopFileOption = None,
+    loop: FileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:

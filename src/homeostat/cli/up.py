@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homeostat.cli.options import STORE, JsonOption, LoopFileOption, StoreOption, open_loop
+from homeostat.cli.options import STORE, FileOption, JsonOption, StoreOption, open_loop
 from homeostat.cli.output import console, print_line, progress, say, styled
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def up(
     ] = ("127.0.0.1"),
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Server processes that answer at that port.")] = 1,
-    loop: LoopFileOption = None,
+    loop: FileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:

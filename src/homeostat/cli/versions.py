@@ -13,10 +13,7 @@ if TYPE_CHECKING:
 
 
 def versions(
-    loop: LoopOption = None,
-    store: StoreOption = STORE,
-    limit: LimitOption = 20,
-    as_json: JsonOption = False,
+    loop: LoopOption = None, store: StoreOption = STORE, limit: LimitOption = 20, as_json: JsonOption = False
 ) -> None:
     """List model versions, their metrics and gates."""
     from homeostat.engine.views import versions as view

@@ -89,7 +89,7 @@ class Live:
         self._wall = SystemClock()
         self._on_decision = on_decision
         self._hold: Hold | None = None
-        self._told = 0
+        self._announced = 0
         self._started = False
         self._stopping = False
         self._refused: float | None = None
@@ -122,8 +122,8 @@ class Live:
         check_champion(self.store, self.loop)
         lease = self._take_charge()
         self._hold = Hold(self.store.ledger, lease)
-        self._told = self.store.ledger.newest()
-        refused = self.collect_or_tell()
+        self._announced = self.store.ledger.newest()
+        refused = self.try_collect()
         if refused is not None and self.feed.catch_up().champion is None:
             raise refused
         started = ev.LoopStarted(loop=self.loop.name, who=lease.owner, declaration=self.loop.digest)
@@ -158,7 +158,7 @@ class Live:
         self.watch.take()
         due = self.watch.since is None or now - self.watch.since >= duration(self.loop.observe)
         if due:
-            refused = self.collect_or_tell()
+            refused = self.try_collect()
             seen = self.server.counts(), self._source_version
             observed = self.watch.observe(self.feed.catch_up(), now, *seen)
             if refused is not None:
@@ -176,7 +176,7 @@ class Live:
         if state.replacing is not None:
             self._confirm(state.replacing)
         self.trainer.keep(self.feed.state, self._lease)
-        self._tell()
+        self._announce()
         return self.feed.catch_up()
 
     def _confirm(self, wanted: int) -> None:
@@ -218,7 +218,7 @@ class Live:
         self._source_version = collected.source_version
         return collected
 
-    def collect_or_tell(self) -> DataError | NotFoundError | None:
+    def try_collect(self) -> DataError | NotFoundError | None:
         """Take in what is new at the source, or say why nothing of it could be: the champion serves on."""
         try:
             self.collect()
@@ -268,11 +268,11 @@ class Live:
         if self._hold is not None:
             self._hold.check()
 
-    def _tell(self) -> None:
+    def _announce(self) -> None:
         if self._on_decision is None:
             return
-        for recorded in self.store.ledger.events(after=self._told, loop=self.loop.name, kinds=(ev.Decided,)):
-            self._told = recorded.seq
+        for recorded in self.store.ledger.events(after=self._announced, loop=self.loop.name, kinds=(ev.Decided,)):
+            self._announced = recorded.seq
             self._on_decision(recorded)
 
 

@@ -29,26 +29,6 @@ _UNKNOWN = "(which column is the time is not known yet)"
 _SEPARATORS = (";", "\t", "|", ",")
 
 
-class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person says of a table.
-
-    Attributes:
-        table: A file, a folder or a pattern.
-        target: The column to predict.
-        time, label_time, key: What those columns are called; guessed when left out.
-        time_format: How times are written.
-        written: Arguments of `FileSource` that say how the files are written.
-    """
-
-    table: str
-    target: str
-    time: str | None = None
-    key: tuple[str, ...] = ()
-    label_time: str | None = None
-    time_format: str | None = None
-    written: dict[str, Any] = {}
-
-
 class DeclaredColumns(msgspec.Struct, frozen=True):
     """Columns that mean something, and why."""
 
@@ -78,21 +58,27 @@ class Proposed(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
 
 
-def propose_loop(given: Given, output: Path, *, progress: Progress | None = None) -> Proposed:
+def propose_loop(
+    table: str, output: Path, *, target: str, written: dict[str, Any], progress: Progress, **columns: Any
+) -> Proposed:
     """Look at a table and write a loop.py for it.
 
     Args:
-        given: What is known of the table.
+        table: A file, a folder or a pattern.
         output: The file to write.
+        target: The column to predict.
+        written: Arguments of `FileSource` that say how the files are written.
         progress: Told of every file: how many are done, how many there are, its name.
+        columns: `time`, `key` and `label_time`, guessed where they are empty, and how times are written: `time_format`.
 
     Raises:
         DataError: The files cannot be read, or do not say what their columns mean.
         LoopError: The file cannot be written.
     """
     notes: list[str] = []
-    found = _guessed(given, progress or (lambda *_: None), notes.append)
-    _write(found, given.table, output)
+    source, declared = _source(table, written)
+    found = _guessed(_frames(source, progress, notes.append), target, declared, **columns)
+    _write(found, table, output)
     return Proposed(
         file=str(output),
         loop=load_loop(output).name,
@@ -108,25 +94,26 @@ def propose_loop(given: Given, output: Path, *, progress: Progress | None = None
     )
 
 
-def _guessed(given: Given, progress: Progress, note: Callable[[str], None]) -> Guess:
+def _guessed(
+    frames: Iterator[tuple[str, pl.DataFrame]],
+    target: str,
+    declared: dict[str, Any],
+    *,
+    time: str | None,
+    key: tuple[str, ...],
+    label_time: str | None,
+    time_format: str | None,
+) -> Guess:
     """What the files seem to mean."""
-    source, declared = _source(given.table, given.written)
-    named = tuple(name for name in (given.time, given.label_time) if name is not None)
+    named = tuple(name for name in (time, label_time) if name is not None)
     try:
-        seen = survey(_frames(source, progress, note), named=named, form=given.time_format)
+        seen = survey(frames, named=named, form=time_format)
     except DataError as error:
         if "=" not in (error.hint or ""):
             raise
         raise type(error)(error.what, hint=f"{error.hint}; `homeostat init` has options of the same names") from error
-    return guess(
-        seen,
-        given.target,
-        time=given.time,
-        key=given.key,
-        label_time=given.label_time,
-        now=SystemClock().now(),
-        declared=declared,
-    )
+    now = SystemClock().now()
+    return guess(seen, target, time=time, key=key, label_time=label_time, now=now, declared=declared)
 
 
 def _source(table: str, written: dict[str, Any]) -> tuple[FileSource, dict[str, Any]]:

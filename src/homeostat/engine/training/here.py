@@ -32,11 +32,7 @@ class LeftToLoop(msgspec.Struct, frozen=True):
 
 
 def train_here(
-    store: Store,
-    loop: Loop,
-    *,
-    progress: Callable[[str, int, int, str], None] | None = None,
-    resume: str | None = None,
+    store: Store, loop: Loop, *, progress: Callable[[str, int, int, str], None] | None = None, resume: str | None = None
 ) -> str | LeftToLoop | None:
     """Carry out the run in flight, unless a live loop is up that does it.
 
