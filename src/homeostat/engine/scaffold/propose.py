@@ -11,7 +11,7 @@ import msgspec
 from homeostat.ci.sources import FileSource
 from homeostat.core.clock import SystemClock
 from homeostat.core.errors import DataError, LoopError
-from homeostat.engine.scaffold.guess import guess
+from homeostat.engine.scaffold.guess import GuessedColumns, guess
 from homeostat.engine.scaffold.scaffold import render
 from homeostat.engine.scaffold.survey import survey
 from homeostat.loop import load_loop
@@ -21,19 +21,12 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from homeostat.engine.scaffold.guess import Guess, GuessedPart
+    from homeostat.engine.scaffold.guess import Guess
 
     Progress = Callable[[int, int | None, str], None]
 
 _UNKNOWN = "(which column is the time is not known yet)"
 _SEPARATORS = (";", "\t", "|", ",")
-
-
-class DeclaredColumns(msgspec.Struct, frozen=True):
-    """Columns that mean something, and why."""
-
-    columns: tuple[str, ...]
-    why: str
 
 
 class Proposed(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +43,9 @@ class Proposed(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     task: str
     task_why: str
-    time: DeclaredColumns
-    key: DeclaredColumns
-    label_time: DeclaredColumns
+    time: GuessedColumns
+    key: GuessedColumns
+    label_time: GuessedColumns
     left_out: dict[str, float]
     declared: dict[str, Any]
     notes: tuple[str, ...]
@@ -85,9 +78,9 @@ def propose_loop(
         target=found.target,
         task=found.task,
         task_why=found.task_why,
-        time=_columns(found.time),
-        key=_columns(found.key),
-        label_time=_columns(found.label_time),
+        time=found.time,
+        key=found.key,
+        label_time=found.label_time,
         left_out=found.leaks,
         declared={argument: value for argument, (value, _) in found.declared.items()},
         notes=(*notes, *found.notes),
@@ -156,7 +149,3 @@ def _write(found: Guess, table: str, output: Path) -> None:
     except OSError as error:
         hint = "pass --output for another name"
         raise LoopError(f"{output} cannot be written: {error.strerror}", hint=hint) from error
-
-
-def _columns(part: GuessedPart) -> DeclaredColumns:
-    return DeclaredColumns(part.value, part.why)
