@@ -11,11 +11,7 @@ from homeostat.cli.options import STORE, FileOption, JsonOption, StoreOption, op
 from homeostat.cli.output import cell, print_json, print_table, progress, say
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from homeostat.core.store import Store
     from homeostat.engine.replay import Replay
-    from homeostat.loop import Loop
 
 
 def replay(
@@ -33,13 +29,17 @@ def replay(
     What would never, periodic, volume, drift and performance policies have gained and cost? The same decisions as live,
     on a virtual clock.
     """
+    from homeostat.core.clock import SystemClock
     from homeostat.engine.replay import replay as play
+    from homeostat.engine.training.training import collect_new
     from homeostat.engine.views.replay_picture import check, draw
 
     if picture is not None:
         check(picture)
     opened, declared = open_loop(store, loop, create=True)
-    rows = _history(opened, declared, quiet=as_json)
+    with progress("collect", quiet=as_json) as bar:
+        collect_new(opened, declared, SystemClock(), bar)
+    rows = opened.table(declared.name, "rows", declared.source.spec).read()
     with progress("replay", quiet=as_json) as bar:
         found = play(declared, rows, block=block, warmup=_share(warmup), progress=bar)
     if picture is not None:
@@ -50,19 +50,6 @@ def replay(
     _print(found)
     if picture is not None:
         say(f"picture: {picture}")
-
-
-def _history(store: Store, loop: Loop, *, quiet: bool) -> pl.DataFrame:
-    """Every row that the loop's table holds, after what is new at the source was taken in."""
-    from homeostat.ci.admit import schema_of
-    from homeostat.ci.collect import collect
-    from homeostat.core.clock import SystemClock
-
-    table = store.table(loop.name, "rows", loop.source.spec)
-    with progress("collect", quiet=quiet) as bar:
-        accepted = schema_of(store, loop.name)
-        collect(loop.source, table, store.ledger, loop.name, SystemClock(), progress=bar, accepted=accepted)
-    return table.read()
 
 
 def _share(warmup: str) -> str | float:

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from homeostat.ci.admit import schema_of
-from homeostat.ci.collect import Collected, collect
 from homeostat.core import events as ev
 from homeostat.core.claims import is_dead, this_process
 from homeostat.core.clock import Clock, SystemClock, duration, pause, stopwatch
@@ -33,10 +31,12 @@ from homeostat.engine.live.preflight import check_champion
 from homeostat.engine.live.server import ServerChild
 from homeostat.engine.live.trainer import Trainer
 from homeostat.engine.live.watch import Watch
+from homeostat.engine.training.training import collect_new
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from homeostat.ci.collect import Collected
     from homeostat.core.ledger import Lease, Recorded
     from homeostat.core.store import Store
     from homeostat.loop import Loop
@@ -212,9 +212,7 @@ class Live:
 
     def collect(self) -> Collected:
         """Take in what is new at the source."""
-        table = self.watch.table
-        accepted = schema_of(self.store, self.loop.name)
-        collected = collect(self.loop.source, table, self.store.ledger, self.loop.name, self.clock, accepted=accepted)
+        collected = collect_new(self.store, self.loop, self.clock)
         self._source_version = collected.source_version
         return collected
 
