@@ -56,14 +56,14 @@ def test_the_image_is_slim_pinned_and_not_root(package):
 
 
 def test_what_it_runs_is_in_exec_form_and_exists(package):
-    from homeostat.cli import options, verbs
+    from homeostat.cli import options_of, verbs
 
     file = package / "Dockerfile"
     (entry,), (arguments,) = told(file, "ENTRYPOINT"), told(file, "CMD")
     command = json.loads(entry) + json.loads(arguments)
     assert command[:2] == ["homeostat", "serve"]
     assert "serve" in verbs()
-    assert {word for word in command if word.startswith("--")} <= options("serve")
+    assert {word for word in command if word.startswith("--")} <= options_of("serve")
     assert command[command.index("--workers") + 1] == "4"
     assert told(file, "VOLUME") == ['["/var/lib/homeostat"]']
     assert told(file, "STOPSIGNAL") == ["SIGTERM"]

@@ -17,8 +17,8 @@ from typing import Any, Self
 import httpx
 import pytest
 
+from homeostat.core.claims import is_dead, this_machine, this_process
 from homeostat.core.clock import pause
-from homeostat.engine.live.lease import is_dead, this_machine, this_process
 from tests.cli.bad import LOOP, Verb, csv, refused, rides, works
 
 LIVELY = LOOP.replace('"rides.csv"', '"rides"').replace("when=", 'observe="1s",\n    when=')
@@ -177,7 +177,7 @@ def test_only_a_process_of_this_machine_is_known_to_be_dead() -> None:
 
 
 def test_no_two_processes_have_one_name() -> None:
-    told = [sys.executable, "-c", "from homeostat.engine.live.lease import this_process; print(this_process())"]
+    told = [sys.executable, "-c", "from homeostat.core.claims import this_process; print(this_process())"]
     names = {subprocess.run(told, capture_output=True, text=True, check=True).stdout for _ in range(2)}
     names |= {this_process(), this_process()}
     assert len({name.rpartition("-")[2] for name in names}) == 3

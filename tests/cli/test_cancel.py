@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from homeostat.core import events as ev
+from homeostat.core.claims import this_process
 from homeostat.core.clock import SystemClock
 from homeostat.core.store import Store
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules
-from homeostat.engine.live.lease import this_process
 from homeostat.loop import load_loop
 from tests.cli.test_run import LOOP, ROWS, flights
 

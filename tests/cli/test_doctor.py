@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from homeostat.core.claims import this_machine
 from homeostat.core.clock import SystemClock
 from homeostat.core.ledger import Ledger
 from homeostat.core.store import Store
-from homeostat.engine.live.lease import this_machine
 
 
 def states(found: list[dict[str, str]]) -> dict[str, str]:

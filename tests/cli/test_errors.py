@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.cli import options, verbs
+from homeostat.cli import options_of, verbs
 from tests.cli.conftest import in_a_process
 
 ASKED_FOR = {
@@ -32,7 +32,7 @@ def test_all_verbs_are_there():
 
 @pytest.mark.parametrize("verb", sorted(verbs()))
 def test_every_verb_has_json(verb: str):
-    assert "--json" in options(verb)
+    assert "--json" in options_of(verb)
 
 
 def test_a_missing_store_is_one_message_and_exit_2(homeostat):
@@ -91,9 +91,9 @@ def test_an_altered_ledger_is_our_fault_not_the_users(homeostat, history, tmp_pa
 
 def test_a_fault_of_ours_is_one_line_and_a_file_with_the_traceback(tmp_path: Path):
     broken = [
-        "import homeostat.cli.look as look",
-        "def broken(store): raise ZeroDivisionError('oh')",
-        "look.open_ledger = broken",
+        "import homeostat.cli.runs as runs",
+        "def broken(store, loop): raise ZeroDivisionError('oh')",
+        "runs.open_named = broken",
     ]
     (tmp_path / "sitecustomize.py").write_text("\n".join(broken))
     paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])

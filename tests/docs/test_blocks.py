@@ -44,14 +44,14 @@ def test_the_commands_of_a_page_exist(page: Path):
 
 @pytest.mark.parametrize("page", WITH_CONSOLE, ids=name)
 def test_the_options_of_a_page_exist(page: Path):
-    from homeostat.cli import options
+    from homeostat.cli import options_of
 
     unknown = []
     for number, words in commands(page):
         if words[0] != "homeostat" or len(words) < 2 or words[1].startswith("-"):
             continue
         given = {word.partition("=")[0] for word in words[2:] if word.startswith("-")}
-        unknown += [f"line {number}: {words[1]} {option}" for option in sorted(given - options(words[1]))]
+        unknown += [f"line {number}: {words[1]} {option}" for option in sorted(given - options_of(words[1]))]
     assert not unknown
 
 

@@ -251,7 +251,7 @@ def test_with_a_trial_and_a_run_it_is_the_trial_that_is_cancelled(driver: Driver
 
 def test_with_nothing_in_flight_there_is_nothing_to_cancel(driver: Driver) -> None:
     (decided,) = driver.give(cancel())
-    assert (decided.fired, decided.reason) == (False, "refused: nothing is in flight")
+    assert (decided.outcome, decided.reason) == ("refused", "nothing is in flight")
     assert not driver.feed.state.cancelling
 
 

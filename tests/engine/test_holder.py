@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from homeostat.engine.live.lease import is_dead, is_running, this_machine, this_process
+from homeostat.core.claims import is_dead, is_running, this_machine, this_process
 
 SLEEP = [sys.executable, "-c", "import sys; sys.stdin.read()"]
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from homeostat.core import events as ev
+from homeostat.core.claims import is_running
 from homeostat.core.clock import VirtualClock, pause, stopwatch
 from homeostat.core.store import Store
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules
-from homeostat.engine.live.lease import is_running
 from homeostat.engine.live.live import Live
 from homeostat.loop import load_loop
 from tests.crash_harness import ROOT
@@ -116,7 +116,7 @@ def test_a_trainer_that_is_killed_midway_is_started_again_and_its_run_has_one_ve
     live.carry_out()
     killed = world.worker()
     os.kill(killed, signal.SIGKILL)
-    until(lambda: live.trainer._child.pid is None)
+    until(lambda: live.trainer.executor.pid is None)
     world.hold.unlink()
     live.settle()
     assert int(world.working.read_text()) != killed

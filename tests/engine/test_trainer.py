@@ -12,7 +12,7 @@ from homeostat import where
 from homeostat.core import events as ev
 from homeostat.core.clock import VirtualClock, pause, stopwatch
 from homeostat.core.store import Store
-from homeostat.ct.where import Place
+from homeostat.ct.where import TrainingPlace
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules, State
 from homeostat.engine.live.trainer import Trainer
@@ -83,7 +83,7 @@ def made(store: Store) -> Iterator[Made]:
         bench.trainer.stop()
 
 
-def beside(folder: Path, code: str, place: Place) -> Loop:
+def beside(folder: Path, code: str, place: TrainingPlace) -> Loop:
     """A loop whose training happens in a process that reads this file."""
     loop = small_loop(where=place)
     loop.file = folder / "loop.py"
@@ -94,9 +94,9 @@ def beside(folder: Path, code: str, place: Place) -> Loop:
 def test_a_run_in_this_process_is_begun_once_and_ends_with_a_version(store: Store, made: Made) -> None:
     bench = made(small_loop(where=where.Local()))
     bench.keep()
-    thread = bench.trainer._thread
+    thread = bench.trainer.executor._thread
     bench.keep()
-    assert bench.trainer._thread is thread
+    assert bench.trainer.executor._thread is thread
     bench.until_ended()
     assert [row.version for row in store.ledger.versions("flights")] == [1]
     assert bench.ends() == []
@@ -134,20 +134,19 @@ def test_stopping_waits_for_the_run_in_this_process(store: Store, made: Made) ->
 def test_a_cancelled_run_is_ended_and_its_process_with_it(made: Made, tmp_path: Path) -> None:
     bench = made(beside(tmp_path, NEVER_READY, where.Process()))
     bench.keep()
-    assert bench.trainer._child.running
+    assert bench.trainer.executor.running()
     bench.feed.give(ev.CancelRequested(loop="flights", user="ann", reason="r"), time=NOW)
     state = bench.keep()
     assert (state.inflight, state.cancelling, bench.ends()) == (None, False, [("cancelled", "cancelled")])
-    assert not bench.trainer._child.running
+    assert bench.trainer.executor.pid is None
 
 
 def test_a_process_that_dies_is_tried_three_times_and_its_last_words_are_told(made: Made, tmp_path: Path) -> None:
     bench = made(beside(tmp_path, BROKEN.format(code=7), where.Process()))
     bench.until_ended()
-    assert bench.ends() == [
-        ("failed", "3 times: the trainer ended: it broke\n  hint: see " + str(bench.trainer._child.log))
-    ]
-    assert (bench.store.path / "logs" / "flights-trainer.log").read_text().splitlines() == ["it broke"] * 3
+    log = bench.store.path / "logs" / "flights-trainer.log"
+    assert bench.ends() == [("failed", f"3 times: the trainer ended: it broke\n  hint: see {log}")]
+    assert log.read_text().splitlines() == ["it broke"] * 3
 
 
 def test_what_the_user_has_to_mend_is_not_tried_again(made: Made, tmp_path: Path) -> None:
@@ -163,15 +162,15 @@ def test_a_run_that_takes_longer_than_its_place_allows_is_ended(made: Made, tmp_
     bench = made(beside(tmp_path, NEVER_READY, where.Process(timeout="0.05s")))
     bench.until_ended()
     assert bench.ends() == [("failed", "took longer than 0.05s")]
-    assert not bench.trainer._child.running
+    assert bench.trainer.executor.pid is None
 
 
 def test_within_its_time_a_run_is_left_alone(made: Made, tmp_path: Path) -> None:
     bench = made(beside(tmp_path, NEVER_READY, where.Process(timeout="1h")))
     for _ in range(3):
         assert bench.keep().inflight is not None
-    pid = bench.trainer._child.pid
+    pid = bench.trainer.executor.pid
     bench.keep()
-    assert bench.trainer._child.pid == pid
+    assert bench.trainer.executor.pid == pid
     bench.trainer.stop()
     assert bench.ends() == []

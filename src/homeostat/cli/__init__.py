@@ -1,7 +1,7 @@
-"""The command line: one file per group of verbs, and nothing heavy is imported before a verb needs it."""
+"""The command line: one file per verb, called after it, and nothing heavy is imported before a verb needs it."""
 
 from __future__ import annotations
 
-from homeostat.cli.app import main, options, verbs
+from homeostat.cli.app import main, options_of, verbs
 
-__all__ = ["main", "options", "verbs"]
+__all__ = ["main", "options_of", "verbs"]

@@ -5,51 +5,35 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from homeostat.cli import (
-    build,
-    decide,
-    explain,
-    flow,
-    init,
-    live,
-    look,
-    package,
-    registry,
-    rows,
-    serve,
-    start,
-    table,
-    verdict,
-)
-from homeostat.cli.output import (
-    say,
-)
+from homeostat.cli.output import say
 from homeostat.core.errors import HomeostatError
 
-_VERBS: tuple[Callable[..., None], ...] = (
-    *(start.demo, init.init),
-    *(build.run, live.up),
-    *(look.status, explain.why, rows.explain, look.runs, look.versions),
-    *(decide.retrain, decide.promote, decide.rollback, decide.cancel, verdict.judge),
-    *(registry.card, registry.export, registry.import_),
-    *(serve.serve, package.package),
-    *(build.infer, flow.stream, rows.labels, live.replay),
-    *(table.rows, table.accept_schema),
-    *(look.verify, look.anchor, start.doctor),
+_VERBS = (
+    *("demo", "init"),
+    *("run", "up"),
+    *("status", "why", "explain", "runs", "versions"),
+    *("retrain", "promote", "rollback", "cancel", "judge"),
+    *("card", "export", "import_"),
+    *("serve", "package"),
+    *("infer", "stream", "labels", "replay"),
+    *("rows", "accept_schema"),
+    *("verify", "anchor", "doctor"),
 )
-
-
-def _named(verb: Callable[..., None]) -> str:
-    return verb.__name__.rstrip("_").replace("_", "-")
-
+"""Each is a function in the file of its name, in the order of `homeostat --help`."""
 
 _CLOSED_PIPE = 141
 _INTERRUPTED = 130
+
+
+def _typed(verb: str) -> str:
+    return verb.rstrip("_").replace("_", "-")
+
 
 app = typer.Typer(
     name="homeostat",
@@ -60,7 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for _verb in _VERBS:
-    app.command(_named(_verb))(_verb)
+    app.command(_typed(_verb))(getattr(import_module(f"homeostat.cli.{_verb}"), _verb))
 
 
 def _version(wanted: bool) -> None:
@@ -95,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         app(None if arguments is None else list(arguments))
     except HomeostatError as error:
-        _tell(error)
+        _print_error(error)
         sys.exit(error.exit_code)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:
@@ -105,17 +89,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_CLOSED_PIPE)
     except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line and not a traceback
-        _tell_unexpected(error)
+        _print_fault(error)
         sys.exit(1)
     sys.exit(0)
 
 
 def verbs() -> set[str]:
     """Names of all verbs."""
-    return {_named(verb) for verb in _VERBS}
+    return {_typed(verb) for verb in _VERBS}
 
 
-def options(verb: str) -> set[str]:
+def options_of(verb: str) -> set[str]:
     """The options of a verb, with both dashes."""
     command: Any = typer.main.get_command(app)
     chosen = command.commands[verb]
@@ -130,7 +114,7 @@ def _leave() -> NoReturn:
     os._exit(_INTERRUPTED)
 
 
-def _tell(error: HomeostatError) -> None:
+def _print_error(error: HomeostatError) -> None:
     if os.environ.get("HOMEOSTAT_DEBUG"):
         raise error
     say(f"error: {error.what}", err=True, lines=True)
@@ -138,7 +122,7 @@ def _tell(error: HomeostatError) -> None:
         say(f"hint: {error.hint}", err=True, lines=True)
 
 
-def _tell_unexpected(error: Exception) -> None:
+def _print_fault(error: Exception) -> None:
     if os.environ.get("HOMEOSTAT_DEBUG"):
         raise error
     import tempfile

@@ -11,6 +11,8 @@ from homeostat.core.errors import LoopError, NotFoundError, UserError
 
 if TYPE_CHECKING:
     from homeostat.core.ledger import Ledger
+    from homeostat.core.store import Store
+    from homeostat.loop import Loop
 
 LOOP_FILE = "loop.py"
 STORE = Path(".homeostat")
@@ -21,7 +23,7 @@ LoopOption = Annotated[
         "--loop", "-l", metavar="PATH", help="The loop's file, ./loop.py by default; or its name in the store."
     ),
 ]
-LoopFileOption = Annotated[
+FileOption = Annotated[
     str | None, typer.Option("--loop", "-l", metavar="PATH", help="The loop's file, ./loop.py by default.")
 ]
 
@@ -38,10 +40,12 @@ def _store(given: str) -> Path:
 StoreOption = Annotated[
     Path, typer.Option("--store", "-s", parser=_store, metavar="PATH", help="The folder that holds everything.")
 ]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, newest first.")]
+VersionArgument = Annotated[int, typer.Argument(metavar="VERSION", help="The version.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def said(option: typer.CallbackParam, given: str | None) -> str | None:
+def recorded_text(option: typer.CallbackParam, given: str | None) -> str | None:
     """What a person gave for the record: who and why are facts, so nothing but blanks is refused."""
     if given is not None and not given.isascii() and given.encode(errors="replace").decode() != given:
         raise UserError(f"--{option.name} is no text: {given!r:.80}", hint="write it in UTF-8")
@@ -50,9 +54,9 @@ def said(option: typer.CallbackParam, given: str | None) -> str | None:
     return given and given.strip()
 
 
-ReasonOption = Annotated[str, typer.Option("--reason", "-r", callback=said, help="Why; it is recorded.")]
+ReasonOption = Annotated[str, typer.Option("--reason", "-r", callback=recorded_text, help="Why; it is recorded.")]
 UserOption = Annotated[
-    str | None, typer.Option("--user", "-u", callback=said, help="Who asks; your login name by default.")
+    str | None, typer.Option("--user", "-u", callback=recorded_text, help="Who asks; your login name by default.")
 ]
 
 
@@ -65,6 +69,23 @@ def open_ledger(store: Path) -> Ledger:
     from homeostat.core.store import Store
 
     return Store.open(store, create=False).ledger
+
+
+def open_named(store: Path, loop: str | None) -> tuple[Store, str]:
+    """An existing store, and the name of the loop that is meant."""
+    from homeostat.core.store import Store
+
+    opened = Store.open(store, create=False)
+    return opened, loop_name(opened.ledger, loop)
+
+
+def open_loop(store: Path, loop: str | None, *, create: bool = False) -> tuple[Store, Loop]:
+    """A store and the declaration of a loop; the store is made where that is allowed."""
+    from homeostat.core.store import Store
+    from homeostat.loop import load_loop
+
+    declared = load_loop(loop_file(loop))
+    return Store.open(store, create=create), declared
 
 
 def loop_name(ledger: Ledger, wanted: str | None) -> str:

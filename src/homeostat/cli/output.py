@@ -72,6 +72,25 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     out.print(table)
 
 
+def print_facts(facts: dict[str, Any]) -> None:
+    """Names and values in two columns."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in facts.items():
+        table.add_row(styled(name, style="bold"), styled(str(value)))
+    console().print(table)
+
+
+def print_line(facts: Any, *, err: bool = False) -> None:
+    """One line of JSON, at once."""
+    import msgspec
+
+    out = sys.stderr if err else sys.stdout
+    out.write(plain_json(msgspec.json.encode(facts, order="sorted").decode()) + "\n")
+    out.flush()
+
+
 def cell(value: Any) -> str:
     """A value as it stands in a table."""
     match value:

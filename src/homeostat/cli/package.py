@@ -1,4 +1,4 @@
-"""The verb that writes what other machines need to run the server."""
+"""`homeostat package`: what other machines need to run the server."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from typing import Annotated
 
 import typer
 
-from homeostat.cli.options import (
-    JsonOption,
-)
-from homeostat.cli.output import (
-    print_json,
-    say,
-)
+from homeostat.cli.options import JsonOption
+from homeostat.cli.output import print_json, say
 
 
 class What(str, Enum):  # noqa: UP042 - typer shows the values of such an enumeration

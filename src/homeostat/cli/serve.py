@@ -1,4 +1,4 @@
-"""The verb that runs the server alone: every model that a store's registry has promoted."""
+"""`homeostat serve`: the server alone, with every model that a store's registry has promoted."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.options import (
-    STORE,
-    StoreOption,
-    loop_file,
-    open_ledger,
-)
+from homeostat.cli.options import STORE, StoreOption, loop_file, open_ledger
 from homeostat.core.errors import HomeostatError, NotFoundError
 
 if TYPE_CHECKING:
@@ -34,7 +29,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Server processes that answer at that port.")] = 1,
     drain_seconds: Annotated[
-        float | None, typer.Option(min=0, help="How long to answer on, unready, after it was told to end.")
+        float | None, typer.Option(min=0, help="How long to answer on, unready, after it was arguments to end.")
     ] = None,
     loop: Annotated[
         list[Path] | None,
@@ -65,10 +60,10 @@ def serve(
     with closing(open_ledger(store)) as ledger:
         chosen = _chosen(ledger, names or [])
     files = files or _needed(store, chosen)
-    told = ["--store", str(store), "--host", host, "--port", str(port), "--workers", str(workers)]
-    told += [word for name in chosen for word in ("--name", name)]
-    told += [word for file in files for word in ("--loop-file", str(file))]
-    run_server(told)
+    arguments = ["--store", str(store), "--host", host, "--port", str(port), "--workers", str(workers)]
+    arguments += [word for name in chosen for word in ("--name", name)]
+    arguments += [word for file in files for word in ("--loop-file", str(file))]
+    run_server(arguments)
 
 
 def _needed(store: Path, names: list[str]) -> list[Path]:

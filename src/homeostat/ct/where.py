@@ -8,11 +8,15 @@ from homeostat.core.clock import duration
 from homeostat.core.errors import LoopError
 
 
-class Local(msgspec.Struct, frozen=True, tag_field="where", tag="local"):
+class TrainingPlace(msgspec.Struct, frozen=True, tag_field="where"):
+    """What all places are; another kind needs an executor in `homeostat.engine.live.EXECUTORS`."""
+
+
+class Local(TrainingPlace, frozen=True, tag="local"):
     """In the process that holds the loop; the server is another process already."""
 
 
-class Process(msgspec.Struct, frozen=True, tag_field="where", tag="process", kw_only=True):
+class Process(TrainingPlace, frozen=True, tag="process", kw_only=True):
     """In a child process of low priority, ended when it takes too long.
 
     Attributes:
@@ -34,6 +38,3 @@ class Process(msgspec.Struct, frozen=True, tag_field="where", tag="process", kw_
 
 
 _NICEST = 19
-
-
-Place = Local | Process

@@ -15,7 +15,7 @@ from homeostat.core.model.own_code import TrustedTypes
 from homeostat.core.table.form import Form
 from homeostat.ct.how import Learner, Refit
 from homeostat.ct.when import AnyPolicy, Policy, metrics_of, never
-from homeostat.ct.where import Place, Process
+from homeostat.ct.where import Process, TrainingPlace
 from homeostat.loop.steps import STEPS
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _KINDS: tuple[tuple[str, Any], ...] = (
     ("deploy", Plan),
     ("when", Policy),
     ("how", Learner),
-    ("where", Place),
+    ("where", TrainingPlace),
     ("target", Target | None),
     ("owner", str | None),
 )
@@ -96,7 +96,7 @@ class Loop:
         deploy: Plan | None = None,
         when: AnyPolicy | None = None,
         how: Learner | None = None,
-        where: Place | None = None,
+        where: TrainingPlace | None = None,
         test: str | float = 0.2,
         target: Target | None = None,
         owner: str | None = None,

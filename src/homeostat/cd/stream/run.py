@@ -34,12 +34,16 @@ class Streamed(msgspec.Struct):
         dead: Set aside, each with its reason.
         batches: Written.
         lost: What the source could not give any more, as sentences.
+        version: Who answered last.
+        refused: Why a newer champion could not.
     """
 
     rows: int = 0
     dead: int = 0
     batches: int = 0
     lost: list[str] = msgspec.field(default_factory=list)
+    version: int | None = None
+    refused: str | None = None
 
 
 class _Good(msgspec.Struct):
@@ -106,6 +110,7 @@ def stream(
                 pause(every)
     finally:
         sink.close()
+    done.version, done.refused = champions.version, champions.refused
     return done
 
 

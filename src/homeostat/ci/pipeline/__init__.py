@@ -4,7 +4,7 @@ from homeostat.ci.pipeline.contract import check_run
 from homeostat.ci.pipeline.environment import current_environment
 from homeostat.ci.pipeline.graph import Step, step
 from homeostat.ci.pipeline.pipeline import Pipeline, Run
-from homeostat.ci.pipeline.record import mark_interrupted
+from homeostat.ci.pipeline.record import mark_interrupted, start_of
 
 __all__ = [
     "Pipeline",
@@ -13,5 +13,6 @@ __all__ = [
     "check_run",
     "current_environment",
     "mark_interrupted",
+    "start_of",
     "step",
 ]

@@ -11,6 +11,7 @@ import types
 import typing
 from typing import TYPE_CHECKING, Any
 
+from homeostat.ci.pipeline.record import start_of
 from homeostat.core import codecs
 from homeostat.core import events as ev
 from homeostat.core.errors import HomeostatError, IntegrityError, InternalError, LoopError
@@ -50,8 +51,7 @@ def check_run(store: Store, run: str, pipeline: Pipeline | None = None) -> None:
         IntegrityError: lists every output that is missing, damaged or mistyped, and every blank in the record.
     """
     row = store.ledger.run(run)
-    started = store.ledger.events(loop=row.loop, kinds=(ev.RunStarted,))
-    begun = next(each.event for each in started if isinstance(each.event, ev.RunStarted) and each.event.run == row.run)
+    _, begun = start_of(store.ledger, row)
     steps = {
         each.event.step: each.event for each in store.ledger.steps(row.run) if isinstance(each.event, ev.StepFinished)
     }

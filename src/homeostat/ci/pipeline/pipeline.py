@@ -10,7 +10,7 @@ from homeostat.ci.pipeline.contract import refuse_blanks
 from homeostat.ci.pipeline.environment import current_environment
 from homeostat.ci.pipeline.graph import Graph, Step, build, step
 from homeostat.ci.pipeline.inflight import inflight_of
-from homeostat.ci.pipeline.record import Recorder, alive_name, mark_interrupted
+from homeostat.ci.pipeline.record import Recorder, alive_name, mark_interrupted, start_of
 from homeostat.ci.pipeline.runner import Execution, NamedValue, name_code, name_value
 from homeostat.core import codecs
 from homeostat.core import events as ev
@@ -269,10 +269,9 @@ class _Resumed:
         row = store.ledger.run(run)
         if row.loop != loop:
             raise NotFoundError(f"run {row.run} belongs to loop {row.loop!r}, not {loop!r}", hint="resume it there")
-        started = [each.event for each in store.ledger.events(loop=loop, kinds=(ev.RunStarted,))]
         if row.status == "running":
             raise RefusedError(f"run {row.run} is still running", hint="wait for it, or end its process first")
-        found = next(each for each in started if isinstance(each, ev.RunStarted) and each.run == row.run)
+        _, found = start_of(store.ledger, row)
         records = [each.event for each in store.ledger.steps(row.run)]
         return cls(found, {each.step: each for each in records if isinstance(each, ev.StepFinished)})
 

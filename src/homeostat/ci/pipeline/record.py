@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from homeostat.ci.pipeline.inflight import InFlight
     from homeostat.core.clock import Clock
-    from homeostat.core.ledger import Transaction
+    from homeostat.core.ledger import Ledger, RunRow, Transaction
     from homeostat.core.store import Store
 
 _SHORTEST_PAUSE = 0.02
@@ -259,3 +259,15 @@ def _journaled(place: Path) -> list[_Line]:
 
 def _end_key(run: str) -> str:
     return f"finished:{run}"
+
+
+def start_of(ledger: Ledger, row: RunRow) -> tuple[int, ev.RunStarted]:
+    """The record of a run's beginning, with its ledger number.
+
+    Raises:
+        NotFoundError: The ledger holds none.
+    """
+    for one in ledger.events(loop=row.loop, kinds=(ev.RunStarted,)):
+        if isinstance(one.event, ev.RunStarted) and one.event.run == row.run:
+            return one.seq, one.event
+    raise NotFoundError(f"run {row.run} has no beginning in the ledger", hint="`homeostat verify` checks the ledger")

@@ -51,6 +51,7 @@ from homeostat.core.events.trial import (
 from homeostat.core.events.values import (
     Action,
     Arm,
+    DecisionOutcome,
     Event,
     GateResult,
     Outcome,
@@ -105,6 +106,7 @@ __all__ = [
     "ColumnChange",
     "Command",
     "Decided",
+    "DecisionOutcome",
     "Event",
     "GateResult",
     "Judgement",

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from homeostat.core.events.values import Action, Event, Trigger
+from homeostat.core.events.values import Action, DecisionOutcome, Event, Trigger
 
 
 class LoopStarted(Event, tag="loop_started", frozen=True, kw_only=True):
@@ -48,6 +48,7 @@ class Decided(Event, tag="decided", frozen=True, kw_only=True):
         action: What was decided; `keep` is a decision too.
         about: What was decided upon: `policy`, `trial`, `candidate`, `request`, `data` or `service`.
         fired: Whether anything follows from it.
+        outcome: `refused` when what was asked for, offered or delivered is turned away; `held` when it has to wait.
         evidence: The numbers and thresholds that it was made from.
     """
 
@@ -57,3 +58,4 @@ class Decided(Event, tag="decided", frozen=True, kw_only=True):
     reason: str
     evidence: dict[str, Any]
     commands: tuple[Command, ...] = ()
+    outcome: DecisionOutcome = "done"

@@ -10,6 +10,7 @@ Action = Literal["keep", "notify", "stop", "retrain", "reuse", "roll_back", "exp
 Role = Literal["champion", "canary", "shadow", "split", "bandit"]
 Outcome = Literal["ran", "hit", "failed"]
 RunStatus = Literal["running", "succeeded", "failed", "stopped", "interrupted"]
+DecisionOutcome = Literal["done", "refused", "held"]
 TrialOutcome = Literal["promoted", "rolled_back", "inconclusive", "cancelled"]
 
 

@@ -74,7 +74,7 @@ def _on_data(state: State, _recorded: Recorded, event: ev.Observed) -> Decision 
         return None
     skewed = [signal for signal in event.signals if signal.kind == "schema_skew" and signal.alarmed]
     evidence = {"columns": {signal.subject: signal.detail for signal in skewed}}
-    return _decision(state, "stop", "data", f"schema skew: {state.stopped}", evidence)
+    return _decision(state, "stop", "data", f"schema skew: {state.stopped}", evidence, outcome="refused")
 
 
 def _on_service(state: State, _recorded: Recorded, event: ev.Observed) -> Decision | None:
@@ -126,7 +126,8 @@ def _on_policy(state: State, recorded: Recorded, event: ev.Observed) -> Decision
     held = _held(state, event.now) if reading.fired else None
     if not reading.fired or held:
         reason = f"{held}, though {reading.reason}" if held else reading.reason
-        return _decision(state, "keep", "policy", reason, reading.evidence, fired=False)
+        outcome: ev.DecisionOutcome = "held" if held else "done"
+        return _decision(state, "keep", "policy", reason, reading.evidence, fired=False, outcome=outcome)
     return _retrain(state, recorded, policy.label, reading.reason, reading.evidence)
 
 
@@ -153,20 +154,21 @@ def _on_candidate(state: State, _recorded: Recorded, event: ev.VersionRegistered
     evidence = {gate.gate: {"passed": gate.passed, "reason": gate.reason, **gate.numbers} for gate in event.gates}
     if unproven.is_unproven(event.gates):
         reason = f"{name} waits: it {unproven.REASON}"
-        return _decision(state, "keep", "candidate", reason, evidence, fired=False)
+        return _decision(state, "keep", "candidate", reason, evidence, fired=False, outcome="held")
     if not event.passed:
         failed = "; ".join(f"{gate.gate}: {gate.reason}" for gate in event.gates if not gate.passed) or "no gates ran"
-        return _decision(state, "keep", "candidate", f"{name} is refused by {failed}", evidence, fired=False)
+        reason = f"{name} is refused by {failed}"
+        return _decision(state, "keep", "candidate", reason, evidence, fired=False, outcome="refused")
     if state.champion is None:
         reason = f"{name} passed {len(event.gates)} gates and is the first champion"
         return _decision(state, "promote", "candidate", reason, evidence, (), *_crown(state, event.version, reason))
     if state.trial is not None:
         reason = f"{name} passed its gates and is set aside: version {state.trial.challenger} is on trial"
-        return _decision(state, "keep", "candidate", reason, evidence, fired=False)
+        return _decision(state, "keep", "candidate", reason, evidence, fired=False, outcome="held")
     if event.parent != state.champion:
         compared = "with no champion" if event.parent is None else f"with version {event.parent}"
         reason = f"{name} is set aside: it was compared {compared}, and version {state.champion} is the champion now"
-        return _decision(state, "keep", "candidate", reason, evidence, fired=False)
+        return _decision(state, "keep", "candidate", reason, evidence, fired=False, outcome="held")
     return _put_on_its_way(state, event.version, f"{name} passed {len(event.gates)} gates", evidence)
 
 
@@ -213,7 +215,7 @@ def _on_refused_routing(state: State, _recorded: Recorded, event: ev.RoutingRefu
 def _on_refused_batch(state: State, _recorded: Recorded, event: ev.BatchRefused) -> Decision:
     evidence = {"source": event.source, "version": event.version, "problems": list(event.problems), "predictions": 0}
     reason = f"batch inference of {event.source} was refused: {event.problems[0]}"
-    return _decision(state, "stop", "data", reason, evidence)
+    return _decision(state, "stop", "data", reason, evidence, outcome="refused")
 
 
 def _on_end_of_training(state: State, _recorded: Recorded, event: ev.TrainingEnded) -> Decision:
@@ -223,7 +225,7 @@ def _on_end_of_training(state: State, _recorded: Recorded, event: ev.TrainingEnd
     if event.status == "cancelled":
         return _decision(state, "keep", "request", reason, evidence, fired=False)
     if event.status == "stopped":
-        return _decision(state, "stop", "data", reason, evidence)
+        return _decision(state, "stop", "data", reason, evidence, outcome="refused")
     return _decision(state, "notify", "service", reason, evidence)
 
 
@@ -310,6 +312,7 @@ def _decision(
     commands: tuple[Command, ...] = (),
     *facts: ev.AnyEvent,
     fired: bool = True,
+    outcome: ev.DecisionOutcome = "done",
 ) -> Decision:
     decided = Decided(
         loop=state.rules.loop,
@@ -319,12 +322,13 @@ def _decision(
         reason=reason,
         evidence=evidence,
         commands=commands,
+        outcome=outcome,
     )
     return Decision(decided, facts)
 
 
 def _refusal(state: State, reason: str, evidence: dict[str, Any]) -> Decision:
-    return _decision(state, "keep", "request", f"refused: {reason}", evidence, fired=False)
+    return _decision(state, "keep", "request", reason, evidence, fired=False, outcome="refused")
 
 
 def _retrain(

@@ -124,7 +124,7 @@ class Child:
 
     def failure(self) -> HomeostatError:
         """Why it ended, as it said itself: the user's mistake when its exit code is 2."""
-        what, _, hint = self._said().partition("\n  hint: ")
+        what, _, hint = ("it said why" if self.log is None else self._last_words()).partition("\n  hint: ")
         hint = hint.partition("\n")[0] or self._where
         kind = RefusedError if self.blames_the_user else InternalError
         return kind(f"the {self.name} ended: {what or 'it said nothing'}", hint=hint)
@@ -134,18 +134,22 @@ class Child:
         """Whether it ended for something that the user can mend: to start it again would be in vain."""
         return self._process is not None and self._process.poll() == UserError.exit_code
 
-    def _said(self) -> str:
-        """Its own error message, or else the last line of its log since it was started."""
+    def printed(self) -> str:
+        """What it wrote to its log since it was started."""
         if self.log is None:
-            return "it said why"
+            return ""
         try:
             with os.fdopen(open_regular(self.log), "rb") as log:
                 log.seek(self._begin)
-                text = log.read().decode(errors="replace").strip()
+                return log.read().decode(errors="replace").strip()
         except OSError:
             return ""
-        told = re.split(r"^error: ", text, flags=re.MULTILINE)
-        return told[-1] if len(told) > 1 else text.rpartition("\n")[2]
+
+    def _last_words(self) -> str:
+        """Its own error message, or else the last line of its log since it was started."""
+        text = self.printed()
+        errors = re.split(r"^error: ", text, flags=re.MULTILINE)
+        return errors[-1] if len(errors) > 1 else text.rpartition("\n")[2]
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal if it is alive."""

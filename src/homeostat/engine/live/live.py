@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from homeostat.ci.admit import schema_of
-from homeostat.ci.collect import Collected, collect
 from homeostat.core import events as ev
+from homeostat.core.claims import is_dead, this_process
 from homeostat.core.clock import Clock, SystemClock, duration, pause, stopwatch
 from homeostat.core.errors import (
     ConflictError,
@@ -28,15 +27,16 @@ from homeostat.core.errors import (
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules, State
 from homeostat.engine.live.hold import TTL, Hold
-from homeostat.engine.live.lease import is_dead, this_process
 from homeostat.engine.live.preflight import check_champion
 from homeostat.engine.live.server import ServerChild
 from homeostat.engine.live.trainer import Trainer
 from homeostat.engine.live.watch import Watch
+from homeostat.engine.training.training import collect_new
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from homeostat.ci.collect import Collected
     from homeostat.core.ledger import Lease, Recorded
     from homeostat.core.store import Store
     from homeostat.loop import Loop
@@ -89,7 +89,7 @@ class Live:
         self._wall = SystemClock()
         self._on_decision = on_decision
         self._hold: Hold | None = None
-        self._told = 0
+        self._announced = 0
         self._started = False
         self._stopping = False
         self._refused: float | None = None
@@ -122,8 +122,8 @@ class Live:
         check_champion(self.store, self.loop)
         lease = self._take_charge()
         self._hold = Hold(self.store.ledger, lease)
-        self._told = self.store.ledger.newest()
-        refused = self.collect_or_tell()
+        self._announced = self.store.ledger.newest()
+        refused = self.try_collect()
         if refused is not None and self.feed.catch_up().champion is None:
             raise refused
         started = ev.LoopStarted(loop=self.loop.name, who=lease.owner, declaration=self.loop.digest)
@@ -158,7 +158,7 @@ class Live:
         self.watch.take()
         due = self.watch.since is None or now - self.watch.since >= duration(self.loop.observe)
         if due:
-            refused = self.collect_or_tell()
+            refused = self.try_collect()
             seen = self.server.counts(), self._source_version
             observed = self.watch.observe(self.feed.catch_up(), now, *seen)
             if refused is not None:
@@ -176,7 +176,7 @@ class Live:
         if state.replacing is not None:
             self._confirm(state.replacing)
         self.trainer.keep(self.feed.state, self._lease)
-        self._tell()
+        self._announce()
         return self.feed.catch_up()
 
     def _confirm(self, wanted: int) -> None:
@@ -212,13 +212,11 @@ class Live:
 
     def collect(self) -> Collected:
         """Take in what is new at the source."""
-        table = self.watch.table
-        accepted = schema_of(self.store, self.loop.name)
-        collected = collect(self.loop.source, table, self.store.ledger, self.loop.name, self.clock, accepted=accepted)
+        collected = collect_new(self.store, self.loop, self.clock)
         self._source_version = collected.source_version
         return collected
 
-    def collect_or_tell(self) -> DataError | NotFoundError | None:
+    def try_collect(self) -> DataError | NotFoundError | None:
         """Take in what is new at the source, or say why nothing of it could be: the champion serves on."""
         try:
             self.collect()
@@ -268,11 +266,11 @@ class Live:
         if self._hold is not None:
             self._hold.check()
 
-    def _tell(self) -> None:
+    def _announce(self) -> None:
         if self._on_decision is None:
             return
-        for recorded in self.store.ledger.events(after=self._told, loop=self.loop.name, kinds=(ev.Decided,)):
-            self._told = recorded.seq
+        for recorded in self.store.ledger.events(after=self._announced, loop=self.loop.name, kinds=(ev.Decided,)):
+            self._announced = recorded.seq
             self._on_decision(recorded)
 
 

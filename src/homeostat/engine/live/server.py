@@ -16,10 +16,10 @@ from homeostat.cd.monitor import ServiceCounts
 from homeostat.cd.serve import RoutingStatus, read_endpoint
 from homeostat.cd.serve.listen import TOKEN_VARIABLE, listen
 from homeostat.cd.serve.settings import operating_settings
+from homeostat.core.claims import is_running
 from homeostat.core.clock import pause, stopwatch
 from homeostat.core.errors import StoreError
 from homeostat.engine.live.children import Child
-from homeostat.engine.live.lease import is_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

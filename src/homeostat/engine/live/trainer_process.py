@@ -1,28 +1,27 @@
-"""The trainer's process: carries out the runs whose triggers it reads from its standard input, one after the other."""
+"""The trainer's process: carries out the runs whose specs it reads from its standard input, one after the other."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 import traceback
+from functools import cache
+
+import msgspec
 
 from homeostat.core.errors import HomeostatError
+from homeostat.core.ports import TrainingSpec
 from homeostat.core.store import Store
 from homeostat.engine.training.training import carry_out
-from homeostat.loop import load_loop
+from homeostat.loop import Loop, load_loop
 
 
 def main() -> int:
     """Work until the standard input closes."""
-    parser = argparse.ArgumentParser(prog="homeostat.engine.live.trainer_process")
-    parser.add_argument("--store", required=True)
-    parser.add_argument("--loop-file", required=True)
-    parser.add_argument("--played", action="store_true", help="the loop's clock is a virtual one")
-    options = parser.parse_args()
     try:
-        loop, store = load_loop(options.loop_file), Store.open(options.store, create=False)
         for line in sys.stdin:
-            carry_out(store, loop, line.strip(), played=options.played)
+            spec = msgspec.json.decode(line, type=TrainingSpec)
+            loop, store = _opened(spec.loop_file, spec.store)
+            carry_out(store, loop, spec.trigger, played=spec.played)
     except HomeostatError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
@@ -30,6 +29,11 @@ def main() -> int:
         traceback.print_exc()
         return 1
     return 0
+
+
+@cache
+def _opened(loop_file: str, store: str) -> tuple[Loop, Store]:
+    return load_loop(loop_file), Store.open(store, create=False)
 
 
 if __name__ == "__main__":

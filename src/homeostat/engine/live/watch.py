@@ -64,7 +64,7 @@ class Watch:
         self._labelled: list[Labelled] = []
         self._manifests: dict[int, Manifest] = {}
         self._configs: dict[int, MonitorConfig] = {}
-        self._told: Counter[str] | None = None
+        self._recorded_counts: Counter[str] | None = None
 
     def config(self, champion: int) -> MonitorConfig:
         """The declared thresholds; undeclared, labels are waited for as long as those of its training rows took.
@@ -104,9 +104,9 @@ class Watch:
         if records:
             write_counts(self._store.log_folder(self._loop.name), self.traffic.counts)
         self._unarchived += records
-        if self._told is None:
+        if self._recorded_counts is None:
             # What was forgotten before the last observation was told then.
-            self._told = Counter(forgotten=0 if self.since is None else self.traffic.counts.forgotten_rows)
+            self._recorded_counts = Counter(forgotten=0 if self.since is None else self.traffic.counts.forgotten_rows)
         return records
 
     def archive(self, now: datetime, *, at_once: bool = False) -> None:
@@ -195,10 +195,10 @@ class Watch:
 
     def _losses(self, state: State) -> list[ev.Signal]:
         """What of the log was newly lost to learning or measuring; it alarms nobody and stops nothing."""
-        counts, told = self.traffic.counts, self._told or Counter[str]()
-        aside = Counter(counts.set_aside) - told
-        forgotten = counts.forgotten_rows - told["forgotten"]
-        self._told = Counter(counts.set_aside) + Counter(forgotten=counts.forgotten_rows)
+        counts, recorded = self.traffic.counts, self._recorded_counts or Counter[str]()
+        aside = Counter(counts.set_aside) - recorded
+        forgotten = counts.forgotten_rows - recorded["forgotten"]
+        self._recorded_counts = Counter(counts.set_aside) + Counter(forgotten=counts.forgotten_rows)
         losses = []
         if aside:
             reasons = "; ".join(f"{count} with {reason}" for reason, count in sorted(aside.items()))

@@ -22,7 +22,7 @@ from homeostat.engine.live.watch import WINDOWS, monitor_config
 from homeostat.engine.replay.choose import compare, held_back_from
 from homeostat.engine.replay.history import History
 from homeostat.engine.replay.policies import standard_policies
-from homeostat.engine.replay.result import Block, PolicyResult, Replay, ToldDecision
+from homeostat.engine.replay.result import Block, Firing, PolicyResult, Replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -126,9 +126,9 @@ class _HistoryPlayer:
         self.trained_at: dict[int, datetime] = {}
         self.seconds = 0.0
         self.begin = history.between(cuts[0], cuts[0])[0]
-        self.said: list[Predictions] = []
+        self.answered: list[Predictions] = []
         self.answered_by = np.zeros(history.rows.height, dtype=np.int64)
-        self.fires: list[ToldDecision] = []
+        self.fires: list[Firing] = []
 
     def play(self) -> PolicyResult:
         """Through all blocks: answer, then look, then decide."""
@@ -137,14 +137,14 @@ class _HistoryPlayer:
         self._train(self.cuts[0])
         spans = list(zip(self.cuts, self.cuts[1:], strict=False))
         blocks = [block for span in spans if (block := self._block(*span)) is not None]
-        said = self._said(self.begin)
+        since_begin = self._answers_since(self.begin)
         cut = self.history.between(held_back_from(blocks), self.cuts[-1])[0]
         rows = sum(block.rows for block in blocks)
         return PolicyResult(
             name=self.name,
             label=self.policy.label,
-            report=self._report(said, self.begin),
-            held_back=self._report(said, cut),
+            report=self._report(since_begin, self.begin),
+            held_back=self._report(since_begin, cut),
             retrains=len(self.trained_at) - 1,
             train_seconds=self.seconds,
             loss=sum(block.loss * block.rows for block in blocks) / rows,
@@ -160,7 +160,7 @@ class _HistoryPlayer:
         last = history.rows.height if end == self.cuts[-1] else last
         answers = history.answers(self.trained_at[version], first, last) if last > first else None
         if answers is not None:
-            self.said.append(answers)
+            self.answered.append(answers)
             self.answered_by[first:last] = version
         self._observe(start, end, first, last)
         if answers is None:
@@ -182,14 +182,14 @@ class _HistoryPlayer:
         assert version is not None
         model = history.trained(self.trained_at[version])
         manifest = model.model.manifest
-        whole = joined(self.said) if self.said else Predictions(np.zeros(0))
+        whole = joined(self.answered) if self.answered else Predictions(np.zeros(0))
         scores = whole.value if whole.score is None else whole.score
         maturity = self.config.window.maturity
         mature = history.between(end - maturity.wait - maturity.every, end)[0]
         tail = max(self.begin, mature - WINDOWS * self.config.window.rows)
         by = self.answered_by[tail:last]
         seen = scores[tail - self.begin : last - self.begin]
-        said = {int(one): np.where(_column(by == one, seen), seen, np.nan) for one in np.unique(by)}
+        predictions = {int(one): np.where(_column(by == one, seen), seen, np.nan) for one in np.unique(by)}
         asked = {int(one): by == one for one in np.unique(by)}
         labels = whole.value[tail - self.begin : last - self.begin]
         spec = history.spec
@@ -213,8 +213,8 @@ class _HistoryPlayer:
                 times=history.times[tail:last],
                 label_times=history.known[tail:last],
                 labels=history.labels[tail:last],
-                predictions=said,
-                values={} if whole.score is None else dict.fromkeys(said, labels),
+                predictions=predictions,
+                values={} if whole.score is None else dict.fromkeys(predictions, labels),
                 asked=asked,
             ),
             since=start,
@@ -226,9 +226,7 @@ class _HistoryPlayer:
         for decision in decisions:
             for command in decision.decided.commands:
                 if isinstance(command, ev.Train):
-                    self.fires.append(
-                        ToldDecision(time=end, policy=command.trigger.kind, reason=command.trigger.reason)
-                    )
+                    self.fires.append(Firing(time=end, policy=command.trigger.kind, reason=command.trigger.reason))
                     self._train(end)
 
     def _train(self, now: datetime) -> None:
@@ -265,19 +263,19 @@ class _HistoryPlayer:
         )
         self.feed.register(registered, time=now)
 
-    def _said(self, begin: int) -> Predictions:
+    def _answers_since(self, begin: int) -> Predictions:
         """All answers, padded with nothing for the rows before."""
-        whole = joined(self.said)
+        whole = joined(self.answered)
         value = np.concatenate([np.repeat(whole.value[:1], begin), whole.value])
         if whole.score is None:
             return Predictions(value)
         return Predictions(value, np.concatenate([np.zeros((begin, whole.score.shape[1])), whole.score]))
 
-    def _report(self, said: Predictions, since: int) -> StreamReport:
+    def _report(self, predictions: Predictions, since: int) -> StreamReport:
         signature = self.history.trained(self.cuts[0]).model.signature
         return stream_report(
             self.history.labels,
-            said,
+            predictions,
             times=self.history.times,
             label_times=self.history.known,
             classes=signature.classes,

@@ -28,7 +28,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     version: int
 
 
-class ToldDecision(msgspec.Struct, frozen=True, kw_only=True):
+class Firing(msgspec.Struct, frozen=True, kw_only=True):
     """A decision to retrain, when and why."""
 
     time: datetime
@@ -59,7 +59,7 @@ class PolicyResult(msgspec.Struct, frozen=True, kw_only=True):
     train_seconds: float
     loss: float
     blocks: tuple[Block, ...]
-    fires: tuple[ToldDecision, ...]
+    fires: tuple[Firing, ...]
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,10 +38,10 @@ _ROWS_OF_A_WINDOW = 1_000
 _STEPS = ((1, "1d"), (7, "7d"), (14, "14d"), (30, "30d"))
 
 
-class GuessedPart(msgspec.Struct, frozen=True):
-    """A guess and the reason for it."""
+class GuessedColumns(msgspec.Struct, frozen=True):
+    """Columns that are guessed to mean something, and the reason."""
 
-    value: tuple[str, ...]
+    columns: tuple[str, ...]
     why: str
 
 
@@ -61,9 +61,9 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     target: str
-    time: GuessedPart
-    key: GuessedPart
-    label_time: GuessedPart
+    time: GuessedColumns
+    key: GuessedColumns
+    label_time: GuessedColumns
     declared: dict[str, tuple[Any, str]]
     notes: tuple[str, ...]
     task: str
@@ -110,14 +110,14 @@ def guess(
     rows = written.typed(found.rows.head(_SAMPLE))
     task, task_why, metric = _task(rows, target)
     times = {name: one for name, one in found.times.items() if name != target}
-    chosen_time = GuessedPart((time,), "as you said") if time else _time(rows, times)
-    chosen_key = GuessedPart(key, "as you said") if key else _key(rows, target, times)
-    later = [name for name in times if name != chosen_time.value[0]]
-    chosen_label = GuessedPart((label_time,), "as you said") if label_time else _label_time(later)
-    known = {target, *chosen_time.value, *chosen_key.value, *chosen_label.value}
-    for name in (*chosen_time.value, *chosen_label.value):
+    chosen_time = GuessedColumns((time,), "as you said") if time else _time(rows, times)
+    chosen_key = GuessedColumns(key, "as you said") if key else _key(rows, target, times)
+    later = [name for name in times if name != chosen_time.columns[0]]
+    chosen_label = GuessedColumns((label_time,), "as you said") if label_time else _label_time(later)
+    known = {target, *chosen_time.columns, *chosen_key.columns, *chosen_label.columns}
+    for name in (*chosen_time.columns, *chosen_label.columns):
         written.date(name, _form(found.rows[name], times.get(name)))
-    first, last = times[chosen_time.value[0]].span if chosen_time.value[0] in times else (None, None)
+    first, last = times[chosen_time.columns[0]].span if chosen_time.columns[0] in times else (None, None)
     span = last - first if first and last else None
     window, window_why = _window(found.total, span, last, now)
     return Guess(
@@ -125,7 +125,7 @@ def guess(
         time=chosen_time,
         key=chosen_key,
         label_time=chosen_label,
-        declared=written.arguments((*chosen_time.value, *chosen_label.value)),
+        declared=written.arguments((*chosen_time.columns, *chosen_label.columns)),
         notes=tuple(written.notes),
         task=task,
         task_why=task_why,
@@ -211,7 +211,7 @@ def _task(rows: pl.DataFrame, target: str) -> tuple[str, str, str]:
     return task, why, default_metric(task, distinct)
 
 
-def _time(rows: pl.DataFrame, times: dict[str, TimeColumn]) -> GuessedPart:
+def _time(rows: pl.DataFrame, times: dict[str, TimeColumn]) -> GuessedColumns:
     # What can be read in one way only comes first.
     whole = sorted((name for name, found in times.items() if found.whole), key=lambda name: len(times[name].forms) > 1)
     if not whole:
@@ -219,14 +219,14 @@ def _time(rows: pl.DataFrame, times: dict[str, TimeColumn]) -> GuessedPart:
         raise DataError("no column holds a date or time in every row", hint=f"name one with --time; there are {have}")
     named = [name for wish in TIME_NAMES for name in whole if name.lower() == wish]
     if named:
-        return GuessedPart((named[0],), "it is called so and holds a time in every row")
+        return GuessedColumns((named[0],), "it is called so and holds a time in every row")
     if len(whole) == 1:
-        return GuessedPart((whole[0],), "it is the only column with a time in every row")
+        return GuessedColumns((whole[0],), "it is the only column with a time in every row")
     others = ", ".join(whole[1:])
-    return GuessedPart((whole[0],), f"it is the first column with a time in every row (others: {others})")
+    return GuessedColumns((whole[0],), f"it is the first column with a time in every row (others: {others})")
 
 
-def _key(rows: pl.DataFrame, target: str, times: dict[str, TimeColumn]) -> GuessedPart:
+def _key(rows: pl.DataFrame, target: str, times: dict[str, TimeColumn]) -> GuessedColumns:
     def likely(name: str) -> bool:
         lower = name.lower()
         return lower in _KEY_NAMES or lower.endswith(("_id", "_key", "_uuid"))
@@ -236,19 +236,19 @@ def _key(rows: pl.DataFrame, target: str, times: dict[str, TimeColumn]) -> Guess
     ]
     for series in sorted(usable, key=lambda s: s.name.lower() not in _KEY_NAMES):
         if likely(series.name) and series.n_unique() == series.len():
-            return GuessedPart((series.name,), "it is different in every row")
+            return GuessedColumns((series.name,), "it is different in every row")
     for name, found in times.items():
         if found.whole and rows[name].n_unique() == rows.height:
-            return GuessedPart((name,), "it is different in every row")
-    return GuessedPart((), "no column is different in every row, so the whole row is its identity")
+            return GuessedColumns((name,), "it is different in every row")
+    return GuessedColumns((), "no column is different in every row, so the whole row is its identity")
 
 
-def _label_time(later: list[str]) -> GuessedPart:
+def _label_time(later: list[str]) -> GuessedColumns:
     named = [name for wish in _LABEL_TIME_NAMES for name in later if name.lower() == wish]
     if named:
-        return GuessedPart((named[0],), "it is called so; training uses a label only from then on")
+        return GuessedColumns((named[0],), "it is called so; training uses a label only from then on")
     also = f"; if one of {', '.join(later)} says when, name it" if later else ""
-    return GuessedPart(
+    return GuessedColumns(
         (), f"no column says when the target became known, so it counts as known at the event time{also}"
     )
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from homeostat.engine.scaffold.guess import Guess, GuessedPart
+    from homeostat.engine.scaffold.guess import Guess, GuessedColumns
 
 
 def render(guess: Guess, pattern: str) -> str:
@@ -20,7 +20,7 @@ def render(guess: Guess, pattern: str) -> str:
     task = guess.task_why
     source = [f"        {_quoted(pattern)},"]
     source += _argument("time", guess.time, single=True)
-    source += _argument("key", guess.key, single=len(guess.key.value) == 1)
+    source += _argument("key", guess.key, single=len(guess.key.columns) == 1)
     source += [f"        target={_quoted(guess.target)},  # {guess.task}: {task}"]
     source += _argument("label_time", guess.label_time, single=True)
     source += _declared_lines(guess)
@@ -60,8 +60,8 @@ def render(guess: Guess, pattern: str) -> str:
 
 
 def _features(guess: Guess) -> list[str]:
-    time = guess.time.value[0] if guess.time.value else ""
-    if time not in guess.key.value:
+    time = guess.time.columns[0] if guess.time.columns else ""
+    if time not in guess.key.columns:
         return ["    return rows"]
     # Without this the model would know no hour and no weekday, and repeating the last label could well beat it.
     told = f"    # {time!r} is the key, which no model sees; under another name its hour and weekday are features."
@@ -93,10 +93,10 @@ def loop_name(pattern: str, target: str) -> str:
     return words[:63].strip("-") or "loop"
 
 
-def _argument(name: str, part: GuessedPart, *, single: bool) -> list[str]:
-    if not part.value:
+def _argument(name: str, part: GuessedColumns, *, single: bool) -> list[str]:
+    if not part.columns:
         return [f"        # no {name}: {part.why}"]
-    value = _quoted(part.value[0]) if single else f"({', '.join(map(_quoted, part.value))},)"
+    value = _quoted(part.columns[0]) if single else f"({', '.join(map(_quoted, part.columns))},)"
     return [f"        {name}={value},  # {part.why}"]
 
 

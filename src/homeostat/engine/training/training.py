@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from homeostat.ci.admit import schema_of
-from homeostat.ci.collect import collect
-from homeostat.ci.pipeline import Run, current_environment, mark_interrupted
+from homeostat.ci.collect import Collected, collect
+from homeostat.ci.pipeline import Run, current_environment, mark_interrupted, start_of
 from homeostat.core import codecs
 from homeostat.core import events as ev
 from homeostat.core.clock import PacedClock, SystemClock
@@ -69,9 +69,8 @@ def carry_out(
     feed = Feed(store.ledger, Rules.of(loop))
     mark_interrupted(store, clock, loop=loop.name)
     try:
-        table = store.table(loop.name, "rows", loop.source.spec)
-        collect(loop.source, table, store.ledger, loop.name, clock, accepted=schema_of(store, loop.name))
-        table.compact(over=_MOST_FILES)
+        collect_new(store, loop, clock)
+        store.table(loop.name, "rows", loop.source.spec).compact(over=_MOST_FILES)
         entry = run_pipeline(store, loop, command, clock, progress, resume)
     except HomeostatError as error:
         end_training(store, feed, clock, key, "stopped" if isinstance(error, DataError) else "failed", str(error))
@@ -81,6 +80,14 @@ def carry_out(
     recorded, _ = feed.register(entry, time=clock.now())
     assert isinstance(recorded.event, ev.VersionRegistered)
     return recorded.event.version
+
+
+def collect_new(
+    store: Store, loop: Loop, clock: Clock, progress: Callable[[int, int, str], None] | None = None
+) -> Collected:
+    """Take in what is new at the loop's source, held against what its table is known to hold."""
+    table, accepted = store.table(loop.name, "rows", loop.source.spec), schema_of(store, loop.name)
+    return collect(loop.source, table, store.ledger, loop.name, clock, progress, accepted=accepted)
 
 
 def outstanding(store: Store, loop: str, key: str) -> ev.Train:
@@ -139,13 +146,11 @@ def _beginning(store: Store, loop: str, snapshot: Snapshot, run: str) -> tuple[d
 
     So the steps that had finished are not run again only because time went by.
     """
-    recorded = store.ledger.events(loop=loop, kinds=(ev.RunStarted,))
-    started = {one.event.run: (one.seq, one.event) for one in recorded if isinstance(one.event, ev.RunStarted)}
     rows, _ = fingerprint_parts(snapshot)
     found = None
     wanted: str | None = run
     while wanted is not None:
-        seq, event = started[wanted]
+        seq, event = start_of(store.ledger, store.ledger.run(wanted))
         if event.inputs["snapshot"]["fingerprint"] != rows:
             break
         found, wanted = (outstanding(store, loop, event.trigger.key).now, seq), event.resumes

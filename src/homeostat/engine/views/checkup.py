@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from homeostat.core.clock import SystemClock
-from homeostat.core.errors import HomeostatError
-from homeostat.engine.live.lease import (
+from homeostat.core.claims import (
     in_charge,
     is_dead,
 )
+from homeostat.core.clock import SystemClock
+from homeostat.core.errors import HomeostatError
 
 if TYPE_CHECKING:
     from homeostat.core.ledger import Ledger

@@ -136,11 +136,11 @@ def explain(store: Store, loop: str, wanted: str, features: Callable[..., pl.Dat
     if not shown:
         raise _unknown(wanted, loop, bool(labels))
     _add_others(reader, shown)
-    versions = dict.fromkeys(said.version for row in shown for said in row.predictions)
+    versions = dict.fromkeys(answer.version for row in shown for answer in row.predictions)
     manifests = {version: _manifest(store, loop, version) for version in versions}
     for row in shown:
         row.labels = labels.get(row.id, [])
-        row.predictions = [_named(said, manifests[said.version]) for said in row.predictions]
+        row.predictions = [_with_classes(answer, manifests[answer.version]) for answer in row.predictions]
         row.features, row.note = _features(row.input, manifests[row.arm], features)
     origins = [_origin(store, loop, version, manifests[version]) for version in sorted(versions)]
     return Explained(loop=loop, id=wanted, source=source, rows=shown, more=len(rows) - len(shown), versions=origins)
@@ -159,7 +159,7 @@ def _from_log(reader: LogReader, wanted: str) -> list[RowFacts]:
 
 
 def _row(record: PredictionRecord, row: RowRecord) -> RowFacts:
-    said = [_said(version, scored, answered=version == row.arm) for version, scored in row.predictions.items()]
+    answers = [_answer_of(version, scored, answered=version == row.arm) for version, scored in row.predictions.items()]
     return RowFacts(
         id=row.id,
         request=record.request,
@@ -167,21 +167,21 @@ def _row(record: PredictionRecord, row: RowRecord) -> RowFacts:
         arm=row.arm,
         propensity=row.propensity,
         input=row.features,
-        predictions=said,
+        predictions=answers,
     )
 
 
-def _said(version: int, scored: Scored, *, answered: bool) -> VersionAnswer:
+def _answer_of(version: int, scored: Scored, *, answered: bool) -> VersionAnswer:
     scores = {str(place): score for place, score in enumerate(scored[1:])} or None
     return VersionAnswer(version=version, answered=answered, value=scored[0], scores=scores)
 
 
-def _named(said: VersionAnswer, manifest: Manifest) -> VersionAnswer:
+def _with_classes(answer: VersionAnswer, manifest: Manifest) -> VersionAnswer:
     """The same with its scores under the names of the classes."""
     classes = manifest.signature.classes
-    if said.scores is None or classes is None or len(classes) != len(said.scores):
-        return said
-    return msgspec.structs.replace(said, scores=dict(zip(map(str, classes), said.scores.values(), strict=True)))
+    if answer.scores is None or classes is None or len(classes) != len(answer.scores):
+        return answer
+    return msgspec.structs.replace(answer, scores=dict(zip(map(str, classes), answer.scores.values(), strict=True)))
 
 
 def _add_others(reader: LogReader, rows: Sequence[RowFacts]) -> None:
@@ -194,10 +194,10 @@ def _add_others(reader: LogReader, rows: Sequence[RowFacts]) -> None:
             row = by_name.get(name)
             if row is None:
                 continue
-            said = VersionAnswer(version=record.version, answered=False, error=record.error)
+            answer = VersionAnswer(version=record.version, answered=False, error=record.error)
             if record.error is None:
-                said = _said(record.version, record.predictions[place], answered=False)
-            row.predictions.append(said)
+                answer = _answer_of(record.version, record.predictions[place], answered=False)
+            row.predictions.append(answer)
 
 
 def _from_tables(archive: Archive, wanted: str) -> list[RowFacts]:
@@ -218,7 +218,7 @@ def _archived(row: dict[str, Any]) -> RowFacts:
         arm=row["version"],
         propensity=row["propensity"],
         input={name.removeprefix("input_"): value for name, value in row.items() if name.startswith("input_")},
-        predictions=[_said(row["version"], [row["value"], *scores], answered=True)],
+        predictions=[_answer_of(row["version"], [row["value"], *scores], answered=True)],
     )
 
 
@@ -249,7 +249,7 @@ def _manifest(store: Store, loop: str, version: int) -> Manifest:
 def _features(
     values: dict[str, Any], manifest: Manifest, features: Callable[..., pl.DataFrame] | None
 ) -> tuple[dict[str, Any] | None, str | None]:
-    """What the model saw, or why that cannot be said."""
+    """What the model saw, or why that is not known."""
     if manifest.features is None:
         return None, "the model takes the inputs as they are"
     if features is None:

@@ -8,7 +8,6 @@ over what its file counts.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import msgspec
 from homeostat.cd.serve.routing import RoutingStatus
 from homeostat.cd.serve.telemetry.exposition import counters, merge
 from homeostat.cd.serve.telemetry.families import Snapshot
+from homeostat.core.claims import is_running
 from homeostat.core.clock import stopwatch
 from homeostat.core.files import make_folder, write_whole
 
@@ -110,18 +110,7 @@ def states(folder: Path) -> list[WorkerState]:
 
 def snapshot(workers: list[WorkerState]) -> Snapshot:
     """One set of numbers for all of them: counters of the dead count on, their gauges do not."""
-    return merge(one.counts if is_alive(one) else counters(one.counts) for one in workers)
-
-
-def is_alive(worker: WorkerState) -> bool:
-    """Whether its process exists."""
-    try:
-        os.kill(worker.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return merge(one.counts if is_running(one.pid) else counters(one.counts) for one in workers)
 
 
 def is_stuck(worker: WorkerState, now: float) -> bool:
@@ -135,7 +124,7 @@ def together(workers: list[WorkerState]) -> tuple[bool, bool, list[str]]:
     One worker that answers keeps the server live, for the others are restarted; all of them have to be ready.
     """
     now = stopwatch()
-    alive = [one for one in workers if is_alive(one)]
+    alive = [one for one in workers if is_running(one.pid)]
     live = [one.live and not is_stuck(one, now) for one in alive]
     problems = [f"worker {one.place}: {problem}" for one in alive for problem in one.problems]
     problems += [f"worker {one.place} says nothing" for one in alive if is_stuck(one, now)]
@@ -144,7 +133,7 @@ def together(workers: list[WorkerState]) -> tuple[bool, bool, list[str]]:
 
 def routing(workers: list[WorkerState], model: str) -> RoutingStatus | None:
     """The division of traffic that all living workers have put in effect: that of the one who is furthest behind."""
-    found = [one.routing[model] for one in workers if model in one.routing and is_alive(one)]
+    found = [one.routing[model] for one in workers if model in one.routing and is_running(one.pid)]
     if not found:
         return None
     last = min(found, key=lambda one: (one.seq is not None, one.seq or 0))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.ci.evaluate import Evaluation
+from homeostat.ci.evaluate.report import CalibrationBin
 from homeostat.core import codecs
 from homeostat.core import events as ev
 from homeostat.core.errors import HomeostatError, NotFoundError
@@ -20,7 +21,6 @@ from homeostat.engine.views.why.versions import of_version
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from homeostat.ci.evaluate.report import CalibrationBin
     from homeostat.core.events import Performance, VersionRegistered
     from homeostat.core.model import Manifest
     from homeostat.core.schema import Column

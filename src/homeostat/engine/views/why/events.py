@@ -84,7 +84,8 @@ def _decision(ledger: Ledger, recorded: Recorded, event: ev.Decided) -> Why:
             because.append(f"a run was ordered for trigger {command.trigger.key}, on labels known by {at(command.now)}")
             because += [f"it became run {row.run} ({row.status})" for row in _runs_for(ledger, event.loop, command)]
     because += [one_line(fact) for fact in _followed(ledger, recorded)]
-    facts = {"about": event.about, "action": event.action, "acted": text(event.fired), "decided": at(recorded.time)}
+    facts = {"about": event.about, "action": event.action, "acted": text(event.fired), "outcome": event.outcome}
+    facts["decided"] = at(recorded.time)
     return Why(
         subject=f"decision @{recorded.seq} of loop {event.loop}",
         answer=_answer(event),
@@ -99,7 +100,8 @@ def _answer(event: ev.Decided) -> str:
     if event.about == "policy":
         return f"{'Retraining' if event.fired else 'No retraining'} was decided: {event.reason}."
     if not event.fired:
-        return f"{event.reason[:1].upper()}{event.reason[1:]}."
+        refused = event.about == "request" and event.outcome == "refused"
+        return f"Refused: {event.reason}." if refused else f"{event.reason[:1].upper()}{event.reason[1:]}."
     return f"{_DID.get(event.action, event.action).capitalize()}: {event.reason}."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from homeostat.ci.pipeline import start_of
 from homeostat.ci.pipeline.explain import differences
 from homeostat.core import events as ev
 from homeostat.core.errors import NotFoundError
@@ -17,7 +18,7 @@ _OUTCOME = {"ran": "ran", "hit": "was taken from the cache", "failed": "failed"}
 
 def of_run(ledger: Ledger, row: RunRow) -> Why:
     """Explain a run: what started it, what each step did, how it ended."""
-    started = _started(ledger, row)
+    _, started = start_of(ledger, row)
     trigger = started.trigger
     records = ledger.steps(row.run)
     steps = [record.event for record in records if isinstance(record.event, ev.StepFinished)]
@@ -101,13 +102,6 @@ def of_step(ledger: Ledger, row: RunRow, name: str) -> Why:
 def _before(ledger: Ledger, record: Recorded, step: ev.StepFinished) -> ev.StepFinished | None:
     earlier = ledger.last_step(step.loop, step.step, before=record.seq)
     return earlier.event if earlier is not None and isinstance(earlier.event, ev.StepFinished) else None
-
-
-def _started(ledger: Ledger, row: RunRow) -> ev.RunStarted:
-    for record in ledger.events(loop=row.loop, kinds=(ev.RunStarted,)):
-        if isinstance(record.event, ev.RunStarted) and record.event.run == row.run:
-            return record.event
-    raise NotFoundError(f"run {row.run} has no beginning in the ledger", hint="`homeostat verify` checks the ledger")
 
 
 def _ending(status: str) -> str:

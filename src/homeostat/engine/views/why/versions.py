@@ -94,31 +94,31 @@ def _words(reason: str) -> list[str]:
 
 
 def _line(record: Recorded, number: int) -> str | None:
-    said = _said(record, number)
-    return f"{at(record.time)}: {said}" if said else None
+    line = _happened(record, number)
+    return f"{at(record.time)}: {line}" if line else None
 
 
-def _said(record: Recorded, number: int) -> str | None:
-    said = None
+def _happened(record: Recorded, number: int) -> str | None:
+    line = None
     match record.event:
         case ev.TrialStarted() as event:
-            said = f"its trial against version {event.champion} began, {_plan(event.plan)}"
+            line = f"its trial against version {event.champion} began, {_plan(event.plan)}"
         case ev.ArmsSet() as event:
             arm = next(arm for arm in event.arms if arm.version == number)
-            said = f"{event.reason} (answers {arm.share:.0%})"
+            line = f"{event.reason} (answers {arm.share:.0%})"
         case ev.TrialEnded() as event:
-            said = f"its trial ended, {event.outcome.replace('_', ' ')}: {event.reason}"
+            line = f"its trial ended, {event.outcome.replace('_', ' ')}: {event.reason}"
         case ev.Promoted() as event if event.version == number:
-            said = f"{event.who} made it the champion (epoch {event.epoch}): {event.reason}"
+            line = f"{event.who} made it the champion (epoch {event.epoch}): {event.reason}"
         case ev.Promoted() as event:
-            said = f"version {event.version} replaced it: {event.reason}"
+            line = f"version {event.version} replaced it: {event.reason}"
         case ev.RolledBack() as event if event.version == number:
-            said = f"{event.who} went back to it from version {event.previous}: {event.reason}"
+            line = f"{event.who} went back to it from version {event.previous}: {event.reason}"
         case ev.RolledBack() as event:
-            said = f"{event.who} rolled it back to version {event.version}: {event.reason}"
+            line = f"{event.who} rolled it back to version {event.version}: {event.reason}"
         case ev.Decided() as event:
-            said = f"decided @{record.seq}: {event.reason}"
-    return said
+            line = f"decided @{record.seq}: {event.reason}"
+    return line
 
 
 def _plan(plan: dict[str, object]) -> str:

@@ -1,38 +1,27 @@
-"""The verb for rows that keep coming: stream."""
+"""`homeostat stream`: predict rows as they come."""
 
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.options import (
-    STORE,
-    JsonOption,
-    LoopFileOption,
-    StoreOption,
-    loop_file,
-)
-from homeostat.cli.output import (
-    progress,
-)
+from homeostat.cli.options import STORE, FileOption, JsonOption, StoreOption, loop_file
+from homeostat.cli.output import print_line, progress, say
 
 if TYPE_CHECKING:
-    from homeostat.cd.stream import Champions, Streamed
+    from homeostat.cd.stream import Streamed
 
 
 def stream(
     source: Annotated[
-        str,
-        typer.Argument(metavar="SOURCE", help="Lines of JSON: - (standard input), a file that grows; or a folder."),
+        str, typer.Argument(metavar="SOURCE", help="Lines of JSON: - (standard input), a file that grows; or a folder.")
     ] = "-",
     output: Annotated[
-        str,
-        typer.Option("--output", "-o", metavar="PATH", help="- (standard output), a .jsonl file, or a folder."),
+        str, typer.Option("--output", "-o", metavar="PATH", help="- (standard output), a .jsonl file, or a folder.")
     ] = "-",
     dead: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Rows without an answer; NAME.dead.jsonl by default.")
@@ -42,7 +31,7 @@ def stream(
     ] = True,
     once: Annotated[bool, typer.Option("--once", help="End when nothing more is there now.")] = False,
     every: Annotated[float, typer.Option(min=0.01, metavar="SECONDS", help="How often to look for more.")] = 0.05,
-    loop: LoopFileOption = None,
+    loop: FileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -84,17 +73,14 @@ def stream(
             signal.signal(one, handler)
         if writer is not None:
             writer.close()
-    _tell(done, champions, output, as_json=as_json)
+    _print(done, output, as_json=as_json)
 
 
-def _tell(done: Streamed, champions: Champions, output: str, *, as_json: bool) -> None:
-    import msgspec
-
-    out = sys.stderr if output == "-" else sys.stdout
+def _print(done: Streamed, output: str, *, as_json: bool) -> None:
+    err = output == "-"
     if as_json:
-        facts = {**msgspec.structs.asdict(done), "version": champions.version, "refused": champions.refused}
-        out.write(msgspec.json.encode(facts, order="sorted").decode() + "\n")
+        print_line(done, err=err)
         return
-    out.write(f"version {champions.version} answered {done.rows:,} rows; {done.dead:,} were set aside: {output}\n")
-    for said in [*done.lost, *([champions.refused] if champions.refused else [])]:
-        out.write(f"  {said}\n")
+    say(f"version {done.version} answered {done.rows:,} rows; {done.dead:,} were set aside: {output}", err=err)
+    for note in [*done.lost, *([done.refused] if done.refused else [])]:
+        say(f"  {note}", err=err)

@@ -1,4 +1,4 @@
-"""Who holds a loop: the process that a lease names, and whether it still lives."""
+"""Who claims what: the process that a lease or a file names, and whether it still lives."""
 
 from __future__ import annotations
 

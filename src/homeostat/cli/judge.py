@@ -1,4 +1,4 @@
-"""The verb that asks the judge and says it in its exit code, for jobs that wait for a verdict."""
+"""`homeostat judge`: what the judge makes of a trial, as an exit code for jobs that wait for it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeostat.cli.options import (
-    STORE,
-    JsonOption,
-    LoopOption,
-    StoreOption,
-    loop_name,
-    open_ledger,
-)
-from homeostat.cli.output import (
-    print_json,
-)
+from homeostat.cli.options import STORE, JsonOption, LoopOption, StoreOption, open_named
+from homeostat.cli.output import print_facts, print_json
 from homeostat.core.errors import NotFoundError, StoreError
 
 if TYPE_CHECKING:
@@ -47,19 +38,19 @@ def judge(
 
     wanted = passing([one.strip() for one in passes.split(",")])
     if url is not None:
-        found = _asked(url)
+        found = _of_server(url)
     else:
-        ledger = open_ledger(store)
-        found = standing(ledger, loop_name(ledger, loop))
+        opened, name = open_named(store, loop)
+        found = standing(opened.ledger, name)
     if as_json:
         print_json(found)
     else:
-        _tell(found)
+        _print(found)
     if found.verdict not in wanted:
         raise typer.Exit(NOT_PASSED)
 
 
-def _asked(url: str) -> Standing:
+def _of_server(url: str) -> Standing:
     """The standing that a server tells, with the token of the environment."""
     import urllib.error
     import urllib.request
@@ -78,17 +69,15 @@ def _asked(url: str) -> Standing:
         with urllib.request.urlopen(request, timeout=_SECONDS) as reply:  # noqa: S310
             return msgspec.json.decode(reply.read(), type=Standing)
     except urllib.error.HTTPError as error:
-        said = error.read().decode(errors="replace")[:500]
-        raise NotFoundError(f"the server at {url} answers {error.code}: {said}") from error
+        answer = error.read().decode(errors="replace")[:500]
+        raise NotFoundError(f"the server at {url} answers {error.code}: {answer}") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise StoreError(f"the server at {url} does not answer: {error}", hint="is `homeostat up` running?") from error
     except msgspec.MsgspecError as error:
         raise StoreError(f"what answers at {url} is no Homeostat server: {error}") from error
 
 
-def _tell(found: Standing) -> None:
-    from homeostat.cli.look import print_facts
-
+def _print(found: Standing) -> None:
     facts = {
         "loop": found.loop,
         "trial": f"version {found.challenger} against version {found.champion}, "
