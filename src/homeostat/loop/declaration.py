@@ -13,7 +13,7 @@ from homeostat.core.errors import LoopError
 from homeostat.core.loop_names import loop_name_problem
 from homeostat.core.model.own_code import TrustedTypes
 from homeostat.ct.how import Learner, Refit
-from homeostat.ct.when import AnyPolicy, Policy, metrics_of, never
+from homeostat.ct.when import Policy, never
 from homeostat.ct.where import Place, Process
 from homeostat.loop.steps import STEPS
 
@@ -93,7 +93,7 @@ class Loop:
         metric: str | None = None,
         gates: Sequence[Gate] | None = None,
         deploy: Plan | None = None,
-        when: AnyPolicy | None = None,
+        when: Policy | None = None,
         how: Learner | None = None,
         where: Place | None = None,
         test: str | float = 0.2,
@@ -255,7 +255,7 @@ def _test_problems(test: Any) -> list[str]:
 
 def _metric_problems(metric: Any, when: Any) -> list[str]:
     """What is wrong with the metric, and with the metrics that the policies wait for: only the Loop's is measured."""
-    watched = metrics_of(when)
+    watched = when.metrics if isinstance(when, Policy) else ()
     if metric is None and not watched:
         return []
     from homeostat.core.stats.metrics import METRICS, default_metric

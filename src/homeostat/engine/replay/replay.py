@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from homeostat.ct.when import AnyPolicy
+    from homeostat.ct.when import Policy
     from homeostat.loop import Loop
 
 _FEWEST_BLOCKS = 5
@@ -40,7 +40,7 @@ _REPLAYED = (ev.GateResult(gate="replayed", passed=True, reason="policies are co
 def replay(
     loop: Loop,
     rows: pl.DataFrame,
-    policies: Mapping[str, AnyPolicy] | None = None,
+    policies: Mapping[str, Policy] | None = None,
     *,
     block: str = "7d",
     warmup: str | float = 0.2,
@@ -118,7 +118,7 @@ def _cuts(history: History, warmup: str | float, block: str) -> list[datetime]:
 class _HistoryPlayer:
     """One policy on its way through history."""
 
-    def __init__(self, history: History, cuts: list[datetime], metric: str, name: str, policy: AnyPolicy) -> None:
+    def __init__(self, history: History, cuts: list[datetime], metric: str, name: str, policy: Policy) -> None:
         self.history, self.cuts, self.metric, self.name, self.policy = history, cuts, metric, name, policy
         self.config = monitor_config(history.loop, history.rows)
         rules = Rules(loop=history.loop.name, when=policy, deploy=Immediately())

@@ -1,0 +1,58 @@
+"""When to retrain: policies, each a pure fold from a memory and an observation to a memory and a reading."""
+
+from homeostat.ct.when.combinators import (
+    POLICIES,
+    All_,
+    Any_,
+    AtMost,
+    Cooldown,
+    Look,
+    Memory,
+    Past,
+    Policy,
+    Reading,
+    Vote,
+    Warmup,
+    vote,
+)
+from homeostat.ct.when.policies import (
+    Degraded,
+    Drift,
+    Never,
+    NewRows,
+    NewVersion,
+    degraded,
+    drift,
+    never,
+    new_version,
+    rows,
+)
+from homeostat.ct.when.schedule import Every, every
+
+__all__ = [
+    "POLICIES",
+    "All_",
+    "Any_",
+    "AtMost",
+    "Cooldown",
+    "Degraded",
+    "Drift",
+    "Every",
+    "Look",
+    "Memory",
+    "Never",
+    "NewRows",
+    "NewVersion",
+    "Past",
+    "Policy",
+    "Reading",
+    "Vote",
+    "Warmup",
+    "degraded",
+    "drift",
+    "every",
+    "never",
+    "new_version",
+    "rows",
+    "vote",
+]

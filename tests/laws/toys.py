@@ -1,0 +1,19 @@
+"""A toy of everything that may be added from outside: each passes the laws of its table and works in a loop."""
+
+from __future__ import annotations
+
+from homeostat import when
+
+
+@when.POLICIES.register
+class Streak(when.Policy, tag="streak", frozen=True, kw_only=True):
+    """Fires at so many observations in a row with an alarm, and then counts anew."""
+
+    length: int
+
+    def step(self, memory: when.Memory, seen: when.Look) -> tuple[when.Memory, when.Reading]:
+        """Counts the row."""
+        row = (memory or {"row": 0})["row"] + 1 if any(signal.alarmed for signal in seen.signals) else 0
+        fired = row >= self.length
+        reading = when.Reading(fired=fired, reason=f"{row} alarms of {self.length} in a row", evidence={"row": row})
+        return {"row": 0 if fired else row}, reading
