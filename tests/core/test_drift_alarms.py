@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from homeostat.core.stats.drift import DriftConfig, benjamini_hochberg, distance, drift
 from homeostat.core.stats.profile import Profile
 
-ANY = DriftConfig(psi=0.0)
+ANY = DriftConfig(threshold=0.0)
 """Every difference that is not chance alarms: the false discoveries show."""
 
 

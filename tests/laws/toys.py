@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from homeostat import when
+from homeostat.core.stats.drift import STATISTICS, Statistic
 
 
 @when.POLICIES.register
@@ -17,3 +20,14 @@ class Streak(when.Policy, tag="streak", frozen=True, kw_only=True):
         fired = row >= self.length
         reading = when.Reading(fired=fired, reason=f"{row} alarms of {self.length} in a row", evidence={"row": row})
         return {"row": 0 if fired else row}, reading
+
+
+GAP = STATISTICS.register(
+    Statistic(
+        name="gap",
+        distance=lambda before, after: float(np.abs(np.cumsum(after - before)).max()),
+        noise=lambda _shares, n, m: 0.87 * float(np.sqrt(1 / n + 1 / m)),
+        needs=("number",),
+    )
+)
+"""The largest gap between the cumulated shares of ordered cells; its noise is that of Kolmogorov."""

@@ -140,6 +140,11 @@ class Policy(msgspec.Struct, frozen=True, tag_field="when"):
         """The metrics that it, or a part of it, waits for to fall."""
         return tuple(name for part in self.parts for name in part.metrics)
 
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The statistics of drift that it, or a part of it, looks at."""
+        return tuple(name for part in self.parts for name in part.statistics)
+
 
 class _Joined(Policy, frozen=True, kw_only=True):
     policies: tuple[Policy, ...]

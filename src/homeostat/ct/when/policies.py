@@ -48,7 +48,8 @@ class NewVersion(Policy, tag="new_version", frozen=True, kw_only=True):
 class Drift(Policy, tag="drift", frozen=True, kw_only=True):
     """Inputs or predictions moved; see `drift`."""
 
-    psi: float
+    threshold: float
+    statistic: str = "psi"
     columns: tuple[str, ...] | None = None
     at_least: int = 1
     q: float = 0.01
@@ -61,22 +62,30 @@ class Drift(Policy, tag="drift", frozen=True, kw_only=True):
         moved = sorted((one for one in watched if self._moved(one)), key=_excess, reverse=True)
         largest = max(watched, key=_excess, default=None)
         evidence: dict[str, Any] = {
-            "threshold": self.psi,
+            "statistic": self.statistic,
+            "threshold": self.threshold,
             "columns_needed": self.at_least,
             "moved": {one.subject: _numbers(one) for one in moved},
             "largest": None if largest is None else {largest.subject: _numbers(largest)},
         }
         if len(moved) >= self.at_least:
             names = ", ".join(f"{one.subject} {_excess(one):.2f}" for one in moved[:3])
-            return memory, Reading(fired=True, reason=f"drift beyond {self.psi}: {names}", evidence=evidence)
+            return memory, Reading(fired=True, reason=f"drift beyond {self.threshold}: {names}", evidence=evidence)
         shown = "nothing measured" if largest is None else f"largest is {largest.subject} {_excess(largest):.2f}"
-        return memory, Reading(fired=False, reason=f"no drift beyond {self.psi} ({shown})", evidence=evidence)
+        return memory, Reading(fired=False, reason=f"no drift beyond {self.threshold} ({shown})", evidence=evidence)
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """See `Policy.statistics`."""
+        return (self.statistic,)
 
     def _watches(self, signal: Signal) -> bool:
+        if signal.statistic not in (None, self.statistic):
+            return False
         return self.columns is None or signal.subject in self.columns
 
     def _moved(self, signal: Signal) -> bool:
-        return _excess(signal) >= self.psi and (signal.q_value is None or signal.q_value <= self.q)
+        return _excess(signal) >= self.threshold and (signal.q_value is None or signal.q_value <= self.q)
 
 
 @POLICIES.register
@@ -139,20 +148,38 @@ def new_version() -> NewVersion:
 
 
 def drift(
-    *, psi: float, columns: tuple[str, ...] | None = None, at_least: int = 1, q: float = 0.01, predictions: bool = True
+    *,
+    columns: tuple[str, ...] | None = None,
+    at_least: int = 1,
+    q: float = 0.01,
+    predictions: bool = True,
+    **statistic: float,
 ) -> Drift:
-    """Retrain when columns moved: population stability index above `psi` after its noise is taken off.
+    """Retrain when columns moved: a statistic of drift above a threshold after its noise is taken off.
 
     Args:
-        psi: Threshold (> 0); 0.1 is commonly called a moderate, 0.25 a large shift.
         columns: The columns to watch; None watches all.
         at_least: How many of them must have moved.
         q: Largest false-discovery-adjusted probability (0..1) of the movement being chance.
         predictions: Watch the champion's predictions too.
+        statistic: Any of `homeostat.core.stats.drift.STATISTICS` with its threshold (> 0). Of the population stability
+            index, `psi`, 0.1 is commonly called a moderate, 0.25 a large shift.
+
+    Example:
+        >>> drift(psi=0.2).threshold
+        0.2
     """
-    if psi <= 0:
-        raise LoopError(f"drift(psi={psi}) would always fire", hint="choose a threshold above 0, for example 0.2")
-    return Drift(psi=psi, columns=tuple(columns) if columns else None, at_least=at_least, q=q, predictions=predictions)
+    from homeostat.core.stats.drift import STATISTICS
+
+    if len(statistic) != 1:
+        raise LoopError(f"drift() takes one statistic, not {len(statistic)}", hint="write drift(psi=0.2)")
+    ((name, threshold),) = statistic.items()
+    if threshold <= 0:
+        what = f"drift({name}={threshold}) would always fire"
+        raise LoopError(what, hint="choose a threshold above 0, for example 0.2")
+    watched = tuple(columns) if columns else None
+    rest: dict[str, Any] = {"at_least": at_least, "q": q, "predictions": predictions}
+    return Drift(threshold=threshold, statistic=STATISTICS[name].name, columns=watched, **rest)
 
 
 def degraded(*, min_rows: int = 200, **metric: float) -> Degraded:

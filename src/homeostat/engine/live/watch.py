@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from homeostat.core.ledger import Ledger
     from homeostat.core.store import Store
+    from homeostat.ct.when import Policy
     from homeostat.engine.decide.state import State
     from homeostat.loop import Loop
 
@@ -171,7 +172,7 @@ class Watch:
             trainable=self.table.count_trainable(now),
             judgement=self._judgement(state, champion, now, service or ServiceCounts()),
             source_version=source_version,
-            config=config,
+            config=measuring(config, state.rules.when),
         )
         self.since = now
         if rows.height >= config.drift.minimum_rows:
@@ -281,6 +282,12 @@ def monitor_config(loop: Loop, rows: pl.DataFrame) -> MonitorConfig:
     rows = rows.drop_nulls(spec.labels)
     asked = rows[spec.time].dt.timestamp("us").to_numpy()
     return MonitorConfig(window=Window(maturity=learned(asked, known_at(rows, spec))))
+
+
+def measuring(config: MonitorConfig, policy: Policy) -> MonitorConfig:
+    """The thresholds, with every statistic of drift that a policy looks at."""
+    drift = msgspec.structs.replace(config.drift, also=(*config.drift.also, *policy.statistics))
+    return msgspec.structs.replace(config, drift=drift)
 
 
 def _loss(kind: ev.SignalKind, subject: str, count: int | None, detail: str) -> ev.Signal:

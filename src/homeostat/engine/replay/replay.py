@@ -18,7 +18,7 @@ from homeostat.core.stats.metrics import row_loss, score
 from homeostat.core.stats.prequential import StreamReport, stream_report
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules
-from homeostat.engine.live.watch import WINDOWS, monitor_config
+from homeostat.engine.live.watch import WINDOWS, measuring, monitor_config
 from homeostat.engine.replay.choose import compare, held_back_from
 from homeostat.engine.replay.history import History
 from homeostat.engine.replay.policies import standard_policies
@@ -120,7 +120,7 @@ class _HistoryPlayer:
 
     def __init__(self, history: History, cuts: list[datetime], metric: str, name: str, policy: Policy) -> None:
         self.history, self.cuts, self.metric, self.name, self.policy = history, cuts, metric, name, policy
-        self.config = monitor_config(history.loop, history.rows)
+        self.config = measuring(monitor_config(history.loop, history.rows), policy)
         rules = Rules(loop=history.loop.name, when=policy, deploy=Immediately())
         self.feed = Feed(Ledger.open(":memory:"), rules)
         self.trained_at: dict[int, datetime] = {}
