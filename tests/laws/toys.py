@@ -6,6 +6,7 @@ import numpy as np
 
 from homeostat import when
 from homeostat.core.stats.drift import STATISTICS, Statistic
+from homeostat.core.stats.losses import LOSSES, Loss
 
 
 @when.POLICIES.register
@@ -31,3 +32,25 @@ GAP = STATISTICS.register(
     )
 )
 """The largest gap between the cumulated shares of ordered cells; its noise is that of Kolmogorov."""
+
+MISSES = LOSSES.register(
+    Loss(
+        name="misses",
+        task="classification",
+        rows=lambda codes, scores, _scale: np.where(
+            scores.argmax(axis=1) == codes, 0.0, np.where(codes == 0, 1.0, 5.0)
+        ),
+        high=5.0,
+    )
+)
+"""In money: a false alarm costs 1, a miss 5."""
+STEPS_OFF = LOSSES.register(
+    Loss(
+        name="steps off",
+        task="regression",
+        rows=lambda labels, values, scale: np.minimum(np.floor(np.abs(labels - values) / scale), 3.0) - 1.0,
+        low=-1.0,
+        high=2.0,
+    )
+)
+"""Whole scales of error, at most three; a hit earns one."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from homeostat.core.errors import LoopError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
 
@@ -21,15 +21,20 @@ class OpenTable(dict[str, T]):
 
     Args:
         what: What an entry is, for errors.
+        entries: The first ones.
         name: Gives an entry's name.
 
     Raises:
         LoopError: by `table[name]`, when there is no such entry.
     """
 
-    def __init__(self, what: str, name: Callable[[Any], str] = attrgetter("name")) -> None:
+    def __init__(
+        self, what: str, entries: Iterable[T] = (), *, name: Callable[[Any], str] = attrgetter("name")
+    ) -> None:
         super().__init__()
         self._what, self._name = what, name
+        for entry in entries:
+            self.register(entry)
 
     def register(self, entry: T) -> T:
         """Add an entry; also as the decorator of a class.
@@ -45,7 +50,7 @@ class OpenTable(dict[str, T]):
     def __missing__(self, name: str) -> T:
         from homeostat.core.table.spec import did_you_mean
 
-        raise LoopError(f"there is no {self._what} {name!r}", hint=did_you_mean(name, self))
+        raise LoopError(f"there is no {self._what} {name!r}", hint=did_you_mean(str(name), self))
 
 
 def tag_of(kind: Any) -> str:

@@ -51,6 +51,8 @@ class Loop:
         model: Any scikit-learn estimator; None picks a sensible one for the schema.
         trials: Parameters of the model to try besides its own, as in `[{"max_depth": 3}]`; the best on the newest fifth
             of the training rows are taken, and every trial is kept with the version.
+        loss: What a wrong row costs, which the judge and replays go by: `brier`, `absolute`, or one's own
+            (`homeostat.core.stats.losses`); None takes the usual one of the task.
         metric: What counts, for example `roc_auc`, `log_loss`, `mae`; None picks one for the task.
         gates: What a candidate has to pass. The checks of the promises (NaN, tied, too few rows, changed schema) always
             run as well.
@@ -90,6 +92,7 @@ class Loop:
         features: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
         model: Any = None,
         trials: Sequence[Mapping[str, Any]] = (),
+        loss: str | None = None,
         metric: str | None = None,
         gates: Sequence[Gate] | None = None,
         deploy: Plan | None = None,
@@ -112,6 +115,7 @@ class Loop:
         self.features = features
         self.model = model
         self.trials = tuple(dict(one) for one in trials)
+        self.loss = loss
         self.metric = metric
         self.gates = tuple(standard_gates.default() if gates is None else gates)
         self.deploy = Canary() if deploy is None else deploy
@@ -164,6 +168,7 @@ class Loop:
             found.extend(_length_problems(part, getattr(self, part)))
         found.extend(_test_problems(self.test))
         found.extend(_metric_problems(self.metric, self.when))
+        found.extend(_loss_problems(self.loss, self.metric))
         unknown = sorted(set(self.steps) - {step.__name__ for step in STEPS})
         if unknown:
             found.append(f"there is no step {', '.join(unknown)} to replace")
@@ -250,6 +255,20 @@ def _test_problems(test: Any) -> list[str]:
         return _length_problems("test", test)
     if isinstance(test, bool) or not isinstance(test, int | float) or not 0 < test < 1:
         return [f"test={test!r} is neither a share between 0 and 1 nor a length of time such as '14d'"]
+    return []
+
+
+def _loss_problems(loss: Any, metric: Any) -> list[str]:
+    if loss is None:
+        return []
+    from homeostat.core.stats.losses import LOSSES, loss_for
+    from homeostat.core.stats.metrics import METRICS
+
+    known = METRICS.get(metric) if isinstance(metric, str) else None
+    try:
+        loss_for(LOSSES[str(loss)].task if known is None else known.task, str(loss))
+    except LoopError as error:
+        return [f"{error.what}: {error.hint}"]
     return []
 
 

@@ -209,7 +209,7 @@ def _differences(champion_loss: ArrayLike, challenger_loss: ArrayLike) -> tuple[
             what = (
                 f"the {name}'s loss {losses[outside[0]]:g} at row {outside[0]} is outside [0, 1] ({len(outside)} rows)"
             )
-            raise DataError(what, hint="use core.metrics.row_loss, which is bounded")
+            raise DataError(what, hint="declare the range of the loss; see homeostat.core.stats.losses")
     difference = new - old
     return difference, np.isnan(difference)
 

@@ -10,7 +10,7 @@ import numpy as np
 from homeostat.cd.deploy.judge import JudgeConfig, judge_losses
 from homeostat.cd.labels.maturity import Maturity, labelled_by, matured, microseconds
 from homeostat.cd.monitor.performance import as_predictions, coded_labels, finite_rows, scores_of
-from homeostat.core.stats.metrics import row_loss
+from homeostat.core.stats.losses import loss_for
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -99,7 +99,8 @@ def losses(champion: Champion, labels: NDArray[np.float64], scores: NDArray[np.f
     valid = finite_rows(scores)
     usable = np.where(valid if scores.ndim == 1 else valid[:, None], scores, 0.0)
     predictions = as_predictions(usable, classes)
-    lost = row_loss(champion.task, truth, predictions, classes=classes, scale=champion.loss_scale)
+    loss = loss_for(champion.task, champion.loss)
+    lost = loss.of(truth, predictions, classes=classes, scale=champion.loss_scale)
     return np.where(unknown, np.nan, np.where(valid, lost, 1.0))
 
 
@@ -108,7 +109,8 @@ def _possible(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Least and greatest difference of each row over all labels: none where the two predictions agree."""
     if champion.classes is None:
-        reach = np.minimum(np.abs(new - old) / champion.loss_scale, 1.0)
+        bound = loss_for(champion.task, champion.loss).reach
+        reach = np.ones(len(old)) if bound is None else bound(old, new, champion.loss_scale)
         reach = np.where(np.isfinite(reach), reach, 1.0)
         return -reach, reach
     labels = [np.full(len(old), float(place)) for place in range(len(champion.classes))]

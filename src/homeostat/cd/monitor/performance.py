@@ -12,7 +12,8 @@ from homeostat.cd.labels.maturity import Maturity, labelled_by, matured, microse
 from homeostat.cd.labels.training_rows import as_number, as_text
 from homeostat.core.events import Performance
 from homeostat.core.model.signature import Predictions
-from homeostat.core.stats.metrics import estimate, greater_is_better, kappa_per, label_codes
+from homeostat.core.stats.losses import label_codes
+from homeostat.core.stats.metrics import estimate, greater_is_better, kappa_per
 from homeostat.core.stats.prequential import last_known
 from homeostat.core.stats.profile import Profile
 from homeostat.core.table.rows import NEVER
@@ -69,6 +70,7 @@ class Champion(msgspec.Struct, frozen=True, kw_only=True):
         profile: The reference block: inputs and predictions on the rows of acceptance.
         since: How old its knowledge is: the newest event time that it was trained on.
         references: By version: the metric's value when that version was accepted.
+        loss: What a row costs the judge, by its name in `homeostat.core.stats.losses`; None for the task's usual one.
         scale: Of a regression: the absolute error that counts as a loss of 1; by default four standard deviations of
             the predictions in `profile`.
     """
@@ -80,6 +82,7 @@ class Champion(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile | None = None
     since: datetime | None = None
     references: dict[int, float] = {}
+    loss: str | None = None
     scale: float | None = None
 
     @property

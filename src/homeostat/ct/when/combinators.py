@@ -69,7 +69,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     evidence: dict[str, Any]
 
 
-POLICIES: OpenTable[type[Policy]] = OpenTable("policy", tag_of)
+POLICIES: OpenTable[type[Policy]] = OpenTable("policy", name=tag_of)
 """Every class of policies by its tag; `POLICIES.register` adds one's own."""
 
 

@@ -256,6 +256,7 @@ class Watch:
             version=state.champion,
             task=manifest.signature.task,
             metric=metric,
+            loss=self._loop.loss,
             classes=manifest.signature.classes,
             profile=manifest.reference,
             since=manifest.lineage.window_end,

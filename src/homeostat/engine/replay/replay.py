@@ -14,7 +14,8 @@ from homeostat.core.clock import duration
 from homeostat.core.errors import DataError, LoopError
 from homeostat.core.ledger import Ledger
 from homeostat.core.model.signature import Predictions, joined
-from homeostat.core.stats.metrics import row_loss, score
+from homeostat.core.stats.losses import loss_for
+from homeostat.core.stats.metrics import score
 from homeostat.core.stats.prequential import StreamReport, stream_report
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules
@@ -167,7 +168,7 @@ class _HistoryPlayer:
             return None
         signature = history.trained(self.trained_at[version]).model.signature
         labels, classes = history.labels[first:last], signature.classes
-        loss = row_loss(signature.task, labels, answers, classes=classes, scale=self._scale())
+        loss = loss_for(signature.task, history.loop.loss).of(labels, answers, classes=classes, scale=self._scale())
         return Block(
             start=start,
             end=end,

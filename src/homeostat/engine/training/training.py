@@ -15,6 +15,7 @@ from homeostat.core.clock import PacedClock, SystemClock
 from homeostat.core.errors import DataError, HomeostatError, NotFoundError
 from homeostat.core.fingerprint import fingerprint_parts
 from homeostat.core.model import Bundle
+from homeostat.core.stats.losses import loss_for
 from homeostat.engine.decide.feed import Feed, ended_key
 from homeostat.engine.decide.state import Rules
 from homeostat.engine.training.rehearse import recorded_load, rehearse
@@ -163,6 +164,7 @@ def registration(
 ) -> ev.VersionRegistered:
     """The registry's entry for a finished run: its bundle is completed, rehearsed and stored."""
     evaluation, bundle = run["evaluation"], run["model"]
+    loss_for(bundle.manifest.signature.task, loop.loss)  # it has to fit the task that the target made
     lineage = msgspec.structs.replace(
         bundle.manifest.lineage,
         run=run.id,
