@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from homeostat import when
-from homeostat.cd.deploy.paired import judge_trial, pairs
+from homeostat.cd.deploy.paired import pairs
+from homeostat.cd.deploy.trial import judge_trial
 from homeostat.cd.labels.maturity import Maturity
 from homeostat.cd.monitor import Champion, Outcomes
 from homeostat.core.errors import LoopError

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from homeostat.cd.deploy.judge import JudgeConfig, judge_losses
 from homeostat.cd.labels.maturity import Maturity, labelled_by, matured, microseconds
 from homeostat.cd.monitor.performance import as_predictions, coded_labels, finite_rows, scores_of
 from homeostat.core.stats.losses import loss_for
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.cd.monitor.performance import Champion, Outcomes
-    from homeostat.core.events import Judgement, Signal
 
 
 class Pairs(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,31 +62,6 @@ def pairs(
     lost = [losses(champion, labels, score) for score in scores]
     gaps = _possible(champion, *scores)
     return Pairs(champion=lost[0], challenger=lost[1], least=gaps[0], greatest=gaps[1])
-
-
-def judge_trial(
-    champion: Champion,
-    challenger: int,
-    outcomes: Outcomes,
-    now: datetime,
-    *,
-    config: JudgeConfig | None = None,
-    maturity: Maturity | None = None,
-    guardrails: tuple[Signal, ...] = (),
-) -> Judgement:
-    """`pairs` and `judge` in one call: the judge's view of a running trial at `now`."""
-    found = pairs(champion, challenger, outcomes, now, maturity)
-    judgement = judge_losses(
-        found.champion,
-        found.challenger,
-        config,
-        champion=champion.version,
-        challenger=challenger,
-        guardrails=guardrails,
-        least=found.least,
-        greatest=found.greatest,
-    )
-    return msgspec.structs.replace(judgement, matured=len(found.champion))
 
 
 def losses(champion: Champion, labels: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:

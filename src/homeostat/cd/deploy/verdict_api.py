@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
-from homeostat.cd.deploy.judge import JudgeConfig
+from homeostat.cd.deploy.plans import JudgeConfig
 from homeostat.core import events as ev
 from homeostat.core.checked_json import parse
 from homeostat.core.errors import DataError, NotFoundError
@@ -250,8 +250,7 @@ def _of_drawn(question: Question, drawn: DrawnQuestion) -> ev.Judgement:
 
 
 def _of_rows(question: Question, rows: list[Row]) -> ev.Judgement:
-    from homeostat.cd.deploy.paired import judge_trial
-    from homeostat.cd.deploy.randomised import judge_arms
+    from homeostat.cd.deploy.trial import JudgeSettings, judge_trial
     from homeostat.cd.monitor.performance import Champion
 
     _same_length({"rows": len(rows)})
@@ -271,12 +270,11 @@ def _of_rows(question: Question, rows: list[Row]) -> ev.Judgement:
     except OverflowError as error:
         raise DataError(f"a time or an arm of a row is out of range: {error}", hint="times are in UTC") from error
     now = question.now or datetime.max.replace(tzinfo=UTC)
-    if not question.randomised:
-        return judge_trial(champion, question.challenger, outcomes, now, config=question.config)
     shares = [min(row.propensity, 1 - row.propensity) for row in rows if row.propensity and row.propensity < 1]
-    if not shares:
+    if question.randomised and not shares:
         raise DataError("no row has an arm that was drawn", hint="give each row its arm and its propensity")
-    return judge_arms(champion, question.challenger, outcomes, now, config=question.config, least_share=min(shares))
+    settings = JudgeSettings(config=question.config, least_share=min(shares) if question.randomised else None)
+    return judge_trial(champion, question.challenger, outcomes, now, settings)
 
 
 def _outcomes(champion: Champion, challenger: int, rows: list[Row]) -> Outcomes:
