@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from homeostat import when
+from homeostat import how, when
+from homeostat.core.model import Bundle
 from homeostat.core.stats.drift import STATISTICS, Statistic
 from homeostat.core.stats.losses import LOSSES, Loss
 
@@ -54,3 +55,30 @@ STEPS_OFF = LOSSES.register(
     )
 )
 """Whole scales of error, at most three; a hit earns one."""
+
+
+@how.LEARNERS.register
+class NewestRows(how.Learner, tag="newest_rows", frozen=True, kw_only=True):
+    """Fits the newest rows alone, the newer the heavier, whatever their times."""
+
+    count: int = 200
+
+    def fit(self, lesson: how.Lesson, parent: Bundle | None) -> Bundle:
+        """The last rows, weighted from 0 to 1."""
+        weights = np.zeros(lesson.rows.height)
+        weights[-self.count :] = np.linspace(0.1, 1.0, min(self.count, lesson.rows.height))
+        return lesson.train(weights)
+
+
+@how.LEARNERS.register
+class KeepsTheFirst(how.Learner, tag="keeps_the_first", frozen=True, kw_only=True):
+    """Gives its parent again, for ever."""
+
+    @property
+    def continues(self) -> bool:
+        """Yes."""
+        return True
+
+    def fit(self, lesson: how.Lesson, parent: Bundle | None) -> Bundle:
+        """The parent, or a first model."""
+        return parent or lesson.train()

@@ -49,8 +49,8 @@ class Loop:
         features: A plain function from raw rows (without target and label time) to features, row by row. It runs in
             training and in serving; None uses the raw columns.
         model: Any scikit-learn estimator; None picks a sensible one for the schema.
-        trials: Parameters of the model to try besides its own, as in `[{"max_depth": 3}]`; the best on the newest fifth
-            of the training rows are taken, and every trial is kept with the version.
+        candidates: Parameters of the model to try besides its own, as in `[{"max_depth": 3}]`; the best on the newest
+            fifth of the training rows are taken, and all that were tried are kept with the version.
         loss: What a wrong row costs, which the judge and replays go by: `brier`, `absolute`, or one's own
             (`homeostat.core.stats.losses`); None takes the usual one of the task.
         metric: What counts, for example `roc_auc`, `log_loss`, `mae`; None picks one for the task.
@@ -91,7 +91,7 @@ class Loop:
         source: Source,
         features: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
         model: Any = None,
-        trials: Sequence[Mapping[str, Any]] = (),
+        candidates: Sequence[Mapping[str, Any]] = (),
         loss: str | None = None,
         metric: str | None = None,
         gates: Sequence[Gate] | None = None,
@@ -114,7 +114,7 @@ class Loop:
         self.source = source
         self.features = features
         self.model = model
-        self.trials = tuple(dict(one) for one in trials)
+        self.candidates = tuple(dict(one) for one in candidates)
         self.loss = loss
         self.metric = metric
         self.gates = tuple(standard_gates.default() if gates is None else gates)
@@ -158,8 +158,8 @@ class Loop:
             value = getattr(self, part)
             if not isinstance(value, kind):
                 found.append(f"{part} is a {type(value).__name__}")
-        if self.trials and getattr(self.how, "online", False):
-            found.append("trials need how.Refit(): a model that learns online keeps its parameters")
+        if self.candidates and getattr(self.how, "continues", False):
+            found.append("candidates need how.Refit(): a model that goes on from its parent keeps its parameters")
         found.extend(_trusted_problems(self.trusted))
         odd = [type(gate).__name__ for gate in self.gates if not callable(getattr(gate, "check", None))]
         if odd:
@@ -184,12 +184,12 @@ class Loop:
     def trusted_types(self) -> TrustedTypes:
         """The exact classes, as `module.Class`, that a model of this loop may be built of besides the well-known ones.
 
-        Those of the declared model and of its trials, and those that `trusted` names.
+        Those of the declared model and of its candidates, and those that `trusted` names.
         """
         from homeostat.core.model import trusted_types
 
         named = [one if isinstance(one, str) else f"{one.__module__}.{one.__qualname__}" for one in self.trusted]
-        return TrustedTypes({*named, *trusted_types([self.model, *(list(one.values()) for one in self.trials)])})
+        return TrustedTypes({*named, *trusted_types([self.model, *(list(one.values()) for one in self.candidates)])})
 
     @property
     def digest(self) -> str:

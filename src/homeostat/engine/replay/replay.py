@@ -65,9 +65,11 @@ def replay(
 
     Raises:
         DataError: there is too little labelled history.
-        LoopError: the Loop learns online, or replaces the model step: a replay would play something else.
+        LoopError: the Loop's learner goes on from its parent, or its model step is replaced: a replay would play
+            something else.
     """
-    unlike = ["how.Online()"] * loop.how.online + [f"steps={{{name}}}" for name in loop.steps if name == "model"]
+    unlike = [f"how.{type(loop.how).__name__}()"] if loop.how.continues else []
+    unlike += [f"steps={{{name}}}" for name in loop.steps if name == "model"]
     if unlike:
         what = f"a replay refits the Loop's model from scratch; it cannot play {' and '.join(unlike)}"
         raise LoopError(what, hint="replay a declaration with how.Refit() and the standard model step")

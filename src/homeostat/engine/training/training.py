@@ -117,15 +117,17 @@ def run_pipeline(
         "known_by": known_by,
         "accepted": schema_of(store, loop.name),
         "previous": previous_report(store, loop, before=before),
+        "parent": champion if loop.how.continues else None,
         "champion": champion,
         "champion_version": row.version if row else None,
     }
-    run = pipeline_of(loop).run(
+    pipeline = pipeline_of(loop)
+    run = pipeline.run(
         store,
         loop=loop.name,
         trigger=command.trigger,
         clock=clock,
-        inputs=inputs,
+        inputs={name: inputs[name] for name in pipeline.inputs},
         settings=settings_of(loop),
         progress=progress,
         resume=resume,
