@@ -147,9 +147,7 @@ def test_a_trial_is_judged_by_its_pairs_its_config_and_its_guardrails():
     rule, maturity = JudgeConfig(horizon=250, harm=0.2), Maturity(wait=timedelta(hours=1))
     calm = (Signal(kind="service_fault", subject="challenger errors", value=0.0, n=100),)
     found = pairs(CHAMPION, 2, data, LATER, maturity)
-    judged = judge_trial(
-        CHAMPION, 2, data, LATER, JudgeSettings(config=rule, maturity=maturity, guardrails=calm)
-    )
+    judged = judge_trial(CHAMPION, 2, data, LATER, JudgeSettings(config=rule, maturity=maturity, guardrails=calm))
     bounds = {"least": found.least, "greatest": found.greatest}
     expected = judge_losses(found.champion, found.challenger, rule, champion=1, challenger=2, guardrails=calm, **bounds)
     assert (judged.matured, judged.pairs) == (300, 250)

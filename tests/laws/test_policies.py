@@ -3,11 +3,13 @@ from __future__ import annotations
 import copy
 from datetime import timedelta
 from itertools import pairwise
+from typing import Literal
 
 import msgspec
 import pytest
 
 from homeostat import FileSource, Loop, when
+from homeostat.cd.deploy import Split
 from homeostat.core import events as ev
 from homeostat.core.errors import LoopError
 from homeostat.engine.decide.feed import Feed, decided, replayed
@@ -132,6 +134,15 @@ def test_a_policy_of_ones_own_remembers_in_a_loop_and_fires_when_it_says():
     assert fired == [False, True, False, False, True, False, False, False, False, True]
     loop = Loop(name="rides", source=FileSource("bikes.csv", time="time", target="rides"), when=STREAK | when.never())
     assert loop.when.label == "streak|never"
+
+
+@pytest.mark.parametrize(("overlap", "action"), [("queue", "retrain"), ("skip", "keep")])
+def test_a_time_at_which_a_trial_ends_fell_into_it(overlap: Literal["queue", "skip"], action: str):
+    driver = Driver(when.every("3h", overlap=overlap), plan=Split(rows=100))
+    driver.first_champion()
+    driver.register()
+    decided_upon = driver.observe(hours=3, judgement=driver.judged(500, "promote"))
+    assert [one.action for one in decided_upon] == ["promote", action]
 
 
 def test_a_policy_that_is_joined_with_one_that_forgets_keeps_its_memory():
