@@ -26,30 +26,23 @@ LEARNERS: OpenTable[type[Learner]] = OpenTable("learner", name=tag_of)
 
 
 class Lesson(Protocol):
-    """Labelled rows in order of time, and the means to make a model of them (`ci.train.lesson`)."""
+    """Labelled rows in order of time, and the means to make a model of them (`ci.train.TrainingLesson`).
 
-    @property
-    def rows(self) -> pl.DataFrame:
-        """What is learned from, in stored types."""
-        ...
+    Attributes:
+        rows: What is learned from, in stored types.
+        now: Time on the loop's clock.
+        schema: Of the table that they are from.
+    """
 
-    @property
-    def time(self) -> str:
-        """Their event time column."""
-        ...
-
-    @property
-    def now(self) -> datetime:
-        """Time on the loop's clock."""
-        ...
+    rows: Any
+    now: Any
+    schema: Any
 
     def train(self, weights: NDArray[np.float64] | None = None) -> Bundle:
         """Fit the Loop's model from scratch, with a weight for each row."""
-        ...
 
     def train_on(self, settings: Any, parent: Bundle | None) -> Bundle:
         """Go on from the state of a parent, row by row, with the settings of `Online`."""
-        ...
 
 
 class Learner(msgspec.Struct, frozen=True, tag_field="how"):
@@ -134,7 +127,7 @@ class Refit(Learner, tag="refit", frozen=True, kw_only=True):
 
     def fit(self, lesson: Lesson, parent: Bundle | None) -> Bundle:
         """The Loop's model, fitted from scratch."""
-        return lesson.train(self.weights(lesson.rows, lesson.time, lesson.now))
+        return lesson.train(self.weights(lesson.rows, lesson.schema.spec.time, lesson.now))
 
     def bounds(self, now: datetime) -> tuple[datetime | None, datetime]:
         """See `Learner.bounds`."""

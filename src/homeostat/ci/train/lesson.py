@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from homeostat.ci.train.online import OnlineSettings, train_online
 from homeostat.ci.train.train import train
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from homeostat.core.schema import Schema
 
 
-class TrainingLesson(NamedTuple):
+@dataclass
+class TrainingLesson:
     """The arguments that `train` and `train_online` have in common; see there."""
 
     rows: pl.DataFrame
@@ -36,17 +38,11 @@ class TrainingLesson(NamedTuple):
     metric: str | None = None
     trusted: Collection[str] = ()
 
-    @property
-    def time(self) -> str:
-        """The event time column of the rows."""
-        return self.schema.spec.time
-
     def train(self, weights: NDArray[np.float64] | None = None) -> Bundle:
         """Fit the Loop's model from scratch."""
-        return train(**self._asdict(), weights=weights)
+        return train(**vars(self), weights=weights)
 
     def train_on(self, settings: OnlineSettings, parent: Bundle | None) -> Bundle:
         """Go on from the state of a parent, row by row."""
-        given = self._asdict()
-        del given["candidates"]
+        given = {name: value for name, value in vars(self).items() if name != "candidates"}
         return train_online(**given, how=settings, parent=parent).bundle
