@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 
 from homeostat.cd.labels.maturity import Maturity, labelled_by, matured, microseconds
-from homeostat.cd.monitor.performance import as_predictions, coded_labels, finite_rows, scores_of
+from homeostat.cd.labels.values import coded_labels
+from homeostat.cd.monitor.performance import as_predictions, finite_rows, scores_of
 from homeostat.core.stats.losses import loss_for
 
 if TYPE_CHECKING:

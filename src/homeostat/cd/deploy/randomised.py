@@ -18,7 +18,8 @@ from homeostat.cd.deploy.judge import JudgeState, conclude
 from homeostat.cd.deploy.paired import losses
 from homeostat.cd.deploy.plans import SAMPLE_RATIO, JudgeConfig
 from homeostat.cd.labels.maturity import microseconds
-from homeostat.cd.monitor.performance import coded_labels, scores_of
+from homeostat.cd.labels.values import coded_labels
+from homeostat.cd.monitor.performance import scores_of
 from homeostat.core.errors import DataError
 from homeostat.core.events import ArmOutcome, Signal
 

@@ -17,6 +17,7 @@ from homeostat.core import events as ev
 from homeostat.core.checked_json import parse
 from homeostat.core.errors import DataError, NotFoundError
 from homeostat.core.events import Verdict
+from homeostat.core.model.signature import Label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     time: datetime
     scores: dict[int, list[float | None]]
-    label: bool | int | float | str | None = None
+    label: Label | None = None
     label_time: datetime | None = None
     arm: int | None = None
     propensity: float | None = None
@@ -110,7 +111,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     drawn: DrawnQuestion | None = None
     rows: list[Row] | None = None
     task: str = "classification"
-    classes: list[bool | int | float | str] | None = None
+    classes: list[Label] | None = None
     scale: float | None = None
     randomised: bool = False
     now: datetime | None = None
