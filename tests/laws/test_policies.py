@@ -89,8 +89,9 @@ def test_every_policy_of_the_table_has_an_example():
 
 @pytest.mark.parametrize("policy", EXAMPLES, ids=NAMES)
 def test_a_step_is_pure(policy: when.Policy):
-    memory = None
-    for look in looks():
+    memory, seen = None, looks()
+    assert seen
+    for look in seen:
         before = copy.deepcopy(memory)
         first = policy.step(memory, look)
         assert memory == before
@@ -100,8 +101,9 @@ def test_a_step_is_pure(policy: when.Policy):
 
 @pytest.mark.parametrize("policy", EXAMPLES, ids=NAMES)
 def test_a_memory_that_was_written_as_json_goes_on_as_if_it_had_not_been(policy: when.Policy):
-    kept = stored = None
-    for look in looks():
+    kept, stored, seen = None, None, looks()
+    assert seen
+    for look in seen:
         kept, reading = policy.step(kept, look)
         stored, same = policy.step(msgspec.json.decode(msgspec.json.encode(stored)), look)
         assert (stored, same) == (kept, reading)
