@@ -156,6 +156,16 @@ def test_a_policy_that_is_joined_with_one_that_forgets_keeps_its_memory():
     assert readings == [False, True]
 
 
+def test_a_policy_that_is_held_back_goes_on_remembering():
+    held, free, seen = STREAK.warmup("9d"), STREAK, looks()
+    counted = remembered = None
+    assert seen
+    for look in seen:
+        remembered, reading = held.step(remembered, look)
+        counted, _ = free.step(counted, look)
+        assert (remembered, reading.fired) == (counted, False)
+
+
 def test_a_name_is_taken_once():
     with pytest.raises(LoopError, match="there is a policy 'drift' already"):
 
