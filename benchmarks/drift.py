@@ -31,7 +31,7 @@ def rates(reference: Profile, rows: int, shift: float, rng: np.random.Generator)
         block = Profile.of(frame(rng, rows, shift), edges_from=reference)
         ours += any(signal.alarmed for signal in drift(reference, block))
         found = [distance(column, block.columns[name]) for name, column in reference.columns.items()]
-        psi += any(one.psi > PSI for one in found)
+        psi += any(one.value > PSI for one in found)
         p_value += any(one.p_value < 0.05 for one in found)
     return ours / BLOCKS, psi / BLOCKS, p_value / BLOCKS
 

@@ -70,16 +70,16 @@ def test_a_tie_with_persistence_is_blocked():
 
 def test_every_trial_is_stored_with_the_model(tmp_path):
     settings = [{"max_depth": depth} for depth in (1, 2, 4)]
-    bundle = trained(TRAIN, TEST, model=HistGradientBoostingClassifier(max_iter=20), settings=settings)
+    bundle = trained(TRAIN, TEST, model=HistGradientBoostingClassifier(max_iter=20), candidates=settings)
     blobs = ArtifactStore(tmp_path)
-    trials = Bundle.read(blobs, bundle.save(blobs)).manifest.trials
+    trials = Bundle.read(blobs, bundle.save(blobs)).manifest.candidates
     assert [trial.params for trial in trials] == [{}, *settings]
     assert all(trial.metric == "roc_auc" and trial.score is not None for trial in trials)
     assert sum(trial.chosen for trial in trials) == 1
 
 
 def test_a_model_without_trials_says_so():
-    trials = trained(TRAIN, TEST, model=LogisticRegression()).manifest.trials
+    trials = trained(TRAIN, TEST, model=LogisticRegression()).manifest.candidates
     assert [(trial.params, trial.chosen) for trial in trials] == [({}, True)]
 
 
@@ -117,15 +117,15 @@ def test_a_loop_that_declares_no_gates_blocks_a_tie_with_persistence(store):
 def test_a_loop_keeps_every_trial_with_its_version_and_a_better_model_passes(store):
     trials = [{"max_depth": depth} for depth in (1, 2, 4)]
     model = HistGradientBoostingClassifier(max_iter=40)
-    number, refused, champion = version_of(store, rows(2_400), model=model, trials=trials)
+    number, refused, champion = version_of(store, rows(2_400), model=model, candidates=trials)
     assert refused == set()
     assert champion.version == number
-    kept = Bundle.read(store.artifacts, store.ledger.version("world", number).manifest).manifest.trials
+    kept = Bundle.read(store.artifacts, store.ledger.version("world", number).manifest).manifest.candidates
     assert [trial.params for trial in kept] == [{}, *trials]
     assert sum(trial.chosen for trial in kept) == 1
 
 
 def test_a_model_that_learns_online_takes_no_trials():
     source = FrameSource(rows(10), time="at", target="y")
-    with pytest.raises(LoopError, match=r"trials need how\.Refit"):
-        Loop(name="world", source=source, how=how.Online(), trials=[{"max_depth": 2}])
+    with pytest.raises(LoopError, match=r"candidates need how\.Refit"):
+        Loop(name="world", source=source, how=how.Online(), candidates=[{"max_depth": 2}])

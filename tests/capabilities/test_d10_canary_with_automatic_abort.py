@@ -6,11 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from homeostat.cd.deploy import Canary
-from homeostat.cd.deploy.paired import judge_trial
+from homeostat.cd.deploy.trial import JudgeSettings, judge_trial
 from homeostat.cd.labels.join import Traffic
 from homeostat.cd.monitor import Champion
 from homeostat.core import events as ev
-from homeostat.engine.live.watch import judge_config
 from tests.engine.driver import Driver
 from tests.engine.stream import Stream
 
@@ -33,7 +32,7 @@ def play(driver: Driver, folder: Path, error: float, hours: int) -> dict[int, in
         if trial is not None:
             outcomes = traffic.outcomes(since=trial.started)
             now = driver.now + timedelta(hours=1)
-            judgement = judge_trial(CHAMPION, 2, outcomes, now, config=judge_config(PLAN))
+            judgement = judge_trial(CHAMPION, 2, outcomes, now, JudgeSettings(config=PLAN))
         driver.observe(judgement=judgement)
     return answered
 

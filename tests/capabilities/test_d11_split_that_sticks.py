@@ -12,13 +12,12 @@ import pytest
 
 from homeostat.cd import deploy
 from homeostat.cd.deploy.judge import JudgeConfig
-from homeostat.cd.deploy.randomised import Drawn, judge_arms, judge_drawn, sample_ratio, sample_ratio_of
+from homeostat.cd.deploy.randomised import Drawn, judge_drawn, sample_ratio, sample_ratio_of
 from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import PredictionRecord
 from homeostat.cd.monitor import Champion
 from homeostat.core import events as ev
 from homeostat.engine.decide.feed import decided, replayed
-from homeostat.engine.live.watch import judge_config
 from tests.cd.serving import Client, bundle, divide, flights, log_of, promote, raw, register, serving
 from tests.engine.driver import Driver
 from tests.engine.stream import Stream
@@ -118,15 +117,10 @@ def play(driver: Driver, folder: Path, error: float, hours: int, lost: float = 0
         stream.block(driver.now, 500, arms, {1: 0.1, 2: error}, lost={2: lost})
         traffic.take()
         outcomes = traffic.outcomes(since=trial.started)
-        judgement = judge_arms(
-            CHAMPION,
-            2,
-            outcomes,
-            driver.now + timedelta(hours=1),
-            config=judge_config(PLAN),
-            guardrails=(sample_ratio_of(1, 2, outcomes),),
-            least_share=deploy.least_share(PLAN),
+        settings = deploy.JudgeSettings(
+            config=PLAN, guardrails=(sample_ratio_of(1, 2, outcomes),), least_share=deploy.least_share(PLAN)
         )
+        judgement = deploy.judge_trial(CHAMPION, 2, outcomes, driver.now + timedelta(hours=1), settings)
         driver.observe(judgement=judgement)
 
 
@@ -161,5 +155,7 @@ def test_rows_of_an_earlier_division_are_left_out(tmp_path) -> None:
     stream.block(start, 200, earlier, {1: 0.1, 2: 0.1})
     stream.block(start + timedelta(hours=1), 300, HALVES, {1: 0.1, 2: 0.1})
     traffic.take()
-    found = judge_arms(CHAMPION, 2, traffic.outcomes(), start + timedelta(hours=4), least_share=0.5)
+    found = deploy.judge_trial(
+        CHAMPION, 2, traffic.outcomes(), start + timedelta(hours=4), deploy.JudgeSettings(least_share=0.5)
+    )
     assert (found.pairs, found.matured) == (300, 500)

@@ -12,13 +12,12 @@ import pytest
 from homeostat.cd import deploy
 from homeostat.cd.deploy.bandits import shares
 from homeostat.cd.deploy.interleave import Draft, credit, team_draft, verdict
-from homeostat.cd.deploy.randomised import Drawn, judge_arms, judge_drawn
+from homeostat.cd.deploy.randomised import Drawn, judge_drawn
 from homeostat.cd.labels.join import Traffic
 from homeostat.cd.log import LogReader, PredictionRecord
 from homeostat.cd.monitor import Champion
 from homeostat.core import events as ev
 from homeostat.engine.decide.feed import decided, replayed
-from homeostat.engine.live.watch import judge_config
 from tests.engine.driver import Driver
 from tests.engine.stream import Stream
 
@@ -74,11 +73,8 @@ def play(driver: Driver, plan: deploy.Bandit, folder: Path, error: float, hours:
         stream.block(driver.now, 400, recorded.event.arms, {1: 0.1, 2: error})  # type: ignore[union-attr]
         traffic.take()
         outcomes, now = traffic.outcomes(since=trial.started), driver.now + timedelta(hours=1)
-        driver.observe(
-            judgement=judge_arms(
-                CHAMPION, 2, outcomes, now, config=judge_config(plan), least_share=deploy.least_share(plan)
-            )
-        )
+        settings = deploy.JudgeSettings(config=plan, least_share=deploy.least_share(plan))
+        driver.observe(judgement=deploy.judge_trial(CHAMPION, 2, outcomes, now, settings))
 
 
 @pytest.mark.parametrize("method", METHODS)

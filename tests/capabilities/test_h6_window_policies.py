@@ -51,5 +51,5 @@ def test_a_loops_own_pipeline_records_the_policy():
     parts = split(TABLE, SPEC)
     Split.schema = schema_of(TABLE)
     pieces = {"train": parts.train, "test": parts.test, "info": parts.info}
-    bundle = model_step(pieces, Split, loop="l", estimator=LogisticRegression(), how=METHODS["weighted"])
+    bundle = model_step(pieces, Split, None, loop="l", estimator=LogisticRegression(), how=METHODS["weighted"])
     assert bundle.manifest.lineage.how["half_life"] == "5d"

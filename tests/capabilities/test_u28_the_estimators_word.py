@@ -106,7 +106,7 @@ def test_settings_are_compared_by_the_estimator_s_own_labels():
     settings = [{"threshold": 0.999}, {"threshold": 0.001}]
     model = FixedThresholdClassifier(LINEAR, threshold=0.5)
     schema = infer_schema(LEARNED, SPEC)
-    made = train(LEARNED, ROWS, schema=schema, now=NOON, model=model, settings=settings, metric="recall")
-    assert [trial.score for trial in made.manifest.trials][1:] == [0.0, 1.0]
-    assert [trial.chosen for trial in made.manifest.trials] == [False, False, True]
+    made = train(LEARNED, ROWS, schema=schema, now=NOON, model=model, candidates=settings, metric="recall")
+    assert [trial.score for trial in made.manifest.candidates][1:] == [0.0, 1.0]
+    assert [trial.chosen for trial in made.manifest.candidates] == [False, False, True]
     assert set(made.model().predict(ASKED).value.tolist()) == {True}

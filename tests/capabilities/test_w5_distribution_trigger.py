@@ -39,7 +39,7 @@ def test_a_null_stream_of_a_year_fires_no_policy():
 @pytest.mark.parametrize("rows", [200, 500, 2_000])
 def test_the_rate_by_chance_is_the_one_that_was_asked_for(rows):
     rng, policy = np.random.default_rng(rows), when.drift(psi=1e-9)
-    every_difference = MonitorConfig(drift=DriftConfig(psi=0.0, false_discovery=0.01))
+    every_difference = MonitorConfig(drift=DriftConfig(threshold=0.0, false_discovery=0.01))
     count = sum(fires(policy, frame(rng, rows), config=every_difference) for _ in range(400))
     assert count <= 11  # one per cent of 400 is 4; 12 and more has a chance of 1 in 1,000
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from homeostat.cd.deploy.judge import JudgeConfig, JudgeState, conclude, update
-from homeostat.cd.deploy.paired import judge_trial
+from homeostat.cd.deploy.trial import judge_trial
 from homeostat.cd.monitor.performance import Champion, Outcomes
 
 CANARIES, ROWS, CHUNK = 1_000, 20_000, 2_000

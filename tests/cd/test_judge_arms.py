@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from homeostat.cd.deploy.judge import JudgeConfig
-from homeostat.cd.deploy.randomised import Drawn, divided, judge_arms, judge_drawn, sample_ratio, sample_ratio_of
+from homeostat.cd.deploy.randomised import Drawn, divided, judge_drawn, sample_ratio, sample_ratio_of
+from homeostat.cd.deploy.trial import JudgeSettings, judge_trial
 from homeostat.cd.labels.maturity import Maturity
 from homeostat.cd.monitor.performance import Champion, Outcomes
 from homeostat.core.errors import DataError
@@ -194,7 +195,7 @@ def test_a_trial_is_judged_by_the_loss_of_whoever_answered_within_what_its_label
     outcomes = trial()
     hidden = [3, 4, 17, 30]
     outcomes.label_times[hidden] = np.datetime64("NaT")
-    judged = judge_arms(CHAMPION, 2, outcomes, LATER, config=RULE, maturity=WAIT)
+    judged = judge_trial(CHAMPION, 2, outcomes, LATER, JudgeSettings(config=RULE, maturity=WAIT, least_share=0.5))
     expected = judge_drawn(by_hand(outcomes, np.arange(60), hidden), RULE, champion=1, challenger=2)
     same(judged, expected)
     assert (judged.champion, judged.challenger, judged.matured) == (1, 2, 60)
@@ -205,7 +206,7 @@ def test_a_label_that_is_known_later_is_missing_now():
     outcomes.label_times[5] = np.datetime64("2013-06-01T00:00:01", "us")
     outcomes.label_times[6] = np.datetime64("2013-06-01T00:00:00", "us")
     same(
-        judge_arms(CHAMPION, 2, outcomes, LATER, config=RULE, maturity=WAIT),
+        judge_trial(CHAMPION, 2, outcomes, LATER, JudgeSettings(config=RULE, maturity=WAIT, least_share=0.5)),
         judge_drawn(by_hand(outcomes, np.arange(60), [5]), RULE, champion=1, challenger=2),
     )
 
@@ -219,7 +220,7 @@ def test_only_matured_rows_are_judged_in_the_order_of_their_requests():
         predictions={version: scores[order] for version, scores in outcomes.predictions.items()},
         leads=outcomes.leads,
     )
-    judged = judge_arms(CHAMPION, 2, shuffled, now, config=RULE)
+    judged = judge_trial(CHAMPION, 2, shuffled, now, JudgeSettings(config=RULE, least_share=0.5))
     same(judged, judge_drawn(by_hand(outcomes, np.arange(119 + 1)), RULE, champion=1, challenger=2))
     assert judged.matured == 120
 
@@ -228,14 +229,14 @@ def test_shares_that_differ_weigh_each_row_by_its_own():
     outcomes = trial(propensity=0.0)
     outcomes.propensities[:] = np.where(outcomes.arms == 2, 0.3, 0.7)
     same(
-        judge_arms(CHAMPION, 2, outcomes, LATER, config=RULE, least_share=0.3),
+        judge_trial(CHAMPION, 2, outcomes, LATER, JudgeSettings(config=RULE, least_share=0.3)),
         judge_drawn(by_hand(outcomes, np.arange(60)), RULE, champion=1, challenger=2, least_share=0.3),
     )
 
 
 def test_guardrails_stop_arms_too():
     alarm = Signal(kind="service_fault", subject="challenger errors", value=0.2, n=100, alarmed=True)
-    judged = judge_arms(CHAMPION, 2, trial(), LATER, guardrails=(alarm,))
+    judged = judge_trial(CHAMPION, 2, trial(), LATER, JudgeSettings(guardrails=(alarm,), least_share=0.5))
     assert (judged.verdict, judged.guardrails) == ("roll_back", (alarm,))
 
 
@@ -246,8 +247,8 @@ def test_rows_that_no_draw_decided_count_for_nobody():
     outcomes.leads[:] = [True, False, True, True, True, True]
     assert divided(1, 2, outcomes).tolist() == [True, True, False, False, False, True]
     assert divided(1, 2, outcomes, by_request=True).tolist() == [True, False, False, False, False, True]
-    assert judge_arms(CHAMPION, 2, outcomes, LATER).pairs == 3
-    assert judge_arms(CHAMPION, 2, outcomes, LATER, by_request=True).pairs == 2
+    assert judge_trial(CHAMPION, 2, outcomes, LATER, JudgeSettings(least_share=0.5)).pairs == 3
+    assert judge_trial(CHAMPION, 2, outcomes, LATER, JudgeSettings(by_request=True, least_share=0.5)).pairs == 2
     assert sample_ratio_of(1, 2, outcomes).n == 3
     assert sample_ratio_of(1, 2, outcomes, by_request=True).n == 2
 
@@ -256,7 +257,7 @@ def test_an_answer_that_is_no_number_costs_the_arm_that_gave_it_everything():
     outcomes = trial()
     outcomes.predictions[2][7] = np.nan
     outcomes.arms[7] = 2
-    found = judge_arms(CHAMPION, 2, outcomes, LATER)
+    found = judge_trial(CHAMPION, 2, outcomes, LATER, JudgeSettings(least_share=0.5))
     own = by_hand(outcomes, np.arange(60))
     own.loss[7] = 1.0
     assert found.arms[1].loss == pytest.approx(own.loss[own.challenger].mean())
@@ -265,7 +266,7 @@ def test_an_answer_that_is_no_number_costs_the_arm_that_gave_it_everything():
 def test_a_version_that_never_scored_is_bounded_by_nothing_better_than_all_losses():
     outcomes = trial()
     del outcomes.predictions[2]
-    found = judge_arms(CHAMPION, 2, outcomes, LATER)
+    found = judge_trial(CHAMPION, 2, outcomes, LATER, JudgeSettings(least_share=0.5))
     assert (found.arms[1].rows, found.arms[1].loss, found.verdict) == (0, None, "continue")
 
 
@@ -279,7 +280,10 @@ def test_losses_of_a_regression_are_from_nothing_to_one():
     expected = Drawn(
         challenger=outcomes.arms == 2, share=np.full(20, 0.5), loss=loss, least=np.zeros(20), greatest=np.ones(20)
     )
-    same(judge_arms(champion, 2, outcomes, LATER, maturity=WAIT), judge_drawn(expected, champion=1, challenger=2))
+    same(
+        judge_trial(champion, 2, outcomes, LATER, JudgeSettings(maturity=WAIT, least_share=0.5)),
+        judge_drawn(expected, champion=1, challenger=2),
+    )
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.7])

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from homeostat.cd.deploy.judge import JudgeConfig, judge_losses
-from homeostat.cd.deploy.paired import judge_trial, pairs
+from homeostat.cd.deploy.paired import pairs
+from homeostat.cd.deploy.trial import JudgeSettings, judge_trial
 from homeostat.cd.labels.maturity import Maturity
 from homeostat.cd.monitor.performance import Champion, Outcomes
 from homeostat.core.events import Signal
@@ -18,6 +19,7 @@ from homeostat.core.stats.profile import Profile
 
 START = np.datetime64("2013-03-01T00:00", "us")
 LATER = datetime(2013, 6, 1, tzinfo=UTC)
+SOON = JudgeSettings(maturity=Maturity(wait=timedelta(hours=1)))
 CHAMPION = Champion(version=1, task="classification", metric="accuracy", classes=(0, 1))
 
 
@@ -81,7 +83,7 @@ def test_a_missing_label_is_bounded_by_both_predictions():
 def test_missing_labels_cost_little_where_the_models_agree():
     data = outcomes([1] * 2_000, [0.8] * 2_000, [0.8] * 2_000)
     data.label_times[::3] = np.datetime64("NaT")
-    assert judge_trial(CHAMPION, 2, data, LATER, maturity=Maturity(wait=timedelta(hours=1))).verdict == "promote"
+    assert judge_trial(CHAMPION, 2, data, LATER, SOON).verdict == "promote"
 
 
 def test_regression_errors_are_measured_against_the_spread_of_the_predictions():
@@ -145,7 +147,7 @@ def test_a_trial_is_judged_by_its_pairs_its_config_and_its_guardrails():
     rule, maturity = JudgeConfig(horizon=250, harm=0.2), Maturity(wait=timedelta(hours=1))
     calm = (Signal(kind="service_fault", subject="challenger errors", value=0.0, n=100),)
     found = pairs(CHAMPION, 2, data, LATER, maturity)
-    judged = judge_trial(CHAMPION, 2, data, LATER, config=rule, maturity=maturity, guardrails=calm)
+    judged = judge_trial(CHAMPION, 2, data, LATER, JudgeSettings(config=rule, maturity=maturity, guardrails=calm))
     bounds = {"least": found.least, "greatest": found.greatest}
     expected = judge_losses(found.champion, found.challenger, rule, champion=1, challenger=2, guardrails=calm, **bounds)
     assert (judged.matured, judged.pairs) == (300, 250)

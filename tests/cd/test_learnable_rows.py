@@ -7,7 +7,8 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from homeostat.cd.labels.training_rows import storable, stored_label, training_rows
+from homeostat.cd.labels.training_rows import storable, training_rows
+from homeostat.cd.labels.values import stored_label
 from homeostat.core.model import Signature
 from homeostat.core.schema import Column
 from homeostat.core.table.spec import TableSpec

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from homeostat.cd.labels.maturity import Maturity
-from homeostat.cd.monitor.performance import Champion, Outcomes, Window, coded_labels, measure
+from homeostat.cd.labels.values import coded_labels
+from homeostat.cd.monitor.performance import Champion, Outcomes, Window, measure
 from homeostat.core.stats.profile import Profile
 
 START = np.datetime64("2013-03-01T00:00", "us")

@@ -78,6 +78,13 @@ def test_losses_are_judged_as_the_library_judges_them() -> None:
     assert asked(champion_loss=GOOD, challenger_loss=BAD, config={"harm": 0.7})[1].verdict == "continue"
 
 
+@pytest.mark.parametrize(("won", "verdict"), [([0, 1], "promote"), ([2, 1], "roll_back"), ([1, 1], "continue")])
+def test_credits_of_interleaved_lists_are_judged_by_who_won_more_of_them(won: list[int], verdict: str) -> None:
+    assert asked(credits=[won] * 300)[1].verdict == verdict
+    strict = asked(credits=[[0, 1]] * 300, config={"margin": 0.0, "minimum_pairs": 1_000})[1]
+    assert (strict.verdict, strict.pairs) == ("continue", 300)
+
+
 def test_drawn_losses_are_judged_by_own_rows() -> None:
     draw = (np.random.default_rng(1).random(3_000) < 0.3).tolist()
     drawn = {"challenger": draw, "share": 0.3, "loss": [0.6 if mine else 0.2 for mine in draw]}

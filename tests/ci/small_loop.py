@@ -56,7 +56,7 @@ def inputs(store: Store, loop: Loop) -> dict[str, Any]:
     """Collect the loop's rows and give the inputs of a first run."""
     rows = store.table(loop.name, "rows", loop.source.spec)
     collect(loop.source, rows, store.ledger, loop.name, VirtualClock(NOW))
-    given = {"snapshot": rows.snapshot(), "known_by": NOW, "accepted": None, "previous": None}
+    given = {"snapshot": rows.snapshot(), "known_by": NOW, "accepted": None, "previous": None, "parent": None}
     return {**given, "champion": None, "champion_version": None}
 
 

@@ -156,8 +156,8 @@ def test_a_column_that_is_never_known_does_not_stop_training():
 
 def test_settings_are_tried_and_the_best_is_taken():
     settings = [{"max_iter": 1, "learning_rate": 0.001}, {"max_depth": 3}]
-    bundle = trained(TABLE, model=HistGradientBoostingClassifier(max_iter=30), settings=settings)
-    trials = bundle.manifest.trials
+    bundle = trained(TABLE, model=HistGradientBoostingClassifier(max_iter=30), candidates=settings)
+    trials = bundle.manifest.candidates
     assert [trial.params for trial in trials] == [{}, *settings]
     assert sum(trial.chosen for trial in trials) == 1
     assert max(trials, key=lambda trial: trial.score).chosen
@@ -165,4 +165,4 @@ def test_settings_are_tried_and_the_best_is_taken():
 
 def test_a_setting_that_does_not_exist_is_refused():
     with pytest.raises(ModelError, match="does not exist"):
-        trained(TABLE, model=LogisticRegression(), settings=[{"depth": 3}])
+        trained(TABLE, model=LogisticRegression(), candidates=[{"depth": 3}])

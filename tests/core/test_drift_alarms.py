@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from homeostat.core.stats.drift import DriftConfig, benjamini_hochberg, distance, drift
 from homeostat.core.stats.profile import Profile
 
-ANY = DriftConfig(psi=0.0)
+ANY = DriftConfig(threshold=0.0)
 """Every difference that is not chance alarms: the false discoveries show."""
 
 
@@ -132,18 +132,18 @@ def test_a_distance_that_is_not_above_its_noise_by_the_threshold_does_not_alarm(
     measured = distance(reference.columns["letter"], later.columns["letter"])
     assert measured.p_value < 0.005
     assert measured.noise == pytest.approx(1 / 2_000 + 1 / 1_000)
-    between = measured.psi - measured.noise / 2
-    (signal,) = drift(reference, later, DriftConfig(psi=between, false_discovery=0.05))
+    between = measured.value - measured.noise / 2
+    (signal,) = drift(reference, later, DriftConfig(threshold=between, false_discovery=0.05))
     assert signal.value > signal.threshold > signal.value - signal.noise
     assert not signal.alarmed
-    (signal,) = drift(reference, later, DriftConfig(psi=measured.psi - measured.noise, false_discovery=0.05))
+    (signal,) = drift(reference, later, DriftConfig(threshold=measured.value - measured.noise, false_discovery=0.05))
     assert signal.alarmed
 
 
 def test_a_large_distance_of_few_rows_that_may_be_chance_does_not_alarm():
     reference = counted({"a": 1_000, "b": 1_000})
     later = counted({"a": 115, "b": 85}, reference)
-    (signal,) = drift(reference, later, DriftConfig(psi=0.001, false_discovery=0.01))
+    (signal,) = drift(reference, later, DriftConfig(threshold=0.001, false_discovery=0.01))
     assert signal.value - signal.noise > signal.threshold
     assert signal.q_value > 0.01
     assert not signal.alarmed

@@ -8,13 +8,12 @@ from sklearn import metrics as reference
 
 from homeostat.core.errors import LoopError
 from homeostat.core.model import Predictions
+from homeostat.core.stats.losses import label_codes, loss_for
 from homeostat.core.stats.metrics import (
     METRICS,
     default_metric,
     greater_is_better,
     kappa_per,
-    label_codes,
-    row_loss,
     score,
 )
 
@@ -120,9 +119,9 @@ def test_kappa_per_of_the_electricity_market():
 
 
 def test_row_losses_lie_between_zero_and_one():
-    loss = row_loss("classification", TRUTH, BINARY, classes=(False, True))
+    loss = loss_for("classification").of(TRUTH, BINARY, classes=(False, True))
     assert loss.mean() == pytest.approx(reference.brier_score_loss(TRUTH, ONE))
-    wide = row_loss("regression", NUMBERS, GUESS, scale=5.0)
+    wide = loss_for("regression").of(NUMBERS, GUESS, scale=5.0)
     assert (wide.min() >= 0, wide.max()) == (True, 1.0)
-    worst = row_loss("classification", ["a"], Predictions(np.array(["b"]), np.array([[0.0, 1.0]])), classes=("a", "b"))
-    assert worst.tolist() == [1.0]
+    wrong = Predictions(np.array(["b"]), np.array([[0.0, 1.0]]))
+    assert loss_for("classification").of(["a"], wrong, classes=("a", "b")).tolist() == [1.0]

@@ -51,8 +51,8 @@ def test_a_method_describes_itself_for_the_lineage(method: Refit, described: dic
 def test_online_describes_its_settings():
     described = Online(learning_rate=0.1).describe()
     assert (described["label"], described["learning_rate"]) == ("online linear", 0.1)
-    assert Online().online
-    assert not Refit().online
+    assert Online().continues
+    assert not Refit().continues
 
 
 @pytest.mark.parametrize(

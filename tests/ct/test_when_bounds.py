@@ -10,7 +10,7 @@ import pytest
 from homeostat.core import events as ev
 from homeostat.core.errors import LoopError
 from homeostat.ct import when
-from homeostat.ct.when import AnyPolicy, Past, Reading
+from homeostat.ct.when import Past, Policy, Reading
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -32,7 +32,7 @@ def score(value: float | None, low: float | None, high: float | None, **more: An
     return ev.Performance(value=value, low=low, high=high, **values)
 
 
-def fired(policy: AnyPolicy, observed: ev.Observed, **history: Any) -> bool:
+def fired(policy: Policy, observed: ev.Observed, **history: Any) -> bool:
     return policy.read(observed, Past(**history)).fired
 
 
@@ -228,7 +228,7 @@ def test_a_vote_fires_from_as_many_as_are_needed(needed: int, firing: int) -> No
 
 
 def test_the_reason_names_those_that_fired_or_else_those_that_did_not() -> None:
-    def read(policy: AnyPolicy) -> Reading:
+    def read(policy: Policy) -> Reading:
         return policy.read(seen(trainable=1), Past())
 
     few, many = when.rows(1), when.rows(50)
@@ -249,8 +249,8 @@ def test_operators_of_the_same_kind_join_and_others_nest() -> None:
 
 def test_the_metrics_of_every_policy_inside_are_found() -> None:
     inner = when.degraded(mae=1) & when.every("1d")
-    assert when.metrics_of(when.vote(1, inner.warmup("1d"), when.degraded(f1=0.1))) == ("mae", "f1")
-    assert when.metrics_of(when.never()) == ()
+    assert when.vote(1, inner.warmup("1d"), when.degraded(f1=0.1)).metrics == ("mae", "f1")
+    assert when.never().metrics == ()
 
 
 @pytest.mark.parametrize(

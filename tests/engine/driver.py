@@ -22,7 +22,7 @@ class Driver:
     """A loop under test; `hours` move its clock."""
 
     def __init__(
-        self, policy: when.AnyPolicy | None = None, plan: Plan = PLAN, ledger: Ledger | None = None, loop: str = "loop"
+        self, policy: when.Policy | None = None, plan: Plan = PLAN, ledger: Ledger | None = None, loop: str = "loop"
     ) -> None:
         self.loop = loop
         self.ledger = ledger or Ledger.open(":memory:")

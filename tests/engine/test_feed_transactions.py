@@ -94,7 +94,7 @@ def test_an_event_whose_key_is_recorded_decides_nothing(driver: Driver) -> None:
 
 
 def test_each_feed_decides_upon_what_the_others_did(driver: Driver) -> None:
-    other = Driver(ledger=driver.ledger)
+    other = Driver(driver.rules.when, ledger=driver.ledger)
     driver.give(REQUEST)
     (decided_there,) = other.give(REQUEST)
     assert "the one in flight" in decided_there.reason

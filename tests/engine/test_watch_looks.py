@@ -16,7 +16,7 @@ from homeostat.core.stats.drift import DriftConfig
 from homeostat.core.store import Store
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules, State
-from homeostat.engine.live.watch import Watch, judge_config, monitor_config
+from homeostat.engine.live.watch import Watch, monitor_config
 from tests.cd.serving import LOOP, NOON, bundle, flights, promote, raw, register
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -173,10 +173,13 @@ def test_arms_of_their_own_are_judged_by_their_own_rows_and_their_ratio(world: W
     assert "sample ratio" in {check.subject for check in judgement.guardrails}
 
 
-def test_a_trial_is_judged_by_the_plan_that_it_began_with() -> None:
-    numbers = {"alpha_harm": 0.02, "alpha_promote": 0.03, "harm": 0.1, "margin": 0.04, "dependence": 2.0}
-    config = judge_config(Canary(horizon=9_000, **numbers))
-    assert msgspec.structs.asdict(config).items() >= (numbers | {"horizon": 9_000}).items()
+def test_a_trial_is_judged_by_the_plan_that_it_began_with(world: World) -> None:
+    world.on_trial(AFTER, Split(share=0.5, rows=20, horizon=30))
+    ids = world.answer(20, AFTER) + world.answer(60, AFTER + HOUR, arm=2)
+    world.label(ids, AFTER + 2 * HOUR)
+    judgement = world.look(AFTER + 30 * DAY).judgement
+    assert judgement is not None
+    assert (judgement.pairs, judgement.matured) == (30, 80)
 
 
 def test_undeclared_labels_are_waited_for_as_long_as_those_of_past_rows_took() -> None:

@@ -43,7 +43,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "where": ({"where": "here"}, "where is a str"),
     "place": ({"target": "a phone"}, "target is a str"),
     "owner": ({"owner": 7}, "owner is a int"),
-    "trials": ({"trials": [{"C": 1.0}], "how": how.Online()}, "trials need how.Refit"),
+    "candidates": ({"candidates": [{"C": 1.0}], "how": how.Online()}, "candidates need how.Refit"),
     "trusted": ({"trusted": ["Mine"]}, "trusted has 'Mine', which is neither a class nor a name"),
     "gates": (
         {"gates": [abs, max]},
@@ -76,11 +76,11 @@ def test_every_problem_is_told_at_once() -> None:
 
 def test_what_may_be_declared_is_taken() -> None:
     declared: dict[str, Any] = {"test": 0.99, "observe": "1s", "trusted": "package.Mine", "features": features}
-    loop = Loop(name="a" * 63, source=SOURCE, model=LogisticRegression(), trials=[{"C": 2.0}], **declared)
+    loop = Loop(name="a" * 63, source=SOURCE, model=LogisticRegression(), candidates=[{"C": 2.0}], **declared)
     assert loop.trusted == ("package.Mine",)
-    assert loop.trials == ({"C": 2.0},)
+    assert loop.candidates == ({"C": 2.0},)
     assert "package.Mine" in loop.trusted_types
-    assert Loop(name="rides", source=SOURCE, how=how.Online()).trials == ()
+    assert Loop(name="rides", source=SOURCE, how=how.Online()).candidates == ()
 
 
 def test_what_is_not_declared_has_its_usual_value() -> None:

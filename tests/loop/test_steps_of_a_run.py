@@ -56,14 +56,14 @@ def test_rows_without_a_label_and_no_rows_at_all_are_told_apart(store: Store) ->
 
 def test_the_settings_of_a_declaration_reach_the_steps_that_take_them() -> None:
     sliced = [gates.slices("carrier", drop=0.05), gates.slices("carrier", "wind", drop=0.1)]
-    loop = small_loop(gates=sliced, test="2d", seed=7, metric="f1", trials=[{"C": 2.0}], how=how.Refit(window="9d"))
+    loop = small_loop(gates=sliced, test="2d", seed=7, metric="f1", candidates=[{"C": 2.0}], how=how.Refit(window="9d"))
     settings = settings_of(loop)
     assert settings["evaluation.slices"] == ("carrier", "wind")
     assert (settings["rows.how"], settings["model.how"]) == (loop.how, loop.how)
     assert (settings["split.test"], settings["model.seed"]) == ("2d", 7)
     assert settings["model.metric"] == settings["evaluation.metric"] == "f1"
     assert settings["model.features"] is settings["evaluation.features"] is features
-    assert (settings["model.trials"], settings["verdicts.gates"]) == (({"C": 2.0},), tuple(sliced))
+    assert (settings["model.candidates"], settings["verdicts.gates"]) == (({"C": 2.0},), tuple(sliced))
     assert settings["model.trusted"] == settings["evaluation.trusted"] == loop.trusted_types
 
 
@@ -81,11 +81,9 @@ def test_a_step_of_ones_own_takes_the_place_of_the_standard_one_and_no_settings(
     assert "rows.how" in settings_of(loop)
 
 
-def test_a_loop_that_learns_online_has_another_model_step_unless_it_has_its_own() -> None:
-    online = small_loop(how=how.Online())
-    assert pipeline_of(online).step("model").function is steps.online_model
-    assert "model.trials" not in settings_of(online)
-    assert pipeline_of(small_loop()).step("model").function is steps.model
+def test_a_loop_has_the_standard_model_step_whoever_learns_unless_it_has_its_own() -> None:
+    assert pipeline_of(small_loop(how=how.Online())).step("model").function is steps.model
+    assert settings_of(small_loop(how=how.Online()))["model.how"] == how.Online()
 
     def model(rows: pl.DataFrame) -> Any:
         return rows

@@ -1,35 +1,70 @@
 """How a model is renewed: from scratch on a window of rows, or row by row from the state it is in.
 
-A method is a value. It says which rows are learned from and with what weight; what does the learning is in `ci`.
+A learner is a value. It says which rows are learned from, and makes a model of them; `ci` hands it the means to.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 from homeostat.core.clock import duration, utc
 from homeostat.core.errors import LoopError
+from homeostat.core.open_table import OpenTable, tag_of
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
+    from homeostat.core.model import Bundle
+
+LEARNERS: OpenTable[type[Learner]] = OpenTable("learner", name=tag_of)
+"""Every class of learners by its tag; `LEARNERS.register` adds one's own."""
+
+
+class Lesson(Protocol):
+    """Labelled rows in order of time, and the means to make a model of them (`ci.train.TrainingLesson`).
+
+    Attributes:
+        rows: What is learned from, in stored types.
+        now: Time on the loop's clock.
+        schema: Of the table that they are from.
+    """
+
+    rows: Any
+    now: Any
+    schema: Any
+
+    def train(self, weights: NDArray[np.float64] | None = None) -> Bundle:
+        """Fit the Loop's model from scratch, with a weight for each row."""
+
+    def train_on(self, settings: Any, parent: Bundle | None) -> Bundle:
+        """Go on from the state of a parent, row by row, with the settings of `Online`."""
+
 
 class Learner(msgspec.Struct, frozen=True, tag_field="how"):
-    """What every method has."""
+    """What every learner has. One of your own has a tag and a `fit`."""
+
+    def fit(self, lesson: Lesson, parent: Bundle | None) -> Bundle:
+        """Make a model. The same lesson and parent give the same bytes.
+
+        Args:
+            lesson: The rows, and the means.
+            parent: The champion, for a learner that goes on from it (`continues`); None for the others, and at first.
+        """
+        raise TypeError(f"{type(self).__name__} is not a learner of its own")
 
     @property
     def label(self) -> str:
         """A short name, for the ledger and tables."""
-        raise TypeError(f"{type(self).__name__} is not a method of its own")
+        return tag_of(type(self))
 
     @property
-    def online(self) -> bool:
-        """Whether it continues from the state of the version before it."""
+    def continues(self) -> bool:
+        """Whether it goes on from its parent, so that a version depends on more than its rows."""
         return False
 
     def describe(self) -> dict[str, Any]:
@@ -62,6 +97,7 @@ class Learner(msgspec.Struct, frozen=True, tag_field="how"):
         return None
 
 
+@LEARNERS.register
 class Refit(Learner, tag="refit", frozen=True, kw_only=True):
     """Fit from scratch.
 
@@ -89,6 +125,10 @@ class Refit(Learner, tag="refit", frozen=True, kw_only=True):
         window = "expanding" if self.window is None else f"sliding {self.window}"
         return window if self.half_life is None else f"{window}, half-life {self.half_life}"
 
+    def fit(self, lesson: Lesson, parent: Bundle | None) -> Bundle:
+        """The Loop's model, fitted from scratch."""
+        return lesson.train(self.weights(lesson.rows, lesson.schema.spec.time, lesson.now))
+
     def bounds(self, now: datetime) -> tuple[datetime | None, datetime]:
         """See `Learner.bounds`."""
         end = utc(now)
@@ -105,6 +145,7 @@ class Refit(Learner, tag="refit", frozen=True, kw_only=True):
         return np.asarray(0.5 ** (ages / _microseconds(self.half_life)))
 
 
+@LEARNERS.register
 class Online(Learner, tag="online", frozen=True, kw_only=True):
     """Learn each labelled row once, in the order in which labels became known, after having predicted it.
 
@@ -143,12 +184,13 @@ class Online(Learner, tag="online", frozen=True, kw_only=True):
         return f"online {self.learner}"
 
     @property
-    def online(self) -> bool:
+    def continues(self) -> bool:
         """Yes."""
         return True
 
-
-AnyMethod = Refit | Online
+    def fit(self, lesson: Lesson, parent: Bundle | None) -> Bundle:
+        """The parent's state, taught the rows whose labels came since."""
+        return lesson.train_on(self, parent)
 
 
 def _microseconds(text: str) -> float:

@@ -14,7 +14,7 @@ from homeostat.core.loop_names import loop_name_problem
 from homeostat.core.model.own_code import TrustedTypes
 from homeostat.core.table.form import Form
 from homeostat.ct.how import Learner, Refit
-from homeostat.ct.when import AnyPolicy, Policy, metrics_of, never
+from homeostat.ct.when import Policy, never
 from homeostat.ct.where import Process, TrainingPlace
 from homeostat.loop.steps import STEPS
 
@@ -50,8 +50,10 @@ class Loop:
         features: A plain function from raw rows (without target and label time) to features, row by row. It runs in
             training and in serving; None uses the raw columns.
         model: Any scikit-learn estimator; None picks a sensible one for the schema.
-        trials: Parameters of the model to try besides its own, as in `[{"max_depth": 3}]`; the best on the newest fifth
-            of the training rows are taken, and every trial is kept with the version.
+        candidates: Parameters of the model to try besides its own, as in `[{"max_depth": 3}]`; the best on the newest
+            fifth of the training rows are taken, and all that were tried are kept with the version.
+        loss: What a wrong row costs, which the judge and replays go by: `brier`, `absolute`, or one's own
+            (`homeostat.core.stats.losses`); None takes the usual one of the task.
         metric: What counts, for example `roc_auc`, `log_loss`, `mae`; None picks one for the task.
         gates: What a candidate has to pass. The checks of the promises (NaN, tied, too few rows, changed schema) always
             run as well.
@@ -90,11 +92,12 @@ class Loop:
         source: Source,
         features: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
         model: Any = None,
-        trials: Sequence[Mapping[str, Any]] = (),
+        candidates: Sequence[Mapping[str, Any]] = (),
+        loss: str | None = None,
         metric: str | None = None,
         gates: Sequence[Gate] | None = None,
         deploy: Plan | None = None,
-        when: AnyPolicy | None = None,
+        when: Policy | None = None,
         how: Learner | None = None,
         where: TrainingPlace | None = None,
         test: str | float = 0.2,
@@ -112,7 +115,8 @@ class Loop:
         self.source = source
         self.features = features
         self.model = model
-        self.trials = tuple(dict(one) for one in trials)
+        self.candidates = tuple(dict(one) for one in candidates)
+        self.loss = loss
         self.metric = metric
         self.gates = tuple(standard_gates.default() if gates is None else gates)
         self.deploy = Canary() if deploy is None else deploy
@@ -155,8 +159,8 @@ class Loop:
             value = getattr(self, part)
             if not isinstance(value, kind):
                 found.append(f"{part} is a {type(value).__name__}")
-        if self.trials and getattr(self.how, "online", False):
-            found.append("trials need how.Refit(): a model that learns online keeps its parameters")
+        if self.candidates and getattr(self.how, "continues", False):
+            found.append("candidates need how.Refit(): a model that goes on from its parent keeps its parameters")
         found.extend(_trusted_problems(self.trusted))
         odd = [type(gate).__name__ for gate in self.gates if not callable(getattr(gate, "check", None))]
         if odd:
@@ -165,6 +169,7 @@ class Loop:
             found.extend(_length_problems(part, getattr(self, part)))
         found.extend(_test_problems(self.test))
         found.extend(_metric_problems(self.metric, self.when))
+        found.extend(_loss_problems(self.loss, self.metric))
         unknown = sorted(set(self.steps) - {step.__name__ for step in STEPS})
         if unknown:
             found.append(f"there is no step {', '.join(unknown)} to replace")
@@ -180,12 +185,12 @@ class Loop:
     def trusted_types(self) -> TrustedTypes:
         """The exact classes, as `module.Class`, that a model of this loop may be built of besides the well-known ones.
 
-        Those of the declared model and of its trials, and those that `trusted` names.
+        Those of the declared model and of its candidates, and those that `trusted` names.
         """
         from homeostat.core.model import trusted_types
 
         named = [one if isinstance(one, str) else f"{one.__module__}.{one.__qualname__}" for one in self.trusted]
-        return TrustedTypes({*named, *trusted_types([self.model, *(list(one.values()) for one in self.trials)])})
+        return TrustedTypes({*named, *trusted_types([self.model, *(list(one.values()) for one in self.candidates)])})
 
     @property
     def form(self) -> Form:
@@ -259,9 +264,23 @@ def _test_problems(test: Any) -> list[str]:
     return []
 
 
+def _loss_problems(loss: Any, metric: Any) -> list[str]:
+    if loss is None:
+        return []
+    from homeostat.core.stats.losses import LOSSES, loss_for
+    from homeostat.core.stats.metrics import METRICS
+
+    known = METRICS.get(metric) if isinstance(metric, str) else None
+    try:
+        loss_for(LOSSES[str(loss)].task if known is None else known.task, str(loss))
+    except LoopError as error:
+        return [f"{error.what}: {error.hint}"]
+    return []
+
+
 def _metric_problems(metric: Any, when: Any) -> list[str]:
     """What is wrong with the metric, and with the metrics that the policies wait for: only the Loop's is measured."""
-    watched = metrics_of(when)
+    watched = when.metrics if isinstance(when, Policy) else ()
     if metric is None and not watched:
         return []
     from homeostat.core.stats.metrics import METRICS, default_metric

@@ -15,8 +15,7 @@ def pipeline_of(loop: Loop) -> Pipeline:
     """The graph that every run of the loop executes."""
     from homeostat.ci.pipeline import Pipeline
 
-    standard = {"model": steps.online_model} if loop.how.online else {}
-    return Pipeline(*steps.STEPS, inputs=steps.INPUTS).replace(**standard | loop.steps)
+    return Pipeline(*steps.STEPS, inputs=steps.INPUTS).replace(**loop.steps)
 
 
 def settings_of(loop: Loop) -> dict[str, Any]:
@@ -33,7 +32,7 @@ def settings_of(loop: Loop) -> dict[str, Any]:
         "model.seed": loop.seed,
         "model.trusted": loop.trusted_types,
         "model.metric": loop.metric,
-        **({} if loop.how.online else {"model.trials": loop.trials}),
+        "model.candidates": loop.candidates,
         "evaluation.features": loop.features,
         "evaluation.metric": loop.metric,
         "evaluation.slices": slices,

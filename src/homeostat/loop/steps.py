@@ -66,6 +66,7 @@ def split(rows: pl.DataFrame, validation: Validation, *, test: str | float = 0.2
 def model(
     split: dict[str, Any],
     validation: Validation,
+    parent: Bundle | None,
     *,
     loop: str,
     estimator: Any = None,
@@ -73,66 +74,32 @@ def model(
     how: Any = Refit(),  # noqa: B008 - immutable
     seed: int = 0,
     trusted: Collection[str] = (),
-    trials: tuple[dict[str, Any], ...] = (),
+    candidates: tuple[dict[str, Any], ...] = (),
     metric: str | None = None,
 ) -> Bundle:
     """A trained model in storable form, its conversion proved on the test rows.
 
     It knows no time but that of its rows, so that the same rows give the same bytes.
     """
-    from homeostat.ci.train import train
+    from homeostat.ci.train import TrainingLesson
     from homeostat.core.model import Lineage
 
-    time = validation.schema.spec.time
-    newest = split["test"][time].max()
-    return train(
-        split["train"],
-        split["test"],
-        schema=validation.schema,
-        now=newest,
-        loop=loop,
-        model=estimator,
-        features=features,
-        seed=seed,
-        weights=how.weights(split["train"], time, newest),
-        lineage=Lineage(how=how.describe()),
-        settings=trials,
-        metric=metric,
-        trusted=trusted,
-    )
-
-
-def online_model(
-    split: dict[str, Any],
-    validation: Validation,
-    champion: Bundle | None,
-    *,
-    loop: str,
-    estimator: Any = None,
-    features: Any = None,
-    how: Any = Refit(),  # noqa: B008 - immutable
-    seed: int = 0,
-    metric: str | None = None,
-    trusted: Collection[str] = (),
-) -> Bundle:
-    """In place of `model` when the Loop learns online: the champion's state, continued with the rows since."""
-    from homeostat.ci.train.online import train_online
-
-    learned = train_online(
+    lesson = TrainingLesson(
         split["train"],
         split["test"],
         schema=validation.schema,
         now=split["test"][validation.schema.spec.time].max(),
-        how=how,
-        parent=champion,
         loop=loop,
         model=estimator,
         features=features,
         seed=seed,
+        lineage=Lineage(how=how.describe()),
+        candidates=candidates,
         metric=metric,
         trusted=trusted,
     )
-    return learned.bundle
+    fitted: Bundle = how.fit(lesson, parent)
+    return fitted
 
 
 def evaluation(
@@ -199,4 +166,4 @@ def _minute(moment: Any) -> str:
 
 
 STEPS = (rows, validation, report, split, model, evaluation, verdicts)
-INPUTS = ("snapshot", "known_by", "accepted", "previous", "champion", "champion_version")
+INPUTS = ("snapshot", "known_by", "accepted", "previous", "parent", "champion", "champion_version")

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from homeostat.cd.deploy.interleave import credit as credit
     from homeostat.cd.deploy.interleave import team_draft as team_draft
     from homeostat.cd.deploy.interleave import verdict as verdict
-    from homeostat.cd.deploy.judge import JudgeConfig as JudgeConfig
     from homeostat.cd.deploy.judge import JudgeState as JudgeState
     from homeostat.cd.deploy.judge import conclude as conclude
     from homeostat.cd.deploy.judge import judge_losses as judge_losses
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from homeostat.cd.deploy.plans import Bandit as Bandit
     from homeostat.cd.deploy.plans import Canary as Canary
     from homeostat.cd.deploy.plans import Immediately as Immediately
+    from homeostat.cd.deploy.plans import JudgeConfig as JudgeConfig
     from homeostat.cd.deploy.plans import Plan as Plan
     from homeostat.cd.deploy.plans import Split as Split
     from homeostat.cd.deploy.plans import Target as Target
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from homeostat.cd.deploy.randomised import Drawn as Drawn
     from homeostat.cd.deploy.randomised import judge_drawn as judge_drawn
     from homeostat.cd.deploy.randomised import sample_ratio as sample_ratio
+    from homeostat.cd.deploy.trial import JudgeSettings as JudgeSettings
+    from homeostat.cd.deploy.trial import judge_trial as judge_trial
     from homeostat.cd.deploy.verdict_api import ask as ask
 
 __getattr__ = loader(
@@ -38,11 +40,12 @@ __getattr__ = loader(
     {
         "bandits": ("shares",),
         "interleave": ("credit", "team_draft", "verdict"),
-        "judge": ("JudgeConfig", "JudgeState", "conclude", "judge_losses", "update"),
+        "judge": ("JudgeState", "conclude", "judge_losses", "update"),
         "plans": (
             "Bandit",
             "Canary",
             "Immediately",
+            "JudgeConfig",
             "Plan",
             "Split",
             "Target",
@@ -56,6 +59,7 @@ __getattr__ = loader(
             "seen",
         ),
         "randomised": ("Drawn", "judge_drawn", "sample_ratio"),
+        "trial": ("JudgeSettings", "judge_trial"),
         "verdict_api": ("ask",),
     },
 )

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from homeostat.cd.deploy.judge import JudgeConfig, judge_losses
-from homeostat.cd.deploy.plans import draw
+from homeostat.cd.deploy.judge import judge_losses
+from homeostat.cd.deploy.plans import JudgeConfig, draw
 from homeostat.core.errors import DataError
 
 if TYPE_CHECKING:

@@ -13,46 +13,12 @@ import msgspec
 import numpy as np
 
 from homeostat.cd.deploy.evidence import Interval, Wealth, bet, bounds, e_value, watch
+from homeostat.cd.deploy.plans import JudgeConfig
 from homeostat.core.errors import DataError
 from homeostat.core.events import Judgement, Signal, Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
-
-
-class JudgeConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What counts as harm, what as good enough, and how sure to be.
-
-    Attributes:
-        alpha_harm: Largest chance (0..1) that a challenger which does no harm is ever rolled back.
-        alpha_promote: Largest chance (0..1) that a challenger which is worse by the margin is ever promoted.
-        harm: Mean extra loss per row that is tolerated; more than this is harm.
-        margin: Mean extra loss per row at which a challenger is not good enough; 0 asks for proof that it is better.
-        horizon: Pairs after which an undecided trial ends with the champion kept; later pairs are not looked at.
-        minimum_pairs: No promotion on fewer pairs, however clear they look.
-        confidence: Coverage (0..1) of the reported interval, at all times at once.
-        dependence: How many rows carry the information of one (see `evidence.design_effect`). At 1 the error bounds are
-            about the rows that were seen; a design effect by days, known from before the trial, makes them bounds about
-            other days too, and asks for that many times more rows.
-    """
-
-    alpha_harm: float = 0.01
-    alpha_promote: float = 0.05
-    harm: float = 0.0
-    margin: float = 0.005
-    horizon: int = 20_000
-    minimum_pairs: int = 200
-    confidence: float = 0.95
-    dependence: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuse numbers by which nothing can be judged."""
-        shares = ("alpha_harm", "alpha_promote", "confidence")
-        odd = [f"{name}={getattr(self, name)!r}" for name in shares if not 0 < getattr(self, name) < 1]
-        odd += [f"{name}={getattr(self, name)!r}" for name in ("harm", "margin") if not 0 <= getattr(self, name) < 1]
-        odd += [f"{name}={getattr(self, name)!r}" for name in ("horizon", "dependence") if not getattr(self, name) >= 1]
-        if odd:
-            raise DataError(f"the judge cannot decide with {', '.join(odd)}", hint="see JudgeConfig for the ranges")
 
 
 class JudgeState(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,7 +175,7 @@ def _differences(champion_loss: ArrayLike, challenger_loss: ArrayLike) -> tuple[
             what = (
                 f"the {name}'s loss {losses[outside[0]]:g} at row {outside[0]} is outside [0, 1] ({len(outside)} rows)"
             )
-            raise DataError(what, hint="use core.metrics.row_loss, which is bounded")
+            raise DataError(what, hint="declare the range of the loss; see homeostat.core.stats.losses")
     difference = new - old
     return difference, np.isnan(difference)
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from homeostat.cd.deploy.judge import JudgeConfig, judge_losses
 from homeostat.cd.labels.maturity import Maturity, labelled_by, matured, microseconds
-from homeostat.cd.monitor.performance import as_predictions, coded_labels, finite_rows, scores_of
-from homeostat.core.stats.metrics import row_loss
+from homeostat.cd.labels.values import coded_labels
+from homeostat.cd.monitor.performance import as_predictions, finite_rows, scores_of
+from homeostat.core.stats.losses import loss_for
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.cd.monitor.performance import Champion, Outcomes
-    from homeostat.core.events import Judgement, Signal
 
 
 class Pairs(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,31 +65,6 @@ def pairs(
     return Pairs(champion=lost[0], challenger=lost[1], least=gaps[0], greatest=gaps[1])
 
 
-def judge_trial(
-    champion: Champion,
-    challenger: int,
-    outcomes: Outcomes,
-    now: datetime,
-    *,
-    config: JudgeConfig | None = None,
-    maturity: Maturity | None = None,
-    guardrails: tuple[Signal, ...] = (),
-) -> Judgement:
-    """`pairs` and `judge` in one call: the judge's view of a running trial at `now`."""
-    found = pairs(champion, challenger, outcomes, now, maturity)
-    judgement = judge_losses(
-        found.champion,
-        found.challenger,
-        config,
-        champion=champion.version,
-        challenger=challenger,
-        guardrails=guardrails,
-        least=found.least,
-        greatest=found.greatest,
-    )
-    return msgspec.structs.replace(judgement, matured=len(found.champion))
-
-
 def losses(champion: Champion, labels: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Loss of each row for coded labels: NaN without a label, 1 for an answer that is no number."""
     classes = champion.classes
@@ -99,7 +73,8 @@ def losses(champion: Champion, labels: NDArray[np.float64], scores: NDArray[np.f
     valid = finite_rows(scores)
     usable = np.where(valid if scores.ndim == 1 else valid[:, None], scores, 0.0)
     predictions = as_predictions(usable, classes)
-    lost = row_loss(champion.task, truth, predictions, classes=classes, scale=champion.loss_scale)
+    loss = loss_for(champion.task, champion.loss)
+    lost = loss.of(truth, predictions, classes=classes, scale=champion.loss_scale)
     return np.where(unknown, np.nan, np.where(valid, lost, 1.0))
 
 
@@ -108,7 +83,8 @@ def _possible(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Least and greatest difference of each row over all labels: none where the two predictions agree."""
     if champion.classes is None:
-        reach = np.minimum(np.abs(new - old) / champion.loss_scale, 1.0)
+        bound = loss_for(champion.task, champion.loss).reach
+        reach = np.ones(len(old)) if bound is None else bound(old, new, champion.loss_scale)
         reach = np.where(np.isfinite(reach), reach, 1.0)
         return -reach, reach
     labels = [np.full(len(old), float(place)) for place in range(len(champion.classes))]

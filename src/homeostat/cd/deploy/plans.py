@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from homeostat.core.errors import LoopError
+from homeostat.core.errors import DataError, LoopError
 from homeostat.core.model.needs import Target as Target  # noqa: PLC0414 - declared beside the plan, as deploy.Target(...)
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ Step = Literal["stay", "next", "share", "promote", "roll_back", "inconclusive"]
 _LEAST_MOVE = 0.01
 """Of a bandit's share: smaller moves are not worth a new division of traffic."""
 _LEAST_FLOOR = 0.001
+_CHANCES = ("alpha_harm", "alpha_promote", "confidence")
 SAMPLE_RATIO = "sample ratio"
 """Subject of the signal that the arms did not get the units that they should have got."""
 
@@ -26,17 +27,20 @@ class Immediately(msgspec.Struct, frozen=True, tag_field="deploy", tag="immediat
     """A candidate that passed its gates becomes the champion at once, unjudged on live traffic."""
 
 
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """What every plan says that puts a challenger on trial.
+class JudgeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What counts as harm, what as good enough, and how sure to be; every plan that puts a challenger on trial is one.
 
     Attributes:
-        horizon: Matured rows after which an undecided trial ends and the champion stays.
-        margin: Mean per-row loss (0..1) by which a challenger may be worse and still count as not inferior.
-        harm: Mean per-row loss by which a challenger must be worse to count as harmful.
-        alpha_harm: Bound on the probability of rolling back a challenger that is not harmful.
-        alpha_promote: Bound on the probability of promoting one that is worse by more than the margin.
-        dependence: How many neighbouring rows say about as much as one independent row; 1 takes rows as independent
-            (see `evidence.design_effect`). Both bounds hold for other days only as far as this is right.
+        horizon: Matured rows after which an undecided trial ends and the champion stays; later ones are not looked at.
+        margin: Mean extra loss per row (0..1) at which a challenger is not good enough; 0 asks for proof of a gain.
+        harm: Mean extra loss per row that is tolerated; more than this is harm.
+        alpha_harm: Largest chance (0..1) that a challenger which does no harm is ever rolled back.
+        alpha_promote: Largest chance (0..1) that one which is worse by the margin is ever promoted.
+        dependence: How many rows carry the information of one (see `evidence.design_effect`). At 1 the error bounds are
+            about the rows that were seen; a design effect by days, known from before the trial, makes them bounds about
+            other days too, and asks for that many times more rows.
+        minimum_pairs: No promotion on fewer pairs, however clear they look.
+        confidence: Coverage (0..1) of the reported interval, at all times at once.
     """
 
     horizon: int = 20_000
@@ -45,9 +49,17 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     alpha_harm: float = 0.01
     alpha_promote: float = 0.05
     dependence: float = 1.0
+    minimum_pairs: int = 200
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        """Refuse numbers by which nothing can be judged."""
+        odd = _out_of_range(self, {"horizon": 1})
+        if odd:
+            raise DataError(f"the judge cannot decide with {'; '.join(odd)}", hint="see JudgeConfig for the ranges")
 
 
-class Canary(Judged, frozen=True, tag_field="deploy", tag="canary", kw_only=True):
+class Canary(JudgeConfig, frozen=True, tag_field="deploy", tag="canary", kw_only=True):
     """Shadow first, then growing shares of traffic, judged on the same rows all the way.
 
     Attributes:
@@ -77,7 +89,7 @@ class Canary(Judged, frozen=True, tag_field="deploy", tag="canary", kw_only=True
             raise LoopError(what, hint="raise horizon, or lower shadow_rows and step_rows")
 
 
-class Split(Judged, frozen=True, tag_field="deploy", tag="split", kw_only=True):
+class Split(JudgeConfig, frozen=True, tag_field="deploy", tag="split", kw_only=True):
     """An A/B test: a random, sticky share of the units is answered by the challenger until the judge has decided.
 
     Each version is judged by the rows that it answered itself, so it holds where predictions change what happens.
@@ -97,7 +109,7 @@ class Split(Judged, frozen=True, tag_field="deploy", tag="split", kw_only=True):
         _refuse(self, problems, "share=0.5, rows=2_000")
 
 
-class Bandit(Judged, frozen=True, tag_field="deploy", tag="bandit", kw_only=True):
+class Bandit(JudgeConfig, frozen=True, tag_field="deploy", tag="bandit", kw_only=True):
     """Shares that follow what comes of each arm's answers, so that the test itself costs less; judged as a `Split`.
 
     Attributes:
@@ -290,12 +302,12 @@ def _refuse(plan: Tried, problems: list[str], example: str) -> None:
 
 
 def _out_of_range(
-    plan: Tried, rows: dict[str, int], between: dict[str, tuple[float, float]] | None = None
+    plan: JudgeConfig, rows: dict[str, int], between: dict[str, tuple[float, float]] | None = None
 ) -> list[str]:
     """Every number of a plan that is outside of what it may be."""
     found = [
         f"{name}={getattr(plan, name)!r} is not a number of rows from {least}"
-        for name, least in rows.items()
+        for name, least in ({"minimum_pairs": 0} | rows).items()
         if not isinstance(getattr(plan, name), int) or getattr(plan, name) < least
     ]
     found += [
@@ -305,7 +317,7 @@ def _out_of_range(
     ]
     found += [
         f"{name}={getattr(plan, name)!r} is not a probability between {low:g} and {high:g}"
-        for name, (low, high) in ({"alpha_harm": (0, 1), "alpha_promote": (0, 1)} | (between or {})).items()
+        for name, (low, high) in (dict.fromkeys(_CHANCES, (0, 1)) | (between or {})).items()
         if not low < getattr(plan, name) < high
     ]
     return found if plan.dependence >= 1 else [*found, f"dependence={plan.dependence!r} is less than 1"]

@@ -14,26 +14,24 @@ import msgspec
 import numpy as np
 
 from homeostat.cd.deploy.evidence import Wealth, bet, e_value, watch
-from homeostat.cd.deploy.judge import JudgeConfig, JudgeState, conclude
+from homeostat.cd.deploy.judge import JudgeState, conclude
 from homeostat.cd.deploy.paired import losses
-from homeostat.cd.deploy.plans import SAMPLE_RATIO
-from homeostat.cd.labels.maturity import labelled_by, matured, microseconds
-from homeostat.cd.monitor.performance import coded_labels, scores_of
+from homeostat.cd.deploy.plans import SAMPLE_RATIO, JudgeConfig
+from homeostat.cd.labels.maturity import microseconds
+from homeostat.cd.labels.values import coded_labels
+from homeostat.cd.monitor.performance import scores_of
 from homeostat.core.errors import DataError
 from homeostat.core.events import ArmOutcome, Signal
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from numpy.typing import ArrayLike, NDArray
 
-    from homeostat.cd.labels.maturity import Maturity
     from homeostat.cd.monitor.performance import Champion, Outcomes
     from homeostat.core.events import Judgement
 
 
 _LEAST_SHARE = 1e-4
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 
 
 class Drawn(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,44 +49,6 @@ class Drawn(msgspec.Struct, frozen=True, kw_only=True):
     loss: Any
     least: Any
     greatest: Any
-
-
-def judge_arms(
-    champion: Champion,
-    challenger: int,
-    outcomes: Outcomes,
-    now: datetime,
-    *,
-    config: JudgeConfig | None = None,
-    maturity: Maturity | None = None,
-    guardrails: tuple[Signal, ...] = (),
-    least_share: float = 0.5,
-    by_request: bool = False,
-) -> Judgement:
-    """The judge's view of a trial with randomised arms at `now`: each version on its own matured rows.
-
-    Args:
-        champion: Task, classes and version.
-        challenger: Its version.
-        outcomes: The trial's rows, with the arm that answered and its propensity.
-        now: No label with a later `label_time` is looked at.
-        config: Tolerances and error rates; `pairs` are rows here.
-        maturity: When labels count.
-        guardrails: Checks that can only stop.
-        least_share: Smallest share (0..0.5) that either arm gets in the whole trial; it scales the interval.
-        by_request: One row of each request counts, because units are whole requests.
-    """
-    mature = matured(outcomes.times, outcomes.label_times, now, maturity)
-    drawn = divided(champion.version, challenger, outcomes, by_request=by_request)
-    # A table of an earlier trial may answer for a moment after this one began.
-    usual = np.abs(np.asarray(outcomes.propensities, dtype=float) - 0.5) <= 0.5 - least_share + _ROUNDING
-    rows = np.flatnonzero(mature & drawn & usual)
-    rows = rows[np.argsort(microseconds(outcomes.times)[rows], kind="stable")]
-    known = labelled_by(outcomes.label_times, now)[rows]
-    found = _drawn(champion, challenger, outcomes, rows, known)
-    versions = {"champion": champion.version, "challenger": challenger}
-    judgement = judge_drawn(found, config, guardrails=guardrails, least_share=least_share, **versions)
-    return msgspec.structs.replace(judgement, matured=int(mature.sum()))
 
 
 def judge_drawn(
@@ -119,7 +79,7 @@ def judge_drawn(
     drawn = Drawn(**{name: np.asarray(getattr(drawn, name))[: rule.horizon] for name in Drawn.__struct_fields__})
     share = np.asarray(drawn.share, dtype=float)
     lesser = np.minimum(share, 1 - share)
-    if len(share) and lesser.min() < least_share - _ROUNDING:
+    if len(share) and lesser.min() < least_share - ROUNDING:
         what = f"a row was drawn with a share of {lesser.min():g}, and the trial's least is {least_share:g}"
         raise DataError(what, hint="give the smallest share of the whole trial as least_share")
     low, high = _payoffs(drawn, share)
@@ -215,9 +175,10 @@ def _draws(challenger: int, outcomes: Outcomes, rows: NDArray[np.intp]) -> tuple
     return mine, np.where(mine, own, 1 - own)
 
 
-def _drawn(
+def drawn_rows(
     champion: Champion, challenger: int, outcomes: Outcomes, rows: NDArray[np.intp], known: NDArray[np.bool_]
 ) -> Drawn:
+    """Rows of a trial that a draw decided, in the order given; `known` says of which of them the label is."""
     mine, share = _draws(challenger, outcomes, rows)
     labels = np.where(known, coded_labels(np.asarray(outcomes.labels)[rows], champion.classes), np.nan)
     both = [_own_losses(champion, version, outcomes, rows, labels) for version in (champion.version, challenger)]

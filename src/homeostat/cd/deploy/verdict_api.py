@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
-from homeostat.cd.deploy.judge import JudgeConfig
+from homeostat.cd.deploy.plans import JudgeConfig
 from homeostat.core import events as ev
 from homeostat.core.errors import DataError, NotFoundError
 from homeostat.core.events import Verdict
+from homeostat.core.model.signature import Label
 from homeostat.core.text.read_json import parse
 
 if TYPE_CHECKING:
@@ -79,19 +80,20 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     time: datetime
     scores: dict[int, list[float | None]]
-    label: bool | int | float | str | None = None
+    label: Label | None = None
     label_time: datetime | None = None
     arm: int | None = None
     propensity: float | None = None
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What may be asked: one of two arrays of losses, drawn losses, or rows of a log.
+    """What may be asked: one of two arrays of losses, drawn losses, credits of interleaved lists, or rows of a log.
 
     Attributes:
         champion_loss, challenger_loss: Losses of both versions on the same rows, in [0, 1]; null for a missing label.
         least, greatest: Bounds of each difference, whatever its label.
         drawn: Losses of randomised arms.
+        credits: Of interleaved lists: the chosen items of both versions in each (see `homeostat.cd.deploy.interleave`).
         rows: Rows of a log, judged by cohorts as in a Loop.
         task: Of rows: `classification` or `regression`.
         classes: Of rows of a classification: in the order of the scores.
@@ -108,9 +110,10 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     least: list[float] | None = None
     greatest: list[float] | None = None
     drawn: DrawnQuestion | None = None
+    credits: list[tuple[int, int]] | None = None
     rows: list[Row] | None = None
     task: str = "classification"
-    classes: list[bool | int | float | str] | None = None
+    classes: list[Label] | None = None
     scale: float | None = None
     randomised: bool = False
     now: datetime | None = None
@@ -186,7 +189,7 @@ def gate(ledger: Ledger, loop: str, body: bytes) -> Answer:
     """
     content = _decoded(body, dict[str, Any]) if body.strip() else {}
     found: Standing | ev.Judgement
-    if content.keys() & {"champion_loss", "drawn", "rows"}:
+    if content.keys() & {"champion_loss", "drawn", "credits", "rows"}:
         question = _decoded(body, Question)
         found, passes = judgement_of(question), tuple(question.passes or GO_ON)
     else:
@@ -196,16 +199,22 @@ def gate(ledger: Ledger, loop: str, body: bytes) -> Answer:
 
 def judgement_of(question: Question) -> ev.Judgement:
     """The judgement of a question."""
+    from homeostat.cd.deploy.interleave import verdict
     from homeostat.cd.deploy.judge import judge_losses
 
-    given = [question.champion_loss is not None, question.drawn is not None, question.rows is not None]
-    if sum(given) != 1:
-        what = f"the judge wants one of champion_loss with challenger_loss, drawn, or rows, and got {sum(given)}"
+    kinds = (question.champion_loss, question.drawn, question.credits, question.rows)
+    given = sum(kind is not None for kind in kinds)
+    if given != 1:
+        what = f"the judge wants one of champion_loss with challenger_loss, drawn, credits, or rows, and got {given}"
         raise DataError(what, hint="see docs/arms.md for an example of each")
     if question.drawn is not None:
         return _of_drawn(question, question.drawn)
     if question.rows is not None:
         return _of_rows(question, question.rows)
+    if question.credits is not None:
+        _same_length({"credits": len(question.credits)})
+        rule = None if question.config == JudgeConfig() else question.config
+        return verdict(question.credits, rule, champion=question.champion, challenger=question.challenger)
     if question.challenger_loss is None:
         raise DataError("challenger_loss is missing", hint="send both versions' losses on the same rows")
     lengths = {name: len(values) for name in _PAIRED if (values := getattr(question, name)) is not None}
@@ -250,8 +259,7 @@ def _of_drawn(question: Question, drawn: DrawnQuestion) -> ev.Judgement:
 
 
 def _of_rows(question: Question, rows: list[Row]) -> ev.Judgement:
-    from homeostat.cd.deploy.paired import judge_trial
-    from homeostat.cd.deploy.randomised import judge_arms
+    from homeostat.cd.deploy.trial import JudgeSettings, judge_trial
     from homeostat.cd.monitor.performance import Champion
 
     _same_length({"rows": len(rows)})
@@ -271,12 +279,11 @@ def _of_rows(question: Question, rows: list[Row]) -> ev.Judgement:
     except OverflowError as error:
         raise DataError(f"a time or an arm of a row is out of range: {error}", hint="times are in UTC") from error
     now = question.now or datetime.max.replace(tzinfo=UTC)
-    if not question.randomised:
-        return judge_trial(champion, question.challenger, outcomes, now, config=question.config)
     shares = [min(row.propensity, 1 - row.propensity) for row in rows if row.propensity and row.propensity < 1]
-    if not shares:
+    if question.randomised and not shares:
         raise DataError("no row has an arm that was drawn", hint="give each row its arm and its propensity")
-    return judge_arms(champion, question.challenger, outcomes, now, config=question.config, least_share=min(shares))
+    settings = JudgeSettings(config=question.config, least_share=min(shares) if question.randomised else None)
+    return judge_trial(champion, question.challenger, outcomes, now, settings)
 
 
 def _outcomes(champion: Champion, challenger: int, rows: list[Row]) -> Outcomes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.cd.labels.request import typed_label
+from homeostat.cd.labels.values import typed_label
 from homeostat.cd.log import LabelItem, LabelRecord, LogReader, LogWriter, Position, PredictionRecord
 from homeostat.core.errors import DataError, shown
 from homeostat.core.table.chunks import Chunks
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from homeostat.cd.log import Label
     from homeostat.cd.log.archive import Archive
     from homeostat.core.model import Signature
+    from homeostat.core.model.signature import Label
     from homeostat.core.schema import Column
 
 _CHUNK_ROWS = 50_000

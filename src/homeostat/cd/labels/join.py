@@ -17,7 +17,6 @@ import numpy as np
 
 from homeostat.cd.labels.maturity import microsecond, moment
 from homeostat.cd.log import (
-    Label,
     LabelItem,
     LabelRecord,
     LogReader,
@@ -31,6 +30,7 @@ from homeostat.cd.log import (
 from homeostat.cd.log.retention import Needed
 from homeostat.cd.monitor.performance import Outcomes
 from homeostat.core.files import read_regular, write_whole
+from homeostat.core.model.signature import Label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

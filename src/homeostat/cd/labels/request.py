@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from homeostat.cd.labels.values import typed_label
 from homeostat.cd.log import LabelItem
 from homeostat.cd.serve.rows import MOST_PROBLEMS, Problem, RowsError
+from homeostat.core.model.signature import Label
 from homeostat.core.table.ids import id_problem
 from homeostat.core.text.read_json import parse
-from homeostat.core.values import found, taken
+from homeostat.core.values import taken
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,7 +24,7 @@ class SentLabel(msgspec.Struct, forbid_unknown_fields=True):
     """One label as it is sent: the row's id, its label, and when it became known (default: now)."""
 
     id: str
-    label: bool | int | float | str
+    label: Label
     time: str | None = None
 
 
@@ -50,17 +52,6 @@ def decode_labels(data: bytes, signature: Signature, now: datetime) -> list[Labe
     if problems:
         raise RowsError(problems)
     return items
-
-
-def typed_label(value: Any, signature: Signature) -> tuple[Any, str | None]:
-    """The label in the model's own type, or why it is none: 1 and 0 stand for true and false, and 1.0 for 1."""
-    if signature.classes is None:
-        return taken(value, "number")
-    for known in signature.classes:
-        if value == known and isinstance(value, str) == isinstance(known, str):
-            return known, None
-    classes = ", ".join(map(repr, signature.classes[:8])) + (", …" if len(signature.classes) > 8 else "")
-    return None, f"should be one of {classes}; found {found(value)}"
 
 
 def _sent(content: Any) -> list[SentLabel]:

@@ -6,12 +6,12 @@ from being learned, and is told of instead.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from homeostat.cd.labels.values import stored_label
 from homeostat.core.errors import DataError
 from homeostat.core.times.columns import UTC_TIME
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _MISFIT = "inputs of another type"
 _REFUSED = "not as the training table stores rows"
-_LARGEST = 2**63
 
 
 def training_rows(
@@ -79,41 +78,6 @@ def decoded(records: Sequence[Mapping[str, Any]], signature: Signature) -> tuple
     except DataError:
         places = [place for place, record in enumerate(records) if _fits(record, signature)]
         return signature.decode([records[place] for place in places]), places
-
-
-def stored_label(label: object, dtype: pl.DataType) -> bool | int | float | str | None:
-    """A label as the target's type holds it; None when it is not of that type.
-
-    Example:
-        >>> stored_label(30.0, pl.Int64()), stored_label(30.7, pl.Int64()), stored_label("late", pl.Boolean())
-        (30, None, None)
-    """
-    if dtype == pl.String:
-        return as_text(label)
-    if dtype == pl.Boolean:
-        return bool(label) if isinstance(label, (bool, int, float)) and label in (0, 1) else None
-    number = as_number(label)
-    if number is None or not dtype.is_numeric():
-        return None
-    if dtype.is_integer():
-        return int(number) if number == int(number) and -_LARGEST <= number < _LARGEST else None
-    return float(number)
-
-
-def as_number(label: object) -> int | float | None:
-    """A label as a finite number; None when it is none."""
-    try:
-        number = label if isinstance(label, int) else float(label)  # type: ignore[arg-type]
-        return number if math.isfinite(number) else None
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def as_text(label: object) -> str | None:
-    """A label as a table of texts holds it: `true` for True, `1` for 1; None stays None."""
-    if label is None or isinstance(label, str):
-        return label
-    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def _reasons(spec: TableSpec, rows: pl.DataFrame) -> dict[str, pl.Expr]:

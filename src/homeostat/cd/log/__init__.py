@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from homeostat.cd.log.reader import Position as Position
     from homeostat.cd.log.reader import retire as retire
     from homeostat.cd.log.records import BlockRecord as BlockRecord
-    from homeostat.cd.log.records import Label as Label
     from homeostat.cd.log.records import LabelItem as LabelItem
     from homeostat.cd.log.records import LabelRecord as LabelRecord
     from homeostat.cd.log.records import Packed as Packed
@@ -33,7 +32,6 @@ __getattr__ = loader(
         "reader": ("Batch", "LogReader", "Position", "retire"),
         "records": (
             "BlockRecord",
-            "Label",
             "LabelItem",
             "LabelRecord",
             "Packed",

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-Label = bool | int | float | str
+from homeostat.core.model.signature import Label
+
 Scored = list[Any]
 """`[value, probability, ...]`: the predicted value, then one probability per class (none for a regression)."""
 

@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 
 from homeostat.cd.labels.maturity import Maturity, labelled_by, matured, microseconds
-from homeostat.cd.labels.training_rows import as_number, as_text
+from homeostat.cd.labels.values import coded_labels
 from homeostat.core.events import Performance
 from homeostat.core.model.signature import Predictions
-from homeostat.core.stats.metrics import estimate, greater_is_better, kappa_per, label_codes
+from homeostat.core.stats.metrics import estimate, greater_is_better, kappa_per
 from homeostat.core.stats.prequential import last_known
 from homeostat.core.stats.profile import Profile
 from homeostat.core.table.rows import NEVER
@@ -69,6 +69,7 @@ class Champion(msgspec.Struct, frozen=True, kw_only=True):
         profile: The reference block: inputs and predictions on the rows of acceptance.
         since: How old its knowledge is: the newest event time that it was trained on.
         references: By version: the metric's value when that version was accepted.
+        loss: What a row costs the judge, by its name in `homeostat.core.stats.losses`; None for the task's usual one.
         scale: Of a regression: the absolute error that counts as a loss of 1; by default four standard deviations of
             the predictions in `profile`.
     """
@@ -80,6 +81,7 @@ class Champion(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile | None = None
     since: datetime | None = None
     references: dict[int, float] = {}
+    loss: str | None = None
     scale: float | None = None
 
     @property
@@ -151,22 +153,6 @@ def _judged(outcomes: Outcomes, now: datetime, rule: Window) -> NDArray[np.intp]
     mature = matured(times, outcomes.label_times, now, rule.maturity)
     usable = np.flatnonzero(mature & known & (share >= rule.label_share))
     return usable[np.argsort(times[usable], kind="stable")][-rule.rows :]
-
-
-def coded_labels(labels: ArrayLike, classes: tuple[Any, ...] | None) -> NDArray[np.float64]:
-    """Labels as numbers, shape (n,): a class by its place among `classes`; NaN for one that is null or unknown."""
-    # One text among numbers would turn them all into text.
-    alike = as_text if classes is not None and isinstance(classes[0], str) else as_number
-    given = [alike(label) for label in np.asarray(labels, dtype=object).tolist()]
-    coded = np.full(len(given), np.nan)
-    there = np.array([label is not None for label in given], dtype=bool)
-    known = [label for label in given if label is not None]
-    if classes is None:
-        coded[there] = np.array(known, dtype=float)
-    elif known:
-        places = label_codes(np.array(known), classes)
-        coded[there] = np.where(places < 0, np.nan, places)
-    return coded
 
 
 def as_predictions(

@@ -55,10 +55,10 @@ def _column_changes(name: str, before: dict[str, Any], after: dict[str, Any]) ->
     if after["role"] in ("key", "time", "label time") or "then" not in after:
         return found
     counts = before["counts"] if "edges" in before else [*(count for _, count in before["top"]), before["other"]]
-    psi = distance(_cells(before, counts), _cells(after, after["then"]["counts"]))
-    if psi.psi - psi.noise >= NOTABLE:
+    moved = distance(_cells(before, counts), _cells(after, after["then"]["counts"]))
+    if moved.excess >= NOTABLE:
         texts = _numbers(before, after) if "edges" in before else _words(before, after)
-        found.append(Change(name, "distribution", psi.psi - psi.noise, *texts))
+        found.append(Change(name, "distribution", moved.excess, *texts))
     return found
 
 

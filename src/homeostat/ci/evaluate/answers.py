@@ -8,7 +8,8 @@ import numpy as np
 
 from homeostat.ci.evaluate.report import CalibrationBin, CalibrationReport, Scored
 from homeostat.core.model.signature import Predictions
-from homeostat.core.stats.metrics import Estimate, estimate, label_codes, metrics_for
+from homeostat.core.stats.losses import label_codes
+from homeostat.core.stats.metrics import Estimate, estimate, metrics_for
 from homeostat.core.stats.metrics import metric as find_metric
 from homeostat.core.stats.profile import Calibration
 

@@ -13,7 +13,7 @@ from homeostat.core.model.encoder import Coder, fit_encoder
 from homeostat.core.model.estimator import prepared
 from homeostat.core.model.runtimes import EstimatorRuntime
 from homeostat.core.model.signature import Predictions
-from homeostat.core.stats.metrics import label_codes
+from homeostat.core.stats.losses import label_codes
 from homeostat.core.stats.prequential import last_known
 from homeostat.core.table.rows import known_at
 

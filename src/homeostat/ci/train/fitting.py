@@ -107,7 +107,7 @@ def said_by(output: Output, classes: Sequence[Any] | None) -> Predictions:
 
 def choose(
     estimator: Any,
-    settings: Sequence[Mapping[str, Any]],
+    candidates: Sequence[Mapping[str, Any]],
     inputs: NDArray[np.float32] | pl.DataFrame,
     target: NDArray[Any],
     encoder: Encoder | None,
@@ -118,7 +118,7 @@ def choose(
 
     Args:
         estimator: Unfitted; its own parameters are always tried first.
-        settings: Parameters to change, one mapping per trial.
+        candidates: Parameters to change, one mapping each.
         inputs: Training inputs in order of time.
         target: Labels of shape (n,).
         encoder: What the codes mean; None for a table.
@@ -126,15 +126,15 @@ def choose(
         metric: What to choose by.
 
     Returns:
-        An unfitted estimator with the best settings, and every trial.
+        An unfitted estimator with the best settings, and all that were tried.
 
     Raises:
         ModelError: A parameter does not exist.
     """
     from sklearn.base import clone
 
-    tried: list[Mapping[str, Any]] = [{}, *settings]
-    if not settings:
+    tried: list[Mapping[str, Any]] = [{}, *candidates]
+    if not candidates:
         return estimator, (TriedSettings(params={}, metric=None, score=None, chosen=True),)
     name = metric or default_metric("regression" if classes is None else "classification", len(classes or ()))
     begin = round(len(target) * (1 - HELD_OUT))
@@ -151,8 +151,8 @@ def choose(
     sign = 1.0 if greater_is_better(name) else -1.0
     ranks = [-np.inf if value is None else sign * value for _, value in found]
     best = int(np.argmax(ranks))
-    trials = tuple(
+    told = tuple(
         TriedSettings(params=dict(params), metric=name, score=value, chosen=place == best)
         for place, (params, (_, value)) in enumerate(zip(tried, found, strict=True))
     )
-    return found[best][0], trials
+    return found[best][0], told

@@ -39,27 +39,19 @@ _BIRTH = 200
 
 
 class OnlineSettings(Protocol):
-    """What `ct.how.Online` holds."""
+    """What `ct.how.Online` holds.
 
-    @property
-    def learner(self) -> str:
-        """`linear` or `estimator`."""
-        ...
+    Attributes:
+        learner: `linear` or `estimator`.
+        learning_rate: Step size.
+        l2: Shrinkage per step.
+        batch: Rows per `partial_fit`.
+    """
 
-    @property
-    def learning_rate(self) -> float:
-        """Step size."""
-        ...
-
-    @property
-    def l2(self) -> float:
-        """Shrinkage per step."""
-        ...
-
-    @property
-    def batch(self) -> int:
-        """Rows per `partial_fit`."""
-        ...
+    learner: str
+    learning_rate: float
+    l2: float
+    batch: int
 
 
 class Learned(NamedTuple):

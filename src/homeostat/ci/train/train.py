@@ -62,7 +62,7 @@ def train(
     seed: int = 0,
     weights: NDArray[np.float64] | None = None,
     lineage: Lineage | None = None,
-    settings: Sequence[Mapping[str, Any]] = (),
+    candidates: Sequence[Mapping[str, Any]] = (),
     metric: str | None = None,
     trusted: Collection[str] = (),
 ) -> Bundle:
@@ -80,8 +80,8 @@ def train(
         seed: For every random state that the estimator leaves open.
         weights: Weight of each training row, shape (n,), positive; None for equal weights.
         lineage: Where the rows come from. Rows and window are filled in here.
-        settings: Parameters of the estimator to try, besides its own; the best on the newest fifth of the training rows
-            are taken, and every trial is kept in the manifest.
+        candidates: Parameters of the estimator to try, besides its own; the best on the newest fifth of the training
+            rows are taken, and all that were tried are kept in the manifest.
         metric: What to choose settings by.
         trusted: Classes that the fitted model may hold besides those of `model`, as for `Bundle.load`.
 
@@ -94,7 +94,7 @@ def train(
     """
     target, task, classes = _target(rows, schema, model, metric)
     unfitted = default_estimator(task, seed) if model is None else seeded_clone(model, seed)
-    fitted = _fitted(unfitted, rows, target, classes, schema, features, weights, settings, metric)
+    fitted = _fitted(unfitted, rows, target, classes, schema, features, weights, candidates, metric)
     stored = _proved(fitted, proof, features, schema, classes)
     manifest = Manifest(
         loop=loop,
@@ -106,7 +106,7 @@ def train(
         estimator=describe(fitted.estimator, model, seed, table=fitted.encoder is None),
         blob=Blob.of(stored),
         lineage=spanning(lineage, rows, schema.spec.time),
-        trials=fitted.trials,
+        candidates=fitted.candidates,
     )
     vouched = {*trusted, *trusted_types(fitted.estimator)}
     return with_reference(Bundle(manifest, stored.data), rows, proof, features, vouched)
@@ -124,7 +124,7 @@ def _target(
 class _Fitted(NamedTuple):
     estimator: Any
     encoder: Encoder | None
-    trials: tuple[TriedSettings, ...]
+    candidates: tuple[TriedSettings, ...]
 
 
 def _fitted(
@@ -135,18 +135,18 @@ def _fitted(
     schema: Schema,
     features: Features | None,
     weights: NDArray[np.float64] | None,
-    settings: Sequence[Mapping[str, Any]],
+    candidates: Sequence[Mapping[str, Any]],
     metric: str | None,
 ) -> _Fitted:
     made = apply_features(features, rows, labels=schema.spec.labels)
     check_rowwise(features, rows, made, labels=schema.spec.labels)
     encoder = None if wants_table(estimator) else fit_encoder(made, exclude=schema.spec.key)
     inputs = inputs_of(made, encoder, schema)
-    estimator, trials = choose(estimator, settings, inputs, target, encoder, classes, metric)
+    estimator, tried = choose(estimator, candidates, inputs, target, encoder, classes, metric)
     if encoder is not None:
         estimator = prepared(estimator, encoder)
     fit(estimator, inputs, target, weights)
-    return _Fitted(estimator, encoder, trials)
+    return _Fitted(estimator, encoder, tried)
 
 
 def _proved(

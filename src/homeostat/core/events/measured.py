@@ -28,6 +28,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
         value: The measured distance, score, age in seconds, or count.
         noise: What the value would be by chance alone at this sample size.
         q_value: False-discovery-adjusted probability (0..1) of such a value by chance, across the columns of the block.
+        statistic: Of drift: what the distance was measured by (`homeostat.core.stats.drift`).
         n: Rows behind the value.
         alarmed: Whether the monitor's own threshold was passed.
         detail: One sentence for people.
@@ -42,6 +43,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float | None = None
     alarmed: bool = False
     detail: str = ""
+    statistic: str | None = None
 
 
 class Performance(msgspec.Struct, frozen=True, kw_only=True):

@@ -137,7 +137,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         blob: The stored model.
         reference: Profile of the raw training rows, with the scores: what drift is measured from.
         train_metrics, test_metrics: By name; None where a metric is undefined.
-        trials: Every setting that was tried.
+        candidates: Every setting that was tried.
         needs: What its runtime uses; None in a bundle that no loop has registered.
         owner: Who answers for it, as the Loop declares.
     """
@@ -155,7 +155,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     reference: Profile | None = None
     train_metrics: dict[str, float | None] = {}
     test_metrics: dict[str, float | None] = {}
-    trials: tuple[TriedSettings, ...] = ()
+    candidates: tuple[TriedSettings, ...] = msgspec.field(default=(), name="trials")
     golden: Golden | None = None
     needs: Needs | None = None
     owner: str | None = None

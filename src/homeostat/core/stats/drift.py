@@ -1,5 +1,6 @@
 """Value drift: how far a block of rows lies from a reference, per column, beyond what chance gives at that size.
 
+Each statistic is a value in the table `STATISTICS`; the signal that it gives carries its name.
 A column alarms only when three things agree: the distance exceeds its own noise by the threshold, the difference is
 not chance after correcting for all columns that were looked at, and the block is large enough. A bare p-value never
 alarms, and neither does a change in the number of rows: only shares are compared.
@@ -7,53 +8,113 @@ alarms, and neither does a change in the number of rows: only shares are compare
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from homeostat.core.errors import DataError
 from homeostat.core.events import Signal, SignalKind
+from homeostat.core.open_table import OpenTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from homeostat.core.stats.profile import ColumnProfile, Profile
 
+    _Pair = tuple[ColumnProfile, ColumnProfile]
+
+_BINNED = ("number", "category")
 _SMALLEST_EXPECTED = 5.0
 _PSEUDO_COUNT = 0.5
+
+
+class Statistic(msgspec.Struct, frozen=True, kw_only=True):
+    """A distance between two distributions over the same cells.
+
+    Attributes:
+        name: How policies and signals call it.
+        distance: Of the shares of the cells before and after, shapes (cells,), each above zero; at least 0.
+        noise: What the distance is expected to be when nothing changed: of the common shares and the numbers of rows
+            before and after.
+        needs: The kinds of columns that it can measure.
+    """
+
+    name: str
+    distance: Callable[[NDArray[Any], NDArray[Any]], float]
+    noise: Callable[[NDArray[Any], float, float], float]
+    needs: tuple[str, ...] = ("number", "category")
 
 
 class DriftConfig(msgspec.Struct, frozen=True, kw_only=True):
     """When a distance is an alarm.
 
     Attributes:
-        psi: Population stability index (nats) above its noise that is worth an alarm; 0.1 is a shift one can see in a
-            plot, 0.25 a large one.
-        thresholds: Other values of `psi` for single columns, for example from `calibrate`.
+        statistic: What is measured, by its name in `STATISTICS`.
+        threshold: How far above its noise it is worth an alarm; a population stability index of 0.1 is a shift one can
+            see in a plot, of 0.25 a large one.
+        thresholds: Others for single columns, for example from `calibrate`.
+        also: Further statistics that are measured for policies, and alarm nobody.
         false_discovery: Largest q-value (0..1) of an alarm.
         minimum_rows: Fewer rows than this in block or reference never alarm.
     """
 
-    psi: float = 0.2
+    statistic: str = "psi"
+    threshold: float = 0.2
     thresholds: dict[str, float] = {}
+    also: tuple[str, ...] = ()
     false_discovery: float = 0.01
     minimum_rows: int = 200
 
 
 class Distance(msgspec.Struct, frozen=True):
-    """How far one column is from its reference: PSI, its expectation by chance, and the probability of as much."""
+    """How far one column is from its reference, what that is expected to be by chance, and the probability of as much.
 
-    psi: float
+    The probability is that of the chi-square test of homogeneity, whatever the statistic.
+    """
+
+    value: float
     noise: float
     p_value: float
 
+    @property
+    def excess(self) -> float:
+        """How far beyond chance."""
+        return self.value - self.noise
+
+
+def _psi(p: NDArray[Any], q: NDArray[Any]) -> float:
+    return float(np.sum((q - p) * np.log(q / p)))
+
+
+def _psi_noise(shares: NDArray[Any], n: float, m: float) -> float:
+    """Yurdakul, "Statistical properties of population stability index", 2018: chi-square, scaled by `1/n + 1/m`."""
+    return (len(shares) - 1) * (1 / n + 1 / m)
+
+
+def _js(p: NDArray[Any], q: NDArray[Any]) -> float:
+    middle = (p + q) / 2
+    return float(np.sum(p * np.log(p / middle)) + np.sum(q * np.log(q / middle))) / 2
+
+
+def _js_noise(shares: NDArray[Any], n: float, m: float) -> float:
+    """An eighth of the stability index, where the two distributions are near each other."""
+    return _psi_noise(shares, n, m) / 8
+
+
+STATISTICS: OpenTable[Statistic] = OpenTable("drift statistic")
+"""What distance may be measured by, by name; `STATISTICS.register` adds one's own."""
+PSI = STATISTICS.register(Statistic(name="psi", distance=_psi, noise=_psi_noise))
+"""Population stability index, in nats."""
+STATISTICS.register(Statistic(name="js", distance=_js, noise=_js_noise))
+"""Jensen-Shannon divergence, in nats (Lin, IEEE Transactions on Information Theory 37, 1991)."""
+
 
 def drift(reference: Profile, block: Profile, config: DriftConfig | None = None) -> list[Signal]:
-    """One `value_drift` signal per binned column of the reference, alarmed or not.
+    """One `value_drift` signal per statistic and column of the reference that it can measure, alarmed or not.
 
     Args:
         reference: What the champion was trained on.
@@ -61,8 +122,8 @@ def drift(reference: Profile, block: Profile, config: DriftConfig | None = None)
         config: Thresholds.
 
     Returns:
-        Signals in the reference's column order; `value` is the PSI (nats), `noise` its expectation by chance,
-        `(cells - 1)(1/n + 1/m)`, and `q_value` the chi-square homogeneity probability after Benjamini and Hochberg.
+        Signals in the reference's column order; `value` is the distance, `noise` its expectation by chance, and
+        `q_value` the chi-square homogeneity probability after Benjamini and Hochberg.
 
     Example:
         >>> import polars as pl
@@ -75,45 +136,47 @@ def drift(reference: Profile, block: Profile, config: DriftConfig | None = None)
     pairs = {
         name: (column, block.columns[name])
         for name, column in reference.columns.items()
-        if name in block.columns and column.kind in ("number", "category")
+        if name in block.columns and column.kind in _BINNED
     }
     return compare(pairs, kind="value_drift", config=config or DriftConfig())
 
 
-def compare(
-    pairs: Mapping[str, tuple[ColumnProfile, ColumnProfile]], *, kind: SignalKind, config: DriftConfig
-) -> list[Signal]:
+def compare(pairs: Mapping[str, _Pair], *, kind: SignalKind, config: DriftConfig) -> list[Signal]:
     """Signals for named pairs of (reference, later) columns, corrected for all of them together."""
-    distances = {name: distance(*pair) for name, pair in pairs.items() if _enough(*pair, config.minimum_rows)}
+    return [
+        signal
+        for name in dict.fromkeys((config.statistic, *config.also))
+        for signal in _compare(STATISTICS[name], pairs, kind, config)
+    ]
+
+
+def _compare(statistic: Statistic, pairs: Mapping[str, _Pair], kind: SignalKind, config: DriftConfig) -> list[Signal]:
+    watched = statistic.name == config.statistic
+    pairs = {name: pair for name, pair in pairs.items() if pair[0].kind in statistic.needs}
+    enough = {name: pair for name, pair in pairs.items() if _enough(*pair, config.minimum_rows)}
+    distances = {name: distance(*pair, statistic) for name, pair in enough.items()}
     q_values = dict(zip(distances, benjamini_hochberg([d.p_value for d in distances.values()]), strict=True))
     signals = []
     for name, (before, after) in pairs.items():
-        threshold = config.thresholds.get(name, config.psi)
+        threshold = config.thresholds.get(name, config.threshold)
         measured = distances.get(name)
+        seen: dict[str, Any] = {"kind": kind, "subject": name, "n": after.rows, "statistic": statistic.name}
+        if watched:
+            seen["threshold"] = threshold
         if measured is None:
             detail = f"{after.rows} rows against {before.rows} are too few to compare ({config.minimum_rows})"
-            signals.append(
-                Signal(kind=kind, subject=name, value=None, n=after.rows, threshold=threshold, detail=detail)
-            )
+            signals.append(Signal(value=None, detail=detail, **seen))
             continue
-        alarmed = measured.psi - measured.noise >= threshold and q_values[name] <= config.false_discovery
-        signals.append(
-            Signal(
-                kind=kind,
-                subject=name,
-                value=measured.psi,
-                noise=measured.noise,
-                q_value=q_values[name],
-                n=after.rows,
-                threshold=threshold,
-                alarmed=alarmed,
-                detail=_moved_most(before, after) if alarmed else "",
-            )
-        )
+        alarmed = watched and measured.excess >= threshold and q_values[name] <= config.false_discovery
+        detail = _moved_most(before, after) if alarmed else ""
+        seen |= {"value": measured.value, "noise": measured.noise, "q_value": q_values[name]}
+        signals.append(Signal(alarmed=alarmed, detail=detail, **seen))
     return signals
 
 
-def calibrate(blocks: Sequence[Profile], *, between: int = 30, floor: float = 0.1) -> dict[str, float]:
+def calibrate(
+    blocks: Sequence[Profile], *, between: int = 30, floor: float = 0.1, statistic: str = "psi"
+) -> dict[str, float]:
     """Thresholds for `DriftConfig.thresholds` that history itself passes about once in so many blocks.
 
     Each block is compared with all the others together; columns that move by nature, with the time of day or the
@@ -124,18 +187,23 @@ def calibrate(blocks: Sequence[Profile], *, between: int = 30, floor: float = 0.
             least three, better `between` or more. With fewer the largest distance seen is the threshold.
         between: Blocks between two false alarms.
         floor: No threshold is below this.
+        statistic: What is measured.
 
     Returns:
-        Column name to PSI above noise (nats).
+        Column name to distance above noise.
 
     Raises:
         DataError: There are fewer than three blocks.
     """
     if len(blocks) < 3:
         raise DataError(f"{len(blocks)} blocks are too few to calibrate on", hint="cut the history into more blocks")
-    names = [name for name, column in blocks[0].columns.items() if column.kind in ("number", "category")]
+    measure = STATISTICS[statistic]
+    names = [name for name, column in blocks[0].columns.items() if column.kind in measure.needs]
     excess = np.array(
-        [[_excess(one.columns[name], rest.columns[name]) for name in names] for one, rest in _others(blocks)]
+        [
+            [distance(rest.columns[name], one.columns[name], measure).excess for name in names]
+            for one, rest in _others(blocks)
+        ]
     )
     typical = np.maximum(np.quantile(excess, 0.5, axis=0), floor / 10)
     scale = float(np.quantile((excess / typical).max(axis=1, initial=0.0), 1 - 1 / between, method="higher"))
@@ -151,17 +219,10 @@ def _others(blocks: Sequence[Profile]) -> Iterator[tuple[Profile, Profile]]:
         yield block, sum(sides[1:], sides[0])
 
 
-def _excess(block: ColumnProfile, rest: ColumnProfile) -> float:
-    measured = distance(rest, block)
-    return measured.psi - measured.noise
+def distance(before: ColumnProfile, after: ColumnProfile, statistic: Statistic | None = None) -> Distance:
+    """How far apart two columns are that were counted in the same bins; by default their population stability index.
 
-
-def distance(before: ColumnProfile, after: ColumnProfile) -> Distance:
-    """PSI, noise floor and chi-square homogeneity probability of two columns that were counted in the same bins.
-
-    Cells in which fewer than five rows are expected are pooled, so that the chi-square holds. Under no change the PSI
-    is `(1/n + 1/m)` times a chi-square variable (Yurdakul, "Statistical properties of population stability index",
-    2018), hence the noise.
+    Cells in which fewer than five rows are expected are pooled, so that the chi-square holds.
     """
     from scipy.special import gammaincc  # scipy.stats would cost half a second
 
@@ -171,12 +232,12 @@ def distance(before: ColumnProfile, after: ColumnProfile) -> Distance:
         return Distance(0.0, 0.0, 1.0)
     p = (old + _PSEUDO_COUNT) / (n + _PSEUDO_COUNT * len(old))
     q = (new + _PSEUDO_COUNT) / (m + _PSEUDO_COUNT * len(old))
-    psi = float(np.sum((q - p) * np.log(q / p)))
     expected_old = (old + new) * (n / (n + m))
     expected_new = (old + new) * (m / (n + m))
     chi2 = float(np.sum((old - expected_old) ** 2 / expected_old) + np.sum((new - expected_new) ** 2 / expected_new))
-    freedom = len(old) - 1
-    return Distance(psi, float(freedom * (1 / n + 1 / m)), float(gammaincc(freedom / 2, chi2 / 2)))
+    chance = float(gammaincc((len(old) - 1) / 2, chi2 / 2))
+    measure = statistic or PSI
+    return Distance(float(measure.distance(p, q)), float(measure.noise((old + new) / (n + m), n, m)), chance)
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:

@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 
 from homeostat.core.errors import LoopError
-from homeostat.core.table.spec import did_you_mean
+from homeostat.core.open_table import OpenTable
+from homeostat.core.stats.losses import BRIER, Loss, label_codes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,6 +102,16 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     compute: Callable[[Any, Any, Any], Estimate]
 
 
+def mean_of(loss: Loss) -> Metric:
+    """A loss as a metric, so that gates and the monitor can ask it: `METRICS.register(mean_of(loss))`."""
+
+    def compute(truth: Any, said: Any, _: Any) -> Estimate:
+        return _mean(loss.rows(truth, said, 1.0))
+
+    classes = loss.task == "classification"
+    return Metric(name=loss.name, task=loss.task, greater_is_better=False, probabilities=classes, compute=compute)
+
+
 def metric(name: str) -> Metric:
     """A metric by its name.
 
@@ -111,10 +122,7 @@ def metric(name: str) -> Metric:
         >>> metric("roc_auc").greater_is_better
         True
     """
-    try:
-        return METRICS[name]
-    except KeyError:
-        raise LoopError(f"there is no metric {name!r}", hint=did_you_mean(str(name), METRICS)) from None
+    return METRICS[name]
 
 
 def default_metric(task: str, classes: int = 2) -> str:
@@ -132,16 +140,6 @@ def metrics_for(task: str) -> tuple[str, ...]:
 def greater_is_better(name: str) -> bool:
     """The direction of a metric."""
     return metric(name).greater_is_better
-
-
-def label_codes(labels: Any, classes: Sequence[Any]) -> NDArray[np.int64]:
-    """Place of each label in `classes` (sorted); -1 for a label that is none of them."""
-    known = np.asarray(classes)
-    given = np.asarray(labels)
-    if known.dtype.kind == "U" and given.dtype.kind != "U":
-        given = given.astype(str)
-    place = np.clip(np.searchsorted(known, given), 0, len(known) - 1)
-    return np.where(known[place] == given, place, -1).astype(np.int64)
 
 
 def estimate(name: str, labels: Any, predictions: Predictions, classes: Sequence[Any] | None = None) -> Estimate:
@@ -205,30 +203,6 @@ def standard_error(influence: Floats) -> float:
         sums = np.add.reduceat(influence, np.linspace(0, rows, blocks, endpoint=False).astype(int))
         together = float(np.sqrt(blocks / (blocks - 1) * np.square(sums - sums.mean()).sum())) / rows
     return max(alone, together)
-
-
-def row_loss(
-    task: str, labels: Any, predictions: Predictions, *, classes: Sequence[Any] | None = None, scale: float = 1.0
-) -> Floats:
-    """Loss of each row in [0, 1], so that betting on its mean is safe.
-
-    Args:
-        task: `classification` gives half the squared distance of the scores from the truth (the Brier score, Monthly
-            Weather Review 78, 1950); `regression` the absolute error in units of `scale`, at most 1.
-        labels: True labels, shape (n,).
-        predictions: Of n rows.
-        classes: The labels in score order.
-        scale: The error that counts as 1, for example four times the mean absolute deviation of the target.
-
-    Returns:
-        Array of shape (n,).
-    """
-    if task == "regression":
-        errors = np.abs(np.asarray(labels, dtype=np.float64) - predictions.value)
-        return np.asarray(np.minimum(errors / scale, 1.0))
-    if predictions.score is None or classes is None:
-        raise ValueError("a classification loss needs scores and classes")
-    return _brier_rows(label_codes(labels, classes), predictions.score)
 
 
 def kappa_per(value: float | None, persistence: float | None, perfect: float = 1.0) -> float | None:
@@ -301,15 +275,6 @@ def _log_loss(codes: NDArray[np.int64], scores: Floats, _: Any) -> Estimate:
     return _mean(-np.log(np.clip(given, _SMALLEST, 1.0)))
 
 
-def _brier_rows(codes: NDArray[np.int64], scores: Floats) -> Floats:
-    given = np.where(codes >= 0, scores[np.arange(len(codes)), codes], 0.0)
-    return np.asarray(np.clip(0.5 * (np.square(scores).sum(axis=1) - 2 * given + 1), 0.0, 1.0))
-
-
-def _brier(codes: NDArray[np.int64], scores: Floats, _: Any) -> Estimate:
-    return _mean(_brier_rows(codes, scores))
-
-
 def _accuracy(codes: NDArray[np.int64], _: Any, chosen: NDArray[np.int64]) -> Estimate:
     return _mean((codes == chosen).astype(np.float64))
 
@@ -369,12 +334,12 @@ def _make(name: str, task: Any, compute: Any, *, greater: bool, probabilities: b
     return Metric(name=name, task=task, greater_is_better=greater, probabilities=probabilities, compute=compute)
 
 
-METRICS: dict[str, Metric] = {
-    made.name: made
-    for made in (
+METRICS: OpenTable[Metric] = OpenTable(
+    "metric",
+    (
         _make("roc_auc", "classification", _roc_auc, greater=True),
         _make("log_loss", "classification", _log_loss, greater=False, probabilities=True),
-        _make("brier", "classification", _brier, greater=False, probabilities=True),
+        mean_of(BRIER),
         _make("accuracy", "classification", _accuracy, greater=True),
         _make("balanced_accuracy", "classification", _balanced_accuracy, greater=True),
         _make("precision", "classification", _precision, greater=True),
@@ -384,5 +349,5 @@ METRICS: dict[str, Metric] = {
         _make("mse", "regression", _mse, greater=False),
         _make("rmse", "regression", _rmse, greater=False),
         _make("r2", "regression", _r2, greater=True),
-    )
-}
+    ),
+)

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 
 from homeostat.core.model.signature import Predictions
-from homeostat.core.stats.metrics import estimate, greater_is_better, kappa_per, label_codes
+from homeostat.core.stats.losses import label_codes
+from homeostat.core.stats.metrics import estimate, greater_is_better, kappa_per
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

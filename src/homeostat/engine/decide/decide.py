@@ -118,8 +118,8 @@ def _on_trial(state: State, _recorded: Recorded, event: ev.Observed) -> Decision
 
 
 def _on_policy(state: State, recorded: Recorded, event: ev.Observed) -> Decision | None:
-    policy = state.rules.when
-    reading = policy.read(event, state.history)
+    reading = state.reading
+    assert reading is not None
     if state.champion is None and event.trainable > state.history.trainable:
         words = f"there is no champion yet, and {event.trainable - state.history.trainable:,} labelled rows are new"
         reading = Reading(fired=True, reason=words, evidence={"trainable": event.trainable})
@@ -128,7 +128,7 @@ def _on_policy(state: State, recorded: Recorded, event: ev.Observed) -> Decision
         reason = f"{held}, though {reading.reason}" if held else reading.reason
         outcome: ev.DecisionOutcome = "held" if held else "done"
         return _decision(state, "keep", "policy", reason, reading.evidence, fired=False, outcome=outcome)
-    return _retrain(state, recorded, policy.label, reading.reason, reading.evidence)
+    return _retrain(state, recorded, state.rules.when.label, reading.reason, reading.evidence)
 
 
 def _held(state: State, now: datetime) -> str | None:

@@ -10,7 +10,7 @@ from homeostat.cd.deploy import Plan, Trial, Tried
 from homeostat.core import events as ev
 from homeostat.core.events import Trigger
 from homeostat.core.ledger import unproven
-from homeostat.ct.when import AnyPolicy, Past
+from homeostat.ct.when import Look, Memory, Past, Policy, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """The part of a Loop's declaration that decisions depend on."""
 
     loop: str
-    when: AnyPolicy
+    when: Policy
     deploy: Plan
 
     @classmethod
@@ -60,6 +60,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         stepped_back: Whether the loop itself went back to an earlier champion since the last promotion.
         stopped: Why the data were refused, while they are.
         source_version: Newest version of the upstream source that was seen.
+        memory: What the policy remembers of all observations.
+        reading: What it made of the newest one.
     """
 
     rules: Rules
@@ -79,6 +81,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     source_version: str | None = None
     trainable: int = 0
     history: Past = Past()
+    memory: Memory = None
+    reading: Reading | None = None
 
 
 def fold(state: State, recorded: Iterable[Recorded]) -> State:
@@ -107,7 +111,7 @@ def _stopped(_state: State, _recorded: Recorded, _event: ev.LoopStopped) -> dict
     return {"served": False, "replacing": None}
 
 
-def _observed(state: State, _recorded: Recorded, event: ev.Observed) -> dict[str, object]:
+def _observed(state: State, recorded: Recorded, event: ev.Observed) -> dict[str, object]:
     skew = [signal for signal in event.signals if signal.kind == "schema_skew" and signal.alarmed]
     reason = "; ".join(f"{signal.subject}: {signal.detail}" for signal in skew) or None
     source_version = event.source_version or state.source_version
@@ -115,7 +119,11 @@ def _observed(state: State, _recorded: Recorded, event: ev.Observed) -> dict[str
     if history.source_version is None and history.trained_at is not None:
         # The first version that is seen is what the model there is was trained on.
         history = msgspec.structs.replace(history, source_version=event.source_version)
-    return {"stopped": reason, "source_version": source_version, "trainable": event.trainable, "history": history}
+    busy = state.inflight is not None or state.trial is not None
+    past = msgspec.structs.replace(history, busy_until=recorded.time) if busy else history
+    memory, reading = state.rules.when.step(state.memory, Look.at(event, past))
+    changes = {"stopped": reason, "source_version": source_version, "trainable": event.trainable, "history": history}
+    return changes | {"memory": memory, "reading": reading}
 
 
 def _registered(state: State, recorded: Recorded, event: ev.VersionRegistered) -> dict[str, object]:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeostat.cd.deploy import guardrails
-from homeostat.cd.deploy.judge import JudgeConfig
-from homeostat.cd.deploy.paired import judge_trial
-from homeostat.cd.deploy.plans import Tried, least_share, randomised
-from homeostat.cd.deploy.randomised import judge_arms, sample_ratio_of
+from homeostat.cd.deploy.plans import least_share, randomised
+from homeostat.cd.deploy.randomised import sample_ratio_of
+from homeostat.cd.deploy.trial import JudgeSettings, judge_trial
 from homeostat.cd.labels.join import Answered, Labelled, Traffic, write_counts
 from homeostat.cd.labels.maturity import learned
 from homeostat.cd.labels.training_rows import decoded, training_rows
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from homeostat.core.ledger import Ledger
     from homeostat.core.store import Store
+    from homeostat.ct.when import Policy
     from homeostat.engine.decide.state import State
     from homeostat.loop import Loop
 
@@ -171,7 +171,7 @@ class Watch:
             trainable=self.table.count_trainable(now),
             judgement=self._judgement(state, champion, now, service or ServiceCounts()),
             source_version=source_version,
-            config=config,
+            config=measuring(config, state.rules.when),
         )
         self.since = now
         if rows.height >= config.drift.minimum_rows:
@@ -230,20 +230,18 @@ class Watch:
             )
             usual = guardrails.ArmCounts(answers=service.answers.get(trial.champion, {}))
             checks = guardrails.check(scores[0][asked], scores[1][asked], champion=usual, challenger=counts)
-        maturity, config = self.config(champion.version).window.maturity, judge_config(trial.plan)
-        on_trial = champion, trial.challenger, outcomes, now
-        if not randomised(trial.plan):
-            return judge_trial(*on_trial, config=config, maturity=maturity, guardrails=checks)
-        by_request = not self._loop.source.spec.key
-        ratio = sample_ratio_of(trial.champion, trial.challenger, outcomes, by_request=by_request)
-        return judge_arms(
-            *on_trial,
-            config=config,
-            maturity=maturity,
-            guardrails=(*checks, ratio),
-            least_share=least_share(trial.plan),
+        plan, by_request = trial.plan, not self._loop.source.spec.key
+        if randomised(plan):
+            ratio = sample_ratio_of(trial.champion, trial.challenger, outcomes, by_request=by_request)
+            checks = (*checks, ratio)
+        settings = JudgeSettings(
+            config=plan,
+            maturity=self.config(champion.version).window.maturity,
+            guardrails=checks,
+            least_share=least_share(plan) if randomised(plan) else None,
             by_request=by_request,
         )
+        return judge_trial(champion, trial.challenger, outcomes, now, settings)
 
     def _champion(self, state: State) -> Champion:
         assert state.champion is not None
@@ -255,6 +253,7 @@ class Watch:
             version=state.champion,
             task=manifest.signature.task,
             metric=metric,
+            loss=self._loop.loss,
             classes=manifest.signature.classes,
             profile=manifest.reference,
             since=manifest.lineage.window_end,
@@ -283,18 +282,12 @@ def monitor_config(loop: Loop, rows: pl.DataFrame) -> MonitorConfig:
     return MonitorConfig(window=Window(maturity=learned(asked, known_at(rows, spec))))
 
 
+def measuring(config: MonitorConfig, policy: Policy) -> MonitorConfig:
+    """The thresholds, with every statistic of drift that a policy looks at."""
+    drift = msgspec.structs.replace(config.drift, also=(*config.drift.also, *policy.statistics))
+    return msgspec.structs.replace(config, drift=drift)
+
+
 def _loss(kind: ev.SignalKind, subject: str, count: int | None, detail: str) -> ev.Signal:
     value = None if count is None else float(count)
     return ev.Signal(kind=kind, subject=subject, value=value, n=count or 0, detail=detail)
-
-
-def judge_config(plan: Tried) -> JudgeConfig:
-    """The judge's part of a deployment plan."""
-    return JudgeConfig(
-        alpha_harm=plan.alpha_harm,
-        alpha_promote=plan.alpha_promote,
-        harm=plan.harm,
-        margin=plan.margin,
-        horizon=plan.horizon,
-        dependence=plan.dependence,
-    )

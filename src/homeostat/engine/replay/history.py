@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ import polars as pl
 
 from homeostat.cd.labels.maturity import microsecond
 from homeostat.ci.preprocess import split
-from homeostat.ci.train import train
+from homeostat.ci.train import TrainingLesson
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import DataError
 from homeostat.core.schema import infer_schema
@@ -96,15 +96,18 @@ class History:
         begin = stopwatch()
         heard = self.rows.filter(pl.Series(self.known <= microsecond(now)))
         parts = split(loop.how.select(heard, self.spec.time, now), self.spec, test=loop.test)
-        settings: dict[str, Any] = {
-            "schema": self.schema,
-            "now": now,
-            "loop": loop.name,
-            "seed": loop.seed,
-            "trusted": loop.trusted_types,
-        }
-        weights = loop.how.weights(parts.train, self.spec.time, now)
-        bundle = train(parts.train, parts.test, model=loop.model, features=loop.features, weights=weights, **settings)
+        lesson = TrainingLesson(
+            parts.train,
+            parts.test,
+            schema=self.schema,
+            now=now,
+            loop=loop.name,
+            model=loop.model,
+            features=loop.features,
+            seed=loop.seed,
+            trusted=loop.trusted_types,
+        )
+        bundle = loop.how.fit(lesson, None)
         model = bundle.model(loop.features, trusted=loop.trusted_types)
         metric = loop.metric_for(model.signature)
         target = parts.test[self.target].to_numpy()

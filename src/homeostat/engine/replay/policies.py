@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from homeostat.ct import when
 
 if TYPE_CHECKING:
-    from homeostat.ct.when import AnyPolicy
+    from homeostat.ct.when import Policy
 
 
 def standard_policies(
-    metric: str, span: timedelta, rows: int, *, drop: float = 0.02, declared: AnyPolicy | None = None
-) -> dict[str, AnyPolicy]:
+    metric: str, span: timedelta, rows: int, *, drop: float = 0.02, declared: Policy | None = None
+) -> dict[str, Policy]:
     """Never, two schedules, volume, drift and performance, and the Loop's own policy.
 
     Args:
@@ -25,7 +25,7 @@ def standard_policies(
     """
     month = timedelta(days=28)
     volume = max(1, round(rows * min(1.0, month / span)))
-    policies: dict[str, AnyPolicy] = {
+    policies: dict[str, Policy] = {
         "never": when.never(),
         "every 28d": when.every("28d"),
         "every 7d": when.every("7d"),

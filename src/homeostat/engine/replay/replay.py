@@ -14,11 +14,12 @@ from homeostat.core.clock import duration
 from homeostat.core.errors import DataError, LoopError
 from homeostat.core.ledger import Ledger
 from homeostat.core.model.signature import Predictions, joined
-from homeostat.core.stats.metrics import row_loss, score
+from homeostat.core.stats.losses import loss_for
+from homeostat.core.stats.metrics import score
 from homeostat.core.stats.prequential import StreamReport, stream_report
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules
-from homeostat.engine.live.watch import WINDOWS, monitor_config
+from homeostat.engine.live.watch import WINDOWS, measuring, monitor_config
 from homeostat.engine.replay.choose import compare, held_back_from
 from homeostat.engine.replay.history import History
 from homeostat.engine.replay.policies import standard_policies
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from homeostat.ct.when import AnyPolicy
+    from homeostat.ct.when import Policy
     from homeostat.loop import Loop
 
 _FEWEST_BLOCKS = 5
@@ -40,7 +41,7 @@ _REPLAYED = (ev.GateResult(gate="replayed", passed=True, reason="policies are co
 def replay(
     loop: Loop,
     rows: pl.DataFrame,
-    policies: Mapping[str, AnyPolicy] | None = None,
+    policies: Mapping[str, Policy] | None = None,
     *,
     block: str = "7d",
     warmup: str | float = 0.2,
@@ -64,9 +65,11 @@ def replay(
 
     Raises:
         DataError: there is too little labelled history.
-        LoopError: the Loop learns online, or replaces the model step: a replay would play something else.
+        LoopError: the Loop's learner goes on from its parent, or its model step is replaced: a replay would play
+            something else.
     """
-    unlike = ["how.Online()"] * loop.how.online + [f"steps={{{name}}}" for name in loop.steps if name == "model"]
+    unlike = [f"how.{type(loop.how).__name__}()"] if loop.how.continues else []
+    unlike += [f"steps={{{name}}}" for name in loop.steps if name == "model"]
     if unlike:
         what = f"a replay refits the Loop's model from scratch; it cannot play {' and '.join(unlike)}"
         raise LoopError(what, hint="replay a declaration with how.Refit() and the standard model step")
@@ -118,9 +121,9 @@ def _cuts(history: History, warmup: str | float, block: str) -> list[datetime]:
 class _HistoryPlayer:
     """One policy on its way through history."""
 
-    def __init__(self, history: History, cuts: list[datetime], metric: str, name: str, policy: AnyPolicy) -> None:
+    def __init__(self, history: History, cuts: list[datetime], metric: str, name: str, policy: Policy) -> None:
         self.history, self.cuts, self.metric, self.name, self.policy = history, cuts, metric, name, policy
-        self.config = monitor_config(history.loop, history.rows)
+        self.config = measuring(monitor_config(history.loop, history.rows), policy)
         rules = Rules(loop=history.loop.name, when=policy, deploy=Immediately())
         self.feed = Feed(Ledger.open(":memory:"), rules)
         self.trained_at: dict[int, datetime] = {}
@@ -167,7 +170,7 @@ class _HistoryPlayer:
             return None
         signature = history.trained(self.trained_at[version]).model.signature
         labels, classes = history.labels[first:last], signature.classes
-        loss = row_loss(signature.task, labels, answers, classes=classes, scale=self._scale())
+        loss = loss_for(signature.task, history.loop.loss).of(labels, answers, classes=classes, scale=self._scale())
         return Block(
             start=start,
             end=end,

@@ -15,6 +15,7 @@ from homeostat.core.clock import PacedClock, SystemClock
 from homeostat.core.errors import DataError, HomeostatError, NotFoundError
 from homeostat.core.fingerprint import fingerprint_parts
 from homeostat.core.model import Bundle
+from homeostat.core.stats.losses import loss_for
 from homeostat.engine.decide.feed import Feed, ended_key
 from homeostat.engine.decide.state import Rules
 from homeostat.engine.training.rehearse import recorded_load, rehearse
@@ -123,15 +124,17 @@ def run_pipeline(
         "known_by": known_by,
         "accepted": schema_of(store, loop.name),
         "previous": previous_report(store, loop, before=before),
+        "parent": champion if loop.how.continues else None,
         "champion": champion,
         "champion_version": row.version if row else None,
     }
-    run = pipeline_of(loop).run(
+    pipeline = pipeline_of(loop)
+    run = pipeline.run(
         store,
         loop=loop.name,
         trigger=command.trigger,
         clock=clock,
-        inputs=inputs,
+        inputs={name: inputs[name] for name in pipeline.inputs},
         settings=settings_of(loop),
         progress=progress,
         resume=resume,
@@ -168,6 +171,7 @@ def registration(
 ) -> ev.VersionRegistered:
     """The registry's entry for a finished run: its bundle is completed, rehearsed and stored."""
     evaluation, bundle = run["evaluation"], run["model"]
+    loss_for(bundle.manifest.signature.task, loop.loss)  # it has to fit the task that the target made
     lineage = msgspec.structs.replace(
         bundle.manifest.lineage,
         run=run.id,

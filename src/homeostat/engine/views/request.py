@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from homeostat.cd.log import Label, RowRecord, Scored
+    from homeostat.cd.log import RowRecord, Scored
     from homeostat.core.model import Manifest
+    from homeostat.core.model.signature import Label
     from homeostat.core.store import Store
 
 MOST_ROWS = 20

@@ -134,8 +134,8 @@ def _model(manifest: Manifest) -> Section:
         facts["conversion"] = f"compared on {proof.rows:,} rows, largest error {proof.max_error:.2g}"
     if estimator.prepared:
         facts["in front of it"] = "imputing, scaling and one-hot encoding"
-    if len(manifest.trials) > 1:
-        facts["settings tried"] = str(len(manifest.trials))
+    if len(manifest.candidates) > 1:
+        facts["settings tried"] = str(len(manifest.candidates))
     params = [f"{name}={value}" for name, value in estimator.params.items()]
     more = f" and {len(params) - _MOST_PARAMS} more" if len(params) > _MOST_PARAMS else ""
     facts["parameters"] = ", ".join(params[:_MOST_PARAMS]) + more

@@ -118,7 +118,8 @@ def _observation(ledger: Ledger, recorded: Recorded, event: ev.Observed) -> Why:
     for signal in event.signals:
         limit = f", threshold {text(signal.threshold)}" if signal.threshold is not None else ""
         noise = f", by chance {text(signal.noise)}" if signal.noise is not None else ""
-        facts[f"{signal.kind} {signal.subject}"] = f"{text(signal.value)} (n {signal.n:,}{noise}{limit})"
+        by = f" by {signal.statistic}" if signal.statistic else ""
+        facts[f"{signal.kind} {signal.subject}{by}"] = f"{text(signal.value)} (n {signal.n:,}{noise}{limit})"
     for score in event.performance:
         interval = f"{text(score.low)} to {text(score.high)}"
         rest = f"n {score.n:,}, at acceptance {text(score.reference)}, persistence {text(score.persistence)}"

@@ -1,0 +1,58 @@
+"""Tables of values by name that anybody adds to: policies, learners, losses, statistics of drift.
+
+What a table holds passes one suite of laws, and no code asks which of its entries it has before it.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from homeostat.core.errors import LoopError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+T = TypeVar("T")
+
+
+class OpenTable(dict[str, T]):
+    """Entries by name, in the order in which they were registered.
+
+    Args:
+        what: What an entry is, for errors.
+        entries: The first ones.
+        name: Gives an entry's name.
+
+    Raises:
+        LoopError: by `table[name]`, when there is no such entry.
+    """
+
+    def __init__(
+        self, what: str, entries: Iterable[T] = (), *, name: Callable[[Any], str] = attrgetter("name")
+    ) -> None:
+        super().__init__()
+        self._what, self._name = what, name
+        for entry in entries:
+            self.register(entry)
+
+    def register(self, entry: T) -> T:
+        """Add an entry; also as the decorator of a class.
+
+        Raises:
+            LoopError: another entry has its name.
+        """
+        name = self._name(entry)
+        if self.setdefault(name, entry) is not entry:
+            raise LoopError(f"there is a {self._what} {name!r} already", hint="give yours a name of its own")
+        return entry
+
+    def __missing__(self, name: str) -> T:
+        from homeostat.core.table.spec import did_you_mean
+
+        raise LoopError(f"there is no {self._what} {name!r}", hint=did_you_mean(str(name), self))
+
+
+def tag_of(kind: Any) -> str:
+    """The name of a class of values: its tag."""
+    return str(kind.__struct_config__.tag)
