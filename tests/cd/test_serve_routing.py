@@ -268,7 +268,7 @@ def test_every_arm_of_a_trial_is_held_to_the_contract(store, role, order):
     arms = {1: ("champion", 0.8 - share), 2: ("canary", 0.2), 3: (role, share)}
     with serving(store) as app:
         divide(store, {version: arms[version] for version in order})
-        app.hosted.router.poll()
+        app.model.router.poll()
         routing = Client(app).get("/routing").json()
         assert version_of(Client(app)) == 1
     assert "version 3 has another contract" in routing["error"]
@@ -389,7 +389,7 @@ def test_a_schema_that_was_accepted_before_the_champion_was_registered_lets_no_o
     second = register(store, wider())
     with serving(store) as app:
         promote(store, second)
-        app.hosted.router.poll()
+        app.model.router.poll()
         assert "another contract" in Client(app).get("/routing").json()["error"]
         assert version_of(Client(app)) == 1
 
