@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from homeostat import cli
 from homeostat.cli import options_of, verbs
 from tests.cli.conftest import in_a_process
 
@@ -28,6 +29,11 @@ ASKED_FOR = {
 
 def test_all_verbs_are_there():
     assert verbs() >= ASKED_FOR | {"cancel", "demo", "doctor", "verify"}
+
+
+def test_every_verb_has_a_file_of_its_name_and_no_other_file_is_there():
+    files = {path.stem.rstrip("_").replace("_", "-") for path in Path(cli.__file__).parent.glob("[!_]*.py")}
+    assert files - {"app", "options", "output", "outcome"} == verbs()
 
 
 @pytest.mark.parametrize("verb", sorted(verbs()))

@@ -78,7 +78,7 @@ def world(place: TrainingPlace, tmp_path_factory: pytest.TempPathFactory) -> Wor
 def executor(place: TrainingPlace, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor]:
     monkeypatch.setitem(EXECUTORS, Elsewhere, CommandExecutor)
     world.loop.where = place
-    made = executor_of(world.store, world.loop)
+    made = executor_of(world.store, world.loop, VirtualClock(BEGIN))
     yield made
     made.close()
 
@@ -133,4 +133,4 @@ def test_a_place_that_nothing_is_known_of_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.loop.where = Elsewhere()
     with pytest.raises(LoopError, match="has no executor"):
-        executor_of(world.store, world.loop)
+        executor_of(world.store, world.loop, VirtualClock(BEGIN))

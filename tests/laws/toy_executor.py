@@ -7,6 +7,7 @@ import sys
 
 import msgspec
 
+from homeostat.core.clock import Clock
 from homeostat.core.ports import TrainingSpec
 from homeostat.core.store import Store
 from homeostat.ct.where import TrainingPlace
@@ -14,6 +15,7 @@ from homeostat.loop import Loop
 
 _COMMAND = """
 import sys, msgspec
+from homeostat.core.clock import Clock
 from homeostat.core.ports import TrainingSpec
 from homeostat.core.store import Store
 from homeostat.engine.training.training import carry_out
@@ -30,7 +32,7 @@ class Elsewhere(TrainingPlace, frozen=True, tag="elsewhere"):
 class CommandExecutor:
     """Runs a command and knows nothing but whether it runs, and what it printed."""
 
-    def __init__(self, _place: Elsewhere, store: Store, _loop: Loop) -> None:
+    def __init__(self, _place: Elsewhere, store: Store, _loop: Loop, _clock: Clock) -> None:
         self._trigger: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._printed = store.path / "elsewhere.log"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from homeostat.core.clock import Clock
     from homeostat.core.ports import Executor, TrainingSpec
     from homeostat.core.store import Store
     from homeostat.loop import Loop
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 class ThreadExecutor:
     """In a thread of this process; a run that is cancelled goes on, and its model is not registered."""
 
-    def __init__(self, _place: Local, store: Store, loop: Loop) -> None:
-        self._store, self._loop = store, loop
+    def __init__(self, _place: Local, store: Store, loop: Loop, clock: Clock) -> None:
+        self._store, self._loop, self._clock = store, loop, clock
         self._thread: threading.Thread | None = None
         self._error: HomeostatError | None = None
 
@@ -56,7 +57,7 @@ class ThreadExecutor:
 
     def _work(self, spec: TrainingSpec) -> None:
         try:
-            carry_out(self._store, self._loop, spec.trigger, played=spec.played)
+            carry_out(self._store, self._loop, spec.trigger, clock=self._clock)
         except HomeostatError as error:
             self._error = error
         except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on and says so
@@ -66,7 +67,7 @@ class ThreadExecutor:
 class ProcessExecutor:
     """In one child process of low priority, which stays for the next run."""
 
-    def __init__(self, place: Process, store: Store, loop: Loop) -> None:
+    def __init__(self, place: Process, store: Store, loop: Loop, _clock: Clock) -> None:
         log = store.path / "logs" / f"{loop.name}-trainer.log"
         self._child = Child("trainer", "homeostat.engine.live.trainer_process", [], log, niceness=place.niceness)
         self._timeout = place.timeout
@@ -111,14 +112,17 @@ class ProcessExecutor:
         self._child.stop()
 
 
-EXECUTORS: dict[type[TrainingPlace], Callable[[Any, Store, Loop], Executor]] = {
+EXECUTORS: dict[type[TrainingPlace], Callable[[Any, Store, Loop, Clock], Executor]] = {
     Local: ThreadExecutor,
     Process: ProcessExecutor,
 }
-"""What carries runs out at each kind of place; whoever has another kind adds it here."""
+"""What carries runs out at each kind of place; whoever has another kind adds it here.
+
+It is made of the place, the store, the loop and its clock, which nobody but this process shares.
+"""
 
 
-def executor_of(store: Store, loop: Loop) -> Executor:
+def executor_of(store: Store, loop: Loop, clock: Clock) -> Executor:
     """The executor that a declaration asks for.
 
     Raises:
@@ -128,4 +132,4 @@ def executor_of(store: Store, loop: Loop) -> Executor:
     if make is None:
         hint = "add it to homeostat.engine.live.EXECUTORS"
         raise LoopError(f"where={loop.where!r} has no executor", hint=hint)
-    return make(loop.where, store, loop)
+    return make(loop.where, store, loop, clock)

@@ -34,7 +34,7 @@ class Trainer:
     def __init__(self, store: Store, loop: Loop, feed: Feed, clock: Clock, *, played: bool) -> None:
         self._store, self._feed, self._clock = store, feed, clock
         self._file, self._played = str(loop.file), played
-        self.executor = executor_of(store, loop)
+        self.executor = executor_of(store, loop, clock)
         self._working: str | None = None
         self._attempts = 0
 
