@@ -37,7 +37,7 @@ test-long: $(READY) $(CLIENTS)/.ready ## the tests that take minutes: a thousand
 	$(PY) -m pytest tests/tables --tables 1000
 
 test-torch: $(TORCH)/.ready ## networks of PyTorch, in an environment of their own (2 GB)
-	$(TORCH)/bin/python -m pytest tests/ci/test_train_torch.py
+	$(TORCH)/bin/python -m pytest tests/ci/train/test_train_torch.py
 
 mutants: $(READY) ## plausible slips, set into the code one by one: how many do the tests notice? (ONLY="--room core" for some)
 	$(PY) tools/mutants.py -j $(WORKERS) $(ONLY)

@@ -2,7 +2,7 @@
 
 Each is trained as a loop would train it, alone and within others, on a small table. What is refused has to be refused
 with a reason: that its own `fit` or `predict` fails on the same rows, or that it holds what cannot be stored safely. A
-test (tests/core/test_every_estimator.py) trains them too, asks them in every way, and compares the page with `render`.
+test (tests/core/model/test_every_estimator.py) trains them too, asks them in every way, and compares the page.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def test_an_anchor_shows_a_tail_that_was_cut_off_or_rewritten(homeostat: Verb, t
 
 
 def test_an_anchor_shows_another_history(tmp_path: Path) -> None:
-    from tests.core.test_ledger_replaced import NOW, fact
+    from tests.core.ledger.test_ledger_replaced import NOW, fact
 
     first, second = Ledger.open(tmp_path / "first"), Ledger.open(tmp_path / "second")
     for ledger, who in ((first, "ann"), (second, "eve")):

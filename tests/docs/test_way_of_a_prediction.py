@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from tests.cd.serve.test_serve_calls import answer, connected
 from tests.cd.serving import bundle, promote, register, serving
-from tests.cd.test_serve_calls import answer, connected
 from tests.docs.pages import ROOT
 
 SOURCE = ROOT / "src" / "homeostat"

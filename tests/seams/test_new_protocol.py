@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from homeostat.cd.serve import PROTOCOLS
+from tests.cd.serve.test_serve_wire import Caller, listening
 from tests.cd.serving import bundle, log_of, promote, register, serving
-from tests.cd.test_serve_wire import Caller, listening
 from tests.laws.protocol_laws import every_law, every_model, spoken
 from tests.seams.csv_lines import CSV_LINES, golden_answer, golden_body
 

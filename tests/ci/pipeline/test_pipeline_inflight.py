@@ -18,7 +18,7 @@ from homeostat.ci.pipeline.inflight import InFlight, inflight_of
 from homeostat.core.store import Store
 from tests.ci.small_loop import records
 
-SOURCE = Path(__file__).resolve().parents[2] / "src"
+SOURCE = Path(__file__).resolve().parents[3] / "src"
 
 MODULE = """
     import sys

@@ -13,16 +13,17 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from homeostat import __version__
-from homeostat.cd.serve.operate.workers import Siblings, WorkerState, is_alive, snapshot, states, together
+from homeostat.cd.serve.operate.workers import Siblings, WorkerState, snapshot, states, together
 from homeostat.cd.serve.telemetry.counters import Metrics
 from homeostat.cd.serve.telemetry.exposition import counters, merge, render
 from homeostat.cd.serve.telemetry.families import BUCKETS, FAMILIES, Snapshot
+from homeostat.core.claims import is_running
 from homeostat.core.clock import stopwatch
 from tests.cd.serving import LOOP, flights, raw
 
 ROW = raw(flights(1, seed=9))[0]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "operations.md"
 
 
 def samples(families):
@@ -155,7 +156,7 @@ def test_one_worker_keeps_the_server_live_and_all_of_them_make_it_ready(tmp_path
 def test_a_file_that_is_no_state_is_left_out(tmp_path):
     (tmp_path / "0.worker").write_bytes(b"{")
     assert states(tmp_path) == []
-    assert is_alive(state(0, {}))
+    assert is_running(state(0, {}).pid)
 
 
 def test_only_what_grows_outlives_a_process():

@@ -13,8 +13,8 @@ import pytest
 import uvicorn
 
 from homeostat.cd.serve.fast_path import HEAD_BYTES, ShortWay
+from tests.cd.serve.test_serve_openinference import tensors
 from tests.cd.serving import LOOP, bundle, flights, log_of, promote, raw, register, serving
-from tests.cd.test_serve_openinference import tensors
 
 ROW = raw(flights(1, seed=9))[0]
 MANY = raw(flights(200, seed=9))

@@ -18,8 +18,8 @@ from homeostat.cd.serve.scoring import batcher, dispatch
 from homeostat.cd.serve.scoring.version import LoadedVersion
 from homeostat.core.errors import ModelError
 from tests.cd.faulty import Faults, LibraryPanicError
+from tests.cd.serve.test_serve_wire import Caller, listening
 from tests.cd.serving import LOOP, MOODY, Client, Moody, bundle, divide, flights, promote, raw, register, serving, until
-from tests.cd.test_serve_wire import Caller, listening
 
 ROWS = raw(flights(3, seed=9))
 BODIES = [json.dumps({"records": [row], "id": f"r{place}"}).encode() for place, row in enumerate(ROWS)]

@@ -13,8 +13,8 @@ from homeostat.cd.serve.scoring.version import LoadedVersion
 from homeostat.cd.serve.shadow.follower import Follower, FollowerNotes
 from homeostat.cd.serve.shadow.supervisor import ShadowSupervisor, follow
 from tests.cd.faulty import Faults
+from tests.cd.serve.test_serve_follower import answered, shadows
 from tests.cd.serving import LOOP, bundle, divide, promote, register, until
-from tests.cd.test_serve_follower import answered, shadows
 
 ROWS = 5
 POLLS = 50

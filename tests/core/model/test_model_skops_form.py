@@ -28,7 +28,7 @@ from homeostat.core.errors import ModelError
 from homeostat.core.model.runtimes import dump_estimator, load_estimator
 from homeostat.core.model.skops_form import safe_types
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ROWS = np.abs(np.random.default_rng(0).normal(size=(60, 4)))
 LABELS = (ROWS[:, 0] > ROWS[:, 1]).astype(int)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.cd.serve.test_serve_sockets import ROW, WEB, server, still_ready
 from tests.cd.serving import LOOP
-from tests.cd.test_serve_sockets import ROW, WEB, server, still_ready
 
 pytestmark = pytest.mark.long
 

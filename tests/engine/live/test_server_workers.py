@@ -19,7 +19,7 @@ from homeostat.core.store import Store
 from homeostat.engine.live.server import ServerChild
 from homeostat.loop import load_loop
 from tests.cd.serving import LOOP, bundle, divide, flights, log_of, promote, raw, register
-from tests.engine.test_server_asked import DECLARED
+from tests.engine.live.test_server_asked import DECLARED
 
 ROW = raw(flights(1, seed=9))[0]
 WORKERS = 2

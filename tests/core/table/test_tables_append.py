@@ -18,7 +18,7 @@ from homeostat.core.table.table import Table, TableSpec
 
 SPEC = TableSpec(time="at", key=("id",), target="late", label_time="landed")
 START = datetime(2013, 1, 1, tzinfo=UTC)
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def flights(*numbers: int, labelled: bool = True) -> pl.DataFrame:

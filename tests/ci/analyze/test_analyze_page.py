@@ -11,7 +11,7 @@ import pytest
 
 from homeostat.ci.analyze import analyze, table_report
 from homeostat.core.errors import LoopError
-from tests.ci.test_analyze_statistics import SPEC, flights
+from tests.ci.analyze.test_analyze_statistics import SPEC, flights
 
 VOID = {"meta", "br"}
 
