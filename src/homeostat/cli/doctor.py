@@ -20,7 +20,8 @@ def doctor(
 ) -> None:
     """Check machine, store and loop; say what to do.
 
-    Python, SQLite, packages, disk, the store's integrity, locks of dead processes, runs that never ended, the loop.
+    Python, the database, packages, disk, the store's integrity, locks of dead processes, runs that never ended, the
+    loop.
     """
     from homeostat.engine.views.checkup import checkup
 
