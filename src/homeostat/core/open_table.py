@@ -5,6 +5,7 @@ What a table holds passes one suite of laws, and no code asks which of its entri
 
 from __future__ import annotations
 
+import sys
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,18 +34,24 @@ class OpenTable(dict[str, T]):
     ) -> None:
         super().__init__()
         self._what, self._name = what, name
+        self._ours: set[str] = set()
         for entry in entries:
             self.register(entry)
 
     def register(self, entry: T) -> T:
         """Add an entry; also as the decorator of a class.
 
+        One of your own takes the place of an earlier one of its name, because a declaration may be read again.
+
         Raises:
-            LoopError: another entry has its name.
+            LoopError: Homeostat has an entry of that name.
         """
         name = self._name(entry)
-        if self.setdefault(name, entry) is not entry:
+        if name in self._ours:
             raise LoopError(f"there is a {self._what} {name!r} already", hint="give yours a name of its own")
+        if str(sys._getframe(1).f_globals.get("__name__")).startswith("homeostat."):  # noqa: SLF001 - who registers it
+            self._ours.add(name)
+        self[name] = entry
         return entry
 
     def __missing__(self, name: str) -> T:
