@@ -25,12 +25,12 @@ help: ## this list
 demo: $(READY) ## a year of flights through the whole closed loop, on this machine (3 minutes)
 	$(PY) -m homeostat demo
 
-test: $(READY) ## every test but the long ones and those of `check`, on WORKERS processes (default 2)
-	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not long" tests \
+test: $(READY) ## every test but the slow and the long ones and those of `check`, on WORKERS processes (default 2)
+	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not slow and not crash and not long" tests \
 		--ignore=tests/docs --ignore=tests/structure
 
-test-fast: $(READY) ## the tests without the slow and the crash ones
-	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "not slow and not crash and not long" tests
+test-slow: $(READY) ## the tests that run whole loops or kill processes (three minutes)
+	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder -m "(slow or crash) and not long" tests
 
 test-long: $(READY) $(CLIENTS)/.ready ## the tests that take minutes: a thousand kills, swaps under load, fuzzing, other people's clients
 	$(PY) -m pytest -m long tests
@@ -137,5 +137,5 @@ $(CLIENTS)/.ready: tests/clients/requirements.txt
 	@$(CLIENTS)/bin/python $(PIP) install -r tests/clients/requirements.txt
 	@touch $@
 
-.PHONY: help demo test test-fast test-long test-torch mutants check format estimators capabilities bench bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
+.PHONY: help demo test test-slow test-long test-torch mutants check format estimators capabilities bench bench-startup bench-demo bench-pipeline bench-serve bench-drift bench-judge bench-train bench-online \
 	install constraints hooks clean

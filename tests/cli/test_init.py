@@ -34,9 +34,9 @@ def flights() -> pl.DataFrame:
 
 def test_what_the_columns_mean_is_guessed_with_reasons(flights: pl.DataFrame):
     found = guess(survey([("flights", flights)]), "late")
-    assert found.time.value == ("scheduled",)
-    assert found.key.value == ("flight_id",)
-    assert found.label_time.value == ("landed",)
+    assert found.time.columns == ("scheduled",)
+    assert found.key.columns == ("flight_id",)
+    assert found.label_time.columns == ("landed",)
     assert (found.task, found.metric) == ("classification", "roc_auc")
     assert all(part.why for part in (found.time, found.key, found.label_time))
 
@@ -49,8 +49,8 @@ def test_what_is_given_is_not_guessed(flights: pl.DataFrame):
     found = guess(
         survey([("flights", flights)]), "late", time="landed", key=("flight_id", "carrier"), label_time="scheduled"
     )
-    assert (found.time.value, found.label_time.value) == (("landed",), ("scheduled",))
-    assert found.key.value == ("flight_id", "carrier")
+    assert (found.time.columns, found.label_time.columns) == (("landed",), ("scheduled",))
+    assert found.key.columns == ("flight_id", "carrier")
     assert found.time.why == "as you said"
 
 

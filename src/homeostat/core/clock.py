@@ -6,6 +6,7 @@ Everything else is handed a `Clock`, so that a live loop and a replay differ onl
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
@@ -122,11 +123,12 @@ def new_id(prefix: str = "") -> str:
     except IndexError:
         # The system is asked for many at a time: one call costs more than all else that an identifier takes.
         drawn = secrets.token_hex(10 * _DRAWN)
-        _fresh.extend(drawn[start : start + 20] for start in range(20, len(drawn), 20))
+        _fresh.extend(_TWENTY.findall(drawn, 20))
         return prefix + drawn[:20]
 
 
 _DRAWN = 256
+_TWENTY = re.compile(".{20}")
 _fresh: list[str] = []
 # A forked process must not give out its parent's.
 os.register_at_fork(after_in_child=_fresh.clear)

@@ -196,7 +196,7 @@ def test_any_batching_stores_each_row_once_with_its_label_if_it_ever_came(
 _WRITER = """
 import sys
 sys.path.insert(0, sys.argv[3])
-from tests.core.test_tables_append import SPEC, flights
+from tests.core.table.test_tables_append import SPEC, flights
 from homeostat.core.table.table import Table
 table = Table(sys.argv[1], SPEC)
 offset = int(sys.argv[2])
@@ -236,7 +236,7 @@ def test_a_killed_writer_leaves_a_whole_table_that_the_next_one_completes(tmp_pa
 _FULL_DISK = """
 import resource, sys
 sys.path.insert(0, sys.argv[2])
-from tests.core.test_tables_append import SPEC, flights
+from tests.core.table.test_tables_append import SPEC, flights
 from homeostat.core.errors import StoreError
 from homeostat.core.table.table import Table
 table = Table(sys.argv[1], SPEC)
