@@ -160,6 +160,7 @@ def shadow_of(store):
     return note.stats if note is not None else None
 
 
+@pytest.mark.slow
 def test_a_shadow_whose_process_dies_on_every_row_changes_no_answer_and_is_started_again(haunted):
     deadly = [{**row, "distance": (DIES, EXITS)[place % 2]} for place, row in enumerate(raw(flights(20, seed=9)))]
     harmless = raw(flights(1, seed=7))
@@ -180,6 +181,7 @@ def test_a_shadow_whose_process_dies_on_every_row_changes_no_answer_and_is_start
     assert {error.rpartition(" ")[2] for error in failed} <= {"SIGKILL", "3"}
 
 
+@pytest.mark.slow
 def test_a_shadow_that_sleeps_five_seconds_in_its_process_keeps_no_answer_waiting(haunted):
     slow = [{**row, "distance": SLEEPS} for row in raw(flights(20, seed=9))]
     divide(haunted, {1: ("champion", 1.0), 2: ("shadow", 0.0)})

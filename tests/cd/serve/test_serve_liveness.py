@@ -29,6 +29,8 @@ from tests.cd.serving import (
     serving,
 )
 
+pytestmark = pytest.mark.slow
+
 ROW = json.dumps(raw(flights(1, seed=9))[0])
 
 # The model, or the whole event loop, hangs once the test has said so by a file.

@@ -21,6 +21,8 @@ from homeostat.loop import load_loop
 from tests.cd.serving import LOOP, bundle, divide, flights, log_of, promote, raw, register
 from tests.engine.live.test_server_asked import DECLARED
 
+pytestmark = pytest.mark.slow
+
 ROW = raw(flights(1, seed=9))[0]
 WORKERS = 2
 
