@@ -28,10 +28,7 @@ MOST_UNPACKED = 200
 """How many times its size a compressed file may unpack to, beyond that; tables of text reach about 20."""
 
 _muting = threading.RLock()
-_FLOODS = {
-    MemoryError: "it takes more memory than this machine has left",
-    RecursionError: "it is nested too deeply",
-}
+_FLOODS = {MemoryError: "it takes more memory than this machine has left", RecursionError: "it is nested too deeply"}
 
 
 @contextmanager

@@ -8,10 +8,4 @@ if TYPE_CHECKING:
     from homeostat.cd.labels.files import read_labels as read_labels
     from homeostat.cd.labels.join import Traffic as Traffic
 
-__getattr__ = loader(
-    __name__,
-    {
-        "files": ("read_labels",),
-        "join": ("Traffic",),
-    },
-)
+__getattr__ = loader(__name__, {"files": ("read_labels",), "join": ("Traffic",)})

@@ -14,8 +14,5 @@ if TYPE_CHECKING:
 
 __getattr__ = loader(
     __name__,
-    {
-        "monitor": ("MonitorConfig", "ServiceCounts", "observe"),
-        "performance": ("Champion", "Outcomes", "Window"),
-    },
+    {"monitor": ("MonitorConfig", "ServiceCounts", "observe"), "performance": ("Champion", "Outcomes", "Window")},
 )

@@ -6,13 +6,4 @@ from homeostat.ci.pipeline.graph import Step, step
 from homeostat.ci.pipeline.pipeline import Pipeline, Run
 from homeostat.ci.pipeline.record import mark_interrupted, start_of
 
-__all__ = [
-    "Pipeline",
-    "Run",
-    "Step",
-    "check_run",
-    "current_environment",
-    "mark_interrupted",
-    "start_of",
-    "step",
-]
+__all__ = ["Pipeline", "Run", "Step", "check_run", "current_environment", "mark_interrupted", "start_of", "step"]

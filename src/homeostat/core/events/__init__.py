@@ -5,49 +5,12 @@ An event is a fact; nothing here computes. Times are aware UTC datetimes. `loop`
 
 from __future__ import annotations
 
-from homeostat.core.events.data import (
-    BatchRefused,
-    ColumnChange,
-    Observed,
-    RowsAppended,
-    RowsRemoved,
-    SchemaAccepted,
-)
-from homeostat.core.events.loop import (
-    Cancel,
-    Command,
-    Decided,
-    LoopStarted,
-    LoopStopped,
-    Train,
-)
-from homeostat.core.events.measured import (
-    ArmOutcome,
-    Judgement,
-    Performance,
-    Signal,
-    SignalKind,
-    Verdict,
-)
-from homeostat.core.events.request import (
-    CancelRequested,
-    PromotionRequested,
-    RetrainRequested,
-    RollbackRequested,
-)
-from homeostat.core.events.run import (
-    RunFinished,
-    RunStarted,
-    StepFinished,
-    TrainingEnded,
-)
-from homeostat.core.events.trial import (
-    ArmsSet,
-    RoutingApplied,
-    RoutingRefused,
-    TrialEnded,
-    TrialStarted,
-)
+from homeostat.core.events.data import BatchRefused, ColumnChange, Observed, RowsAppended, RowsRemoved, SchemaAccepted
+from homeostat.core.events.loop import Cancel, Command, Decided, LoopStarted, LoopStopped, Train
+from homeostat.core.events.measured import ArmOutcome, Judgement, Performance, Signal, SignalKind, Verdict
+from homeostat.core.events.request import CancelRequested, PromotionRequested, RetrainRequested, RollbackRequested
+from homeostat.core.events.run import RunFinished, RunStarted, StepFinished, TrainingEnded
+from homeostat.core.events.trial import ArmsSet, RoutingApplied, RoutingRefused, TrialEnded, TrialStarted
 from homeostat.core.events.values import (
     Action,
     Arm,
@@ -61,11 +24,7 @@ from homeostat.core.events.values import (
     TrialOutcome,
     Trigger,
 )
-from homeostat.core.events.version import (
-    Promoted,
-    RolledBack,
-    VersionRegistered,
-)
+from homeostat.core.events.version import Promoted, RolledBack, VersionRegistered
 
 AnyEvent = (
     RunStarted

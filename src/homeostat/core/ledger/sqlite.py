@@ -70,11 +70,7 @@ class SqliteDatabase:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """See `Database.writing`."""
-        with (
-            _told(),
-            self._engine.connect().execution_options(homeostat_write=True) as connection,
-            connection.begin(),
-        ):
+        with _told(), self._engine.connect().execution_options(homeostat_write=True) as connection, connection.begin():
             yield connection
 
     def look_up(self, statement: sa.Select[Any], value: str) -> tuple[Any, ...] | None:

@@ -7,9 +7,4 @@ from homeostat.core.lazy import loader
 if TYPE_CHECKING:
     from homeostat.core.stats.profile import Profile as Profile
 
-__getattr__ = loader(
-    __name__,
-    {
-        "profile": ("Profile",),
-    },
-)
+__getattr__ = loader(__name__, {"profile": ("Profile",)})

@@ -10,11 +10,4 @@ if TYPE_CHECKING:
     from homeostat.core.table.spec import TableSpec as TableSpec
     from homeostat.core.table.spec import table_spec as table_spec
 
-__getattr__ = loader(
-    __name__,
-    {
-        "ids": ("row_id",),
-        "rows": ("prepare",),
-        "spec": ("TableSpec", "table_spec"),
-    },
-)
+__getattr__ = loader(__name__, {"ids": ("row_id",), "rows": ("prepare",), "spec": ("TableSpec", "table_spec")})

@@ -11,10 +11,4 @@ if TYPE_CHECKING:
     from homeostat.engine.decide.state import Rules as Rules
     from homeostat.engine.decide.state import State as State
 
-__getattr__ = loader(
-    __name__,
-    {
-        "feed": ("Feed", "decided", "replayed"),
-        "state": ("Rules", "State"),
-    },
-)
+__getattr__ = loader(__name__, {"feed": ("Feed", "decided", "replayed"), "state": ("Rules", "State")})

@@ -18,14 +18,7 @@ from homeostat.cd.deploy import Immediately
 from homeostat.ci.gates.rehearsed import compatible
 from homeostat.core import events as ev
 from homeostat.core.clock import new_id
-from homeostat.core.errors import (
-    HomeostatError,
-    IntegrityError,
-    ModelError,
-    NotFoundError,
-    RefusedError,
-    StoreError,
-)
+from homeostat.core.errors import HomeostatError, IntegrityError, ModelError, NotFoundError, RefusedError, StoreError
 from homeostat.core.files import OddFileError, read_regular
 from homeostat.core.ledger import unproven
 from homeostat.core.loop_names import check_loop_name, check_run_name

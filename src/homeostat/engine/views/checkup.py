@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from homeostat.core.claims import (
-    in_charge,
-    is_dead,
-)
+from homeostat.core.claims import in_charge, is_dead
 from homeostat.core.clock import SystemClock
 from homeostat.core.errors import HomeostatError
 

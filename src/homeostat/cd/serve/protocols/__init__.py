@@ -12,9 +12,5 @@ if TYPE_CHECKING:
     from homeostat.cd.serve.protocols.table import PROTOCOLS as PROTOCOLS
 
 __getattr__ = loader(
-    __name__,
-    {
-        "protocol": ("CompiledProtocol", "GoldenRequest", "Protocol", "route_of"),
-        "table": ("PROTOCOLS",),
-    },
+    __name__, {"protocol": ("CompiledProtocol", "GoldenRequest", "Protocol", "route_of"), "table": ("PROTOCOLS",)}
 )

@@ -7,9 +7,4 @@ from homeostat.core.lazy import loader
 if TYPE_CHECKING:
     from homeostat.cd.serve.scoring.version import LoadedVersion as LoadedVersion
 
-__getattr__ = loader(
-    __name__,
-    {
-        "version": ("LoadedVersion",),
-    },
-)
+__getattr__ = loader(__name__, {"version": ("LoadedVersion",)})

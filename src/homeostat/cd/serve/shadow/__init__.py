@@ -8,9 +8,4 @@ if TYPE_CHECKING:
     from homeostat.cd.serve.shadow.follower import Follower as Follower
     from homeostat.cd.serve.shadow.follower import FollowerNotes as FollowerNotes
 
-__getattr__ = loader(
-    __name__,
-    {
-        "follower": ("Follower", "FollowerNotes"),
-    },
-)
+__getattr__ = loader(__name__, {"follower": ("Follower", "FollowerNotes")})

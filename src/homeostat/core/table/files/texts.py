@@ -150,9 +150,7 @@ def read_csv(data: bytes, spec: TableSpec, form: Form, tell: Callable[[str], Non
         for place, name in zip(places, columns, strict=True)
         if name != UNNAMED or not _leaves_out(rows[place], int(place), form, tell)
     ]
-    return pl.DataFrame(
-        [values_of(rows[place].alias(name), form, is_time=name in spec.times) for place, name in taken],
-    )
+    return pl.DataFrame([values_of(rows[place].alias(name), form, is_time=name in spec.times) for place, name in taken])
 
 
 def _leaves_out(series: pl.Series, place: int, form: Form, tell: Callable[[str], None]) -> bool:
