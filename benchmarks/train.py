@@ -17,7 +17,8 @@ from homeostat.ci.train import train
 from homeostat.ci.train.fitting import limited_threads
 from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.clock import stopwatch
-from homeostat.core.model import Bundle, Coder
+from homeostat.core.model import Bundle
+from homeostat.core.model.encoder import Coder
 from homeostat.core.schema import infer_schema
 from homeostat.core.table.spec import TableSpec
 

@@ -15,7 +15,7 @@ from homeostat.cd.log import LogWriter
 from homeostat.cd.serve import process
 
 if TYPE_CHECKING:
-    from homeostat.cd.log import Written
+    from homeostat.cd.log.records import Written
 
 
 class Unlogged(LogWriter):

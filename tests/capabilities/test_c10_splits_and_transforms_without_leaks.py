@@ -12,7 +12,7 @@ from homeostat.ci.evaluate import evaluate
 from homeostat.ci.gates import not_leaking
 from homeostat.ci.preprocess import split
 from homeostat.ci.train.fitting import inputs_of
-from homeostat.core.model import fit_encoder
+from homeostat.core.model.encoder import fit_encoder
 from homeostat.core.model.runtimes import load_estimator
 from tests.core.model_rows import SPEC, rows, schema_of, trained
 

@@ -19,7 +19,9 @@ import polars as pl
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from homeostat.cd.log import LogReader
-from homeostat.cd.serve import PROTOCOLS, Around, Settings, application, endpoint_file, read_endpoint
+from homeostat.cd.serve import Settings, application, endpoint_file, read_endpoint
+from homeostat.cd.serve.app import Around
+from homeostat.cd.serve.protocols import PROTOCOLS
 from homeostat.cd.serve.settings import OperatingSettings
 from homeostat.ci.train import train
 from homeostat.core.clock import VirtualClock

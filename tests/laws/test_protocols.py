@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.cd.serve import PROTOCOLS
+from homeostat.cd.serve.protocols import PROTOCOLS
 from tests.laws.protocol_laws import every_law, every_model, spoken
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homeostat.cd.serve import PROTOCOLS
+from homeostat.cd.serve.protocols import PROTOCOLS
 from tests.cd.serve.test_serve_wire import Caller, listening
 from tests.cd.serving import bundle, log_of, promote, register, serving
 from tests.laws.protocol_laws import every_law, every_model, spoken

@@ -7,8 +7,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from homeostat.cd.serve import PROTOCOLS
-from homeostat.cd.serve.protocols import GoldenRequest
+from homeostat.cd.serve.protocols import PROTOCOLS, GoldenRequest
 from tests.laws import protocol_laws as laws
 from tests.seams.csv_lines import CSV_LINES, codec_of, described, golden_answer, golden_body
 

@@ -7,7 +7,6 @@ from homeostat.core.lazy import loader
 if TYPE_CHECKING:
     from homeostat.core.artifacts import ArtifactStore as ArtifactStore
     from homeostat.core.clock import SystemClock as SystemClock
-    from homeostat.core.errors import CodecError as CodecError
     from homeostat.core.errors import DataError as DataError
     from homeostat.core.errors import ModelError as ModelError
     from homeostat.core.store import Store as Store
@@ -17,7 +16,7 @@ __getattr__ = loader(
     {
         "artifacts": ("ArtifactStore",),
         "clock": ("SystemClock",),
-        "errors": ("CodecError", "DataError", "ModelError"),
+        "errors": ("DataError", "ModelError"),
         "store": ("Store",),
     },
 )

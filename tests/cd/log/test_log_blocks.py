@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeostat.cd.labels.join import Traffic
-from homeostat.cd.log import BlockRecord, LogReader, LogWriter, Packed, PredictionRecord, RowRecord, Written
+from homeostat.cd.log import BlockRecord, LogReader, LogWriter, Packed, PredictionRecord, RowRecord
 from homeostat.cd.log.columns import expand
+from homeostat.cd.log.records import Written
 from homeostat.cd.log.segments import HEADER, frame
 from homeostat.core.errors import IntegrityError
 from tests.cd.log_records import told

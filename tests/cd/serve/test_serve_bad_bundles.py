@@ -8,8 +8,9 @@ import msgspec
 import onnx
 import pytest
 
-from homeostat.core.model import Blob, Bundle
+from homeostat.core.model import Bundle
 from homeostat.core.model.convert import Stored
+from homeostat.core.model.manifest import Blob
 from tests.cd.serving import LOOP, Client, bundle, flights, promote, raw, register, serving
 
 

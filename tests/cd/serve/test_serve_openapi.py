@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from homeostat.cd.serve import PROTOCOLS
+from homeostat.cd.serve.protocols import PROTOCOLS
 from homeostat.cd.serve.protocols.openapi import Described, document, row_schema
 from tests.cd.serving import bundle
 

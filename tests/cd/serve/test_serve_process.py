@@ -12,7 +12,8 @@ import pytest
 
 from homeostat.cd.log import PredictionRecord
 from homeostat.cd.log.segments import is_sealed, segments
-from homeostat.cd.serve import endpoint_file, is_loopback, read_endpoint, serve
+from homeostat.cd.serve import endpoint_file, read_endpoint, serve
+from homeostat.cd.serve.http.visitors import is_loopback
 from homeostat.core.errors import RefusedError
 from tests.cd.serving import (
     LOOP,

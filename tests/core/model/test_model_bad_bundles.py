@@ -24,9 +24,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from homeostat.ci.train.online import train_online
 from homeostat.core.artifacts import ArtifactStore
 from homeostat.core.errors import IntegrityError, ModelError
-from homeostat.core.model import Blob, Bundle
+from homeostat.core.model import Bundle
 from homeostat.core.model.convert import Stored
 from homeostat.core.model.inspect import MOST_BYTES, MOST_MANIFEST_BYTES, check_blob
+from homeostat.core.model.manifest import Blob
 from homeostat.ct.how import Online
 from tests.core.model_rows import NOW, rows, schema_of, trained
 

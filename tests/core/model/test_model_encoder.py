@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeostat.core.errors import DataError
-from homeostat.core.model import Coder, fit_encoder
-from homeostat.core.model.encoder import VOCABULARY
+from homeostat.core.model.encoder import VOCABULARY, Coder, fit_encoder
 from tests.core.model_rows import rows
 
 TABLE = rows(300).drop("y", "known", "id")

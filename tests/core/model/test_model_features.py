@@ -6,8 +6,7 @@ import polars as pl
 import pytest
 
 from homeostat.core.errors import DataError
-from homeostat.core.model import apply_features
-from homeostat.core.model.features import check_rowwise
+from homeostat.core.model.features import apply_features, check_rowwise
 from tests.core.model_rows import SPEC, rows
 
 TABLE = rows(200)

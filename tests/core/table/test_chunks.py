@@ -9,7 +9,8 @@ import pytest
 
 from homeostat.core.errors import DataError, NotFoundError
 from homeostat.core.table.chunks import Chunks, Place
-from homeostat.core.table.files import Form, read_file
+from homeostat.core.table.files import read_file
+from homeostat.core.table.form import Form
 from homeostat.core.table.spec import table_spec
 
 SPEC = table_spec("at", "id")

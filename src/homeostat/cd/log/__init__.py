@@ -6,7 +6,6 @@ from homeostat.core.lazy import loader
 
 if TYPE_CHECKING:
     from homeostat.cd.log.archive import Archive as Archive
-    from homeostat.cd.log.reader import Batch as Batch
     from homeostat.cd.log.reader import LogReader as LogReader
     from homeostat.cd.log.reader import Position as Position
     from homeostat.cd.log.reader import retire as retire
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from homeostat.cd.log.records import Scored as Scored
     from homeostat.cd.log.records import ShadowRecord as ShadowRecord
     from homeostat.cd.log.records import UnrecordedRecord as UnrecordedRecord
-    from homeostat.cd.log.records import Written as Written
     from homeostat.cd.log.writer import LogStats as LogStats
     from homeostat.cd.log.writer import LogWriter as LogWriter
     from homeostat.cd.log.writer import WhenFull as WhenFull
@@ -29,7 +27,7 @@ __getattr__ = loader(
     __name__,
     {
         "archive": ("Archive",),
-        "reader": ("Batch", "LogReader", "Position", "retire"),
+        "reader": ("LogReader", "Position", "retire"),
         "records": (
             "BlockRecord",
             "LabelItem",

@@ -6,14 +6,6 @@ Some checks are always on, whatever gates a Loop declares: see `standing`.
 from homeostat.ci.gates.base import Gate
 from homeostat.ci.gates.evaluated import (
     FEWEST_TEST_ROWS,
-    AtLeast,
-    BeatsBaseline,
-    BeatsChampion,
-    Behaves,
-    Calibrated,
-    NotLeaking,
-    NotWorseThanChampion,
-    Slices,
     at_least,
     beats_baseline,
     beats_champion,
@@ -26,20 +18,11 @@ from homeostat.ci.gates.evaluated import (
     slices,
     standing,
 )
-from homeostat.ci.gates.rehearsed import Load, compatible, load, parity
+from homeostat.ci.gates.rehearsed import compatible, load, parity
 
 __all__ = [
     "FEWEST_TEST_ROWS",
-    "AtLeast",
-    "BeatsBaseline",
-    "BeatsChampion",
-    "Behaves",
-    "Calibrated",
     "Gate",
-    "Load",
-    "NotLeaking",
-    "NotWorseThanChampion",
-    "Slices",
     "at_least",
     "beats_baseline",
     "beats_champion",

@@ -7,7 +7,6 @@ from homeostat.core.lazy import loader
 if TYPE_CHECKING:
     from homeostat.core.ledger.ledger import Ledger as Ledger
     from homeostat.core.ledger.ledger import Transaction as Transaction
-    from homeostat.core.ledger.ledger import head as head
     from homeostat.core.ledger.rows import Lease as Lease
     from homeostat.core.ledger.rows import Recorded as Recorded
     from homeostat.core.ledger.rows import RunRow as RunRow
@@ -18,7 +17,7 @@ __getattr__ = loader(
     __name__,
     {
         "states": ("MOVES",),
-        "ledger": ("Ledger", "Transaction", "head"),
+        "ledger": ("Ledger", "Transaction"),
         "rows": ("Lease", "Recorded", "RunRow", "VersionRow"),
     },
 )

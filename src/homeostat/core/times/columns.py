@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 UTC_TIME = pl.Datetime("us", "UTC")
 
-EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
-LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
-"""The calendar: a time outside of it, once it is in UTC, is refused."""
 EVENT_EARLIEST = datetime(1678, 1, 1, tzinfo=UTC)
 EVENT_LATEST = datetime(2262, 1, 1, tzinfo=UTC)
 """Where event and label times lie: 64-bit nanoseconds hold them, and windows before and behind them do not overflow."""

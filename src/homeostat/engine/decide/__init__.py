@@ -9,6 +9,5 @@ if TYPE_CHECKING:
     from homeostat.engine.decide.feed import decided as decided
     from homeostat.engine.decide.feed import replayed as replayed
     from homeostat.engine.decide.state import Rules as Rules
-    from homeostat.engine.decide.state import State as State
 
-__getattr__ = loader(__name__, {"feed": ("Feed", "decided", "replayed"), "state": ("Rules", "State")})
+__getattr__ = loader(__name__, {"feed": ("Feed", "decided", "replayed"), "state": ("Rules",)})

@@ -160,7 +160,6 @@ class _HistoryPlayer:
         history, version = self.history, self.feed.state.champion
         assert version is not None
         first, last = history.between(start, end)
-        last = history.rows.height if end == self.cuts[-1] else last
         answers = history.answers(self.trained_at[version], first, last) if last > first else None
         if answers is not None:
             self.answered.append(answers)

@@ -41,7 +41,6 @@ _STYLE: dict[Any, Any] = {
 }
 _WIDTH = 9.6
 _MOST_DOTS = 60
-_BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
 
 
 class Mark(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from homeostat.core.table.files.cells import NumberForm, declared_values, number
 from homeostat.core.table.files.footers import refuse_parquet_bomb
 from homeostat.core.table.files.objects import read_json
 from homeostat.core.table.files.texts import as_utf8, read_csv
-from homeostat.core.table.form import NULLS, Form, form_of
+from homeostat.core.table.form import Form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,15 +23,10 @@ if TYPE_CHECKING:
     from homeostat.core.table.spec import TableSpec
 
 __all__ = [
-    "NULLS",
     "SUFFIXES",
-    "Form",
     "NumberForm",
     "as_declared",
-    "bytes_in",
-    "decode",
     "decode_text",
-    "form_of",
     "in_folders",
     "number_forms",
     "read_file",
@@ -107,18 +102,6 @@ def as_declared(rows: pl.DataFrame, form: Form) -> pl.DataFrame:
         if series.dtype == pl.Binary and series.name not in form.ignore:
             rows = rows.with_columns(_text_of_bytes(series, form))
     return declared_values(rows, form)
-
-
-def bytes_in(path: Path) -> tuple[str, ...]:
-    """The columns of a Parquet file that hold bytes, which are text only if that is declared; none of another file.
-
-    Raises:
-        DataError: It cannot be read.
-    """
-    if not path.name.lower().endswith(".parquet"):
-        return ()
-    with refusing(str(path)):
-        return tuple(name for name, dtype in pl.read_parquet_schema(path).items() if dtype == pl.Binary)
 
 
 def in_folders(rows: pl.DataFrame, folders: Sequence[tuple[str, str | None]], form: Form) -> pl.DataFrame:
