@@ -62,10 +62,6 @@ def for_rows(schema: Schema) -> Schema:
 def refuse_skew(rows: pl.DataFrame, accepted: Schema | None) -> None:
     """Refuse conformed rows that no later run could train on.
 
-    Args:
-        rows: As the table would store them.
-        accepted: See `schema_of`; None refuses nothing.
-
     Raises:
         SchemaError: Lists every problem with its first row.
     """

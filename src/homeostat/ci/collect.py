@@ -131,15 +131,6 @@ def record(
 ) -> RowsAppended:
     """Append rows that are in hand, such as drained predictions with their labels, and record it.
 
-    Args:
-        rows: Any number of rows.
-        table: Where they go.
-        ledger: Where the `RowsAppended` goes.
-        loop: The Loop that they are for.
-        clock: Gives the time of the record.
-        source: Where they came from.
-        notes: What of it was not taken as it is.
-
     Returns:
         The event as recorded.
     """

@@ -28,15 +28,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(text: object = "", *, err: bool = False, end: str = "\n", lines: bool = False, flush: bool = False) -> None:
-    """Print text, of which some may come from outside: its control characters are written out.
-
-    Args:
-        text: One line.
-        err: On standard error.
-        end: What follows.
-        lines: It has several lines.
-        flush: Send it at once.
-    """
+    """Print text, of which some may come from outside: its control characters are written out."""
     print(plain(str(text), lines=lines), end=end, file=sys.stderr if err else sys.stdout, flush=flush)
 
 

@@ -56,13 +56,7 @@ class _Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _FileSink:
-    """What the two sinks that write files have in common: dead letters, the position, and one writer at a time.
-
-    Args:
-        path: The output.
-        position: The file that holds the position.
-        dead: The file of dead letters; by default beside the output, `NAME.dead.jsonl`.
-    """
+    """What the two sinks that write files have in common: dead letters, the position, and one writer at a time."""
 
     def __init__(self, path: Path, position: Path, dead: Path | str | None) -> None:
         self._path, self._position = path, position

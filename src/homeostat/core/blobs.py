@@ -22,11 +22,7 @@ _SYNCS_AT_ONCE = 8
 
 
 class FolderBlobs:
-    """`Blobs` in a folder.
-
-    Args:
-        folder: Where they lie; made with the first one.
-    """
+    """`Blobs` in a folder."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)

@@ -33,12 +33,7 @@ _FLOODS = {MemoryError: "it takes more memory than this machine has left", Recur
 
 @contextmanager
 def refusing(name: str, hint: str = "is it complete, and what its name says?") -> Iterator[None]:
-    """Whatever is raised inside, but our own errors and what ends a process, becomes a `DataError` that names a thing.
-
-    Args:
-        name: What is read, such as a file's name.
-        hint: What to do about it.
-    """
+    """Whatever is raised inside, but our own errors and what ends a process, becomes a `DataError` naming a thing."""
     try:
         yield
     except HomeostatError:

@@ -20,11 +20,6 @@ T = TypeVar("T")
 class OpenTable(dict[str, T]):
     """Entries by name, in the order in which they were registered.
 
-    Args:
-        what: What an entry is, for errors.
-        entries: The first ones.
-        name: Gives an entry's name.
-
     Raises:
         LoopError: by `table[name]`, when there is no such entry.
     """

@@ -181,10 +181,6 @@ def found(value: Any) -> str:
 def unfit(series: pl.Series, kind: str | None = None) -> tuple[pl.Series, str] | None:
     """Which values of a column cannot enter it though they are of its kind, and why; None when all can.
 
-    Args:
-        series: Text, or numbers of any type.
-        kind: Of the column; None when nothing is known but its type.
-
     Returns:
         A mask of shape (n,), and what is wrong with those values.
     """

@@ -78,11 +78,6 @@ class Learner(msgspec.Struct, frozen=True, tag_field="how"):
     def select(self, rows: pl.DataFrame, time: str, now: datetime) -> pl.DataFrame:
         """The rows that it learns from.
 
-        Args:
-            rows: Rows in stored types.
-            time: Their event time column.
-            now: Time on the loop's clock.
-
         Returns:
             Those whose event time is within `bounds(now)`, in their order.
         """

@@ -118,14 +118,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def figures(folder: Path, store: Store, loop: Loop, played: Played) -> Figures:
-    """Compare the loop with its own first model on the same rows.
-
-    Args:
-        folder: The project folder.
-        store: Its store.
-        loop: Its declaration.
-        played: What was answered.
-    """
+    """Compare the loop with its own first model on the same rows."""
     first = next(store.ledger.events(loop=loop.name, kinds=(ev.Promoted,))).event
     assert isinstance(first, ev.Promoted)
     manifest = store.ledger.version(loop.name, first.version).manifest

@@ -94,10 +94,6 @@ def flights(data: Path | None = None) -> pl.DataFrame:
 def write_months(target: Path, months: int) -> list[Path]:
     """Write the first months of the year as one Parquet file each.
 
-    Args:
-        target: The folder; it is made when it is not there.
-        months: How many (1..12).
-
     Returns:
         The files, such as `2013-01.parquet`.
     """

@@ -115,14 +115,7 @@ def set_up(folder: Path, story: Story) -> pl.DataFrame:
 
 
 def play(folder: Path, story: Story, audience: Audience, *, port: int = 0) -> Played:
-    """Play a story in a new project folder.
-
-    Args:
-        folder: It is made, with `loop.py`, `flights/` and the store.
-        story: What is played.
-        audience: Who is told.
-        port: Of the server; 0 takes a free one.
-    """
+    """Play a story in a new project folder."""
     seconds: defaultdict[str, float] = defaultdict(float)
     with _timed(seconds, "reading flights"):
         audience.stage("reading the flights of 2013")

@@ -50,9 +50,7 @@ _FAULTS: dict[Fault, dict[str, Callable[..., Any]]] = {
 def push(live: Live, wanted: Push) -> int:
     """Train and register a candidate by hand, as a person with their own copy of loop.py would.
 
-    Args:
-        live: The loop; nothing may be in flight.
-        wanted: Who pushes what.
+    Nothing may be in flight.
 
     Returns:
         The candidate's version. What becomes of it is the loop's decision.

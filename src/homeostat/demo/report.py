@@ -69,12 +69,6 @@ pre i { color: var(--muted); font-style: normal; }
 def render(figures: Figures, played: Played, ledger: Ledger, loop: str) -> str:
     """The page.
 
-    Args:
-        figures: What came of it.
-        played: What was answered.
-        ledger: For the decisions and versions.
-        loop: The loop's name.
-
     Returns:
         HTML that needs nothing else: no script, no font, no picture from elsewhere.
     """

@@ -60,12 +60,7 @@ def word(decided: ev.Decided) -> str | None:
 
 
 class Screen:
-    """The audience that draws.
-
-    Args:
-        story: For the length of the progress bar.
-        out: Where to draw.
-    """
+    """The audience that draws."""
 
     def __init__(self, story: Story, out: Console) -> None:
         self._story, self._out, self._month = story, out, ""

@@ -100,13 +100,6 @@ def cancel(store: Store, loop: Loop, *, user: str, reason: str) -> RequestAnswer
 def run(store: Store, loop: Loop, *, user: str, reason: str, resume: str | None = None) -> str | None:
     """Ask for one run of the pipeline, unless one is in flight.
 
-    Args:
-        store: Where everything is kept.
-        loop: The declaration.
-        user: Who asks.
-        reason: Why.
-        resume: A run that did not succeed, or a unique beginning of its id.
-
     Returns:
         The whole id of the run to resume, if any.
 

@@ -168,12 +168,7 @@ def _again(name: str, source: Provenance) -> LoadedModel:
 
 
 def file_of(store: Store, names: Sequence[str]) -> Path | None:
-    """The `loop.py` beside a store, or in this folder, where a champion of these loops needs what it declares.
-
-    Args:
-        store: Where the versions are.
-        names: Of loops.
-    """
+    """The `loop.py` beside a store, or in this folder, where a champion of these loops needs what it declares."""
     from homeostat.core.model import Bundle
 
     for name in names:

@@ -40,14 +40,7 @@ def pairs(
     """The matured rows that both versions were asked about.
 
     An answer that is NaN or infinite costs the full loss of 1: a version cannot hide from hard rows. A label that never
-    came, or that the model does not know, is missing.
-
-    Args:
-        champion: Task, classes and version.
-        challenger: Its version.
-        outcomes: The trial's rows; `asked` says which rows each version had to answer.
-        now: No label with a later `label_time` is looked at.
-        maturity: When labels count.
+    came, or that the model does not know, is missing. No label with a later `label_time` than `now` is looked at.
     """
     mature = matured(outcomes.times, outcomes.label_times, now, maturity)
     versions = (champion.version, challenger)

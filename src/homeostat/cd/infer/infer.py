@@ -111,14 +111,7 @@ def infer(
 
 
 def predictions_table(model: Model, rows: pl.DataFrame, found: Predictions, start: int = 0) -> pl.DataFrame:
-    """Predictions beside the keys of their rows.
-
-    Args:
-        model: What predicted.
-        rows: n raw rows.
-        found: Their predictions.
-        start: Number of the first row, for tables without a key.
-    """
+    """Predictions beside the keys of their rows. Rows of a table without a key are numbered from `start` on."""
     import polars as pl
 
     signature = model.signature

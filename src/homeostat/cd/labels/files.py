@@ -127,14 +127,7 @@ def deliver(
 ) -> Delivered:
     """Have labels in the log, those excepted that it holds already.
 
-    Args:
-        items: The labels.
-        folder: The log.
-        archive: The tables of what left the log.
-        now: When they were received.
-        empty: Rows without a label, to be counted along.
-        dry_run: Count only.
-        progress: Called with the rows of the log that were looked through.
+    Rows without a label are counted along; `progress` is told how many rows of the log were looked through.
 
     Raises:
         StoreError: The log cannot be written.

@@ -211,13 +211,7 @@ class Traffic:
         return arrived
 
     def fold(self, records: Iterable[Record], segment: str = "", arrived: Arrived | None = None) -> Arrived:
-        """Join records in the order of the log; however they are cut into calls, the result is the same.
-
-        Args:
-            records: The next records.
-            segment: The segment of the log that holds them.
-            arrived: What is added to; by default a new one.
-        """
+        """Join records in the order of the log; however they are cut into calls, the result is the same."""
         arrived = arrived or Arrived()
         for record in records:
             self._needed.record(segment, record.time)

@@ -56,9 +56,7 @@ def training_rows(
 def storable(rows: pl.DataFrame, conform: Callable[[pl.DataFrame], object]) -> tuple[pl.DataFrame, Counter[str]]:
     """The rows that a table takes, and how many were set aside; of one bad row only that row.
 
-    Args:
-        rows: Any number of rows.
-        conform: Raises `DataError` for rows that the table refuses.
+    `conform` raises `DataError` for rows that the table refuses.
     """
     try:
         conform(rows)

@@ -79,10 +79,6 @@ class Archive:
 
     Appends are idempotent, so what was drained before a crash and not noted is drained again without harm; the noted
     position only saves the work.
-
-    Args:
-        store: Where log and tables are.
-        loop: Name of the Loop.
     """
 
     def __init__(self, store: Store, loop: str) -> None:

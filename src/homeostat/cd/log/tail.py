@@ -28,10 +28,6 @@ _CHUNK = 1 << 20
 class Tail:
     """The newest segment of a log folder, begun and locked by this process.
 
-    Args:
-        folder: The log's folder.
-        after: Its number is greater than this.
-
     Attributes:
         path, descriptor: The file.
         size: Bytes of the segment so far: its header and its frames.

@@ -112,11 +112,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 def measure(champion: Champion, outcomes: Outcomes, now: datetime, window: Window | None = None) -> list[Performance]:
     """Every version's score on the latest matured rows, with the baselines on the same rows; the champion first.
 
-    Args:
-        champion: Metric, task and references.
-        outcomes: Recent requests with their labels.
-        now: No label with a later `label_time` is looked at.
-        window: Which of the rows count.
+    No label with a later `label_time` than `now` is looked at.
 
     Returns:
         One `Performance` for each version that predicted any of the rows. The baselines are `persistence` (the label

@@ -29,12 +29,6 @@ def expected(golden: Golden, signature: Signature) -> Numbers:
 def ask_golden(app: Application, name: str, golden: Golden, signature: Signature) -> dict[str, Numbers | str]:
     """The answers to a model's golden rows.
 
-    Args:
-        app: A server's application.
-        name: The model's.
-        golden: Its golden rows.
-        signature: Its signature.
-
     Returns:
         What each golden request of each protocol is called to numbers of each row as in `expected`, where the scores
         are the recorded ones if it tells none; in place of them, what the server said.

@@ -22,16 +22,7 @@ _OK = 200
 def load(
     url: str, path: str, bodies: Sequence[bytes], *, seconds: float, connections: int, token: str | None = None
 ) -> Latency:
-    """Ask a server for a while and measure how it answers; the first tenth of the time does not count.
-
-    Args:
-        url: Where it answers, such as `http://127.0.0.1:8000`.
-        path: The route to POST to.
-        bodies: JSON bodies, taken in turn.
-        seconds: How long to ask.
-        connections: Requests on their way at a time.
-        token: Borne by every request.
-    """
+    """Ask a server for a while and measure how it answers; the first tenth of the time does not count."""
     parts = urlsplit(url)
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
     bearer = f"authorization: Bearer {token}\r\n" if token else ""

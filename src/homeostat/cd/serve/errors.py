@@ -10,12 +10,7 @@ class SlowError(RetryableError):
 
 
 class MethodError(HomeostatError):
-    """A route does not take this method.
-
-    Args:
-        path: The route.
-        allowed: The methods that it takes.
-    """
+    """A route does not take this method."""
 
     def __init__(self, path: str, *allowed: str) -> None:
         self.path, self.allowed = path[:200], allowed

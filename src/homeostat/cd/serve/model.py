@@ -29,18 +29,7 @@ if TYPE_CHECKING:
 
 
 class ServedModel:
-    """A model that a server answers for.
-
-    Args:
-        name: Name of its Loop.
-        router: Which versions answer.
-        log: The prediction log.
-        shadows: Scores the arms that do not answer.
-        counts: What is counted of it.
-        clock: What time it is, unless requests say so.
-        header_clock: Whether they may.
-        most_rows: Rows of one request.
-    """
+    """A model that a server answers for. With `header_clock`, requests may say what time it is."""
 
     def __init__(
         self,
@@ -101,10 +90,7 @@ def named(models: Mapping[str, ServedModel], name: str) -> ServedModel:
 class ServedProtocol:
     """A way of asking one model: from a request's body to its reply.
 
-    Args:
-        protocol: The way.
-        model: The model.
-        version: The version that is asked for, or None for whichever arm a row belongs to.
+    Without a version, whichever arm a row belongs to answers it.
     """
 
     def __init__(self, protocol: Protocol, model: ServedModel, version: int | None = None) -> None:

@@ -107,11 +107,6 @@ class Rows(msgspec.Struct):
 class RowDecoder:
     """The decoder of one model's requests.
 
-    Args:
-        columns: The model's raw input columns.
-        key: Those of them that identify a row.
-        time: The one of them that is the event time.
-
     Example:
         >>> from homeostat.core.schema import Column
         >>> decoder = RowDecoder((Column(name="distance", kind="integer", nullable=False),))

@@ -23,12 +23,6 @@ class Champions:
 
     A champion that cannot be loaded, or that takes other columns, does not take over; the one before goes on answering.
 
-    Args:
-        store: Where ledger and models are.
-        loop: Name of the Loop.
-        features: The Loop's `features()`.
-        trusted: Types of your own estimators.
-
     Attributes:
         version: Who answers now.
         model: The same, loaded.

@@ -45,13 +45,7 @@ code{font:12.5px ui-monospace,SFMono-Regular,Menlo,monospace;overflow-wrap:anywh
 
 
 def page(now: dict[str, Any], previous: dict[str, Any] | None, changes: list[Change]) -> str:
-    """The whole report as one HTML document; every text that came with the data is escaped.
-
-    Args:
-        now: Statistics of this run.
-        previous: Statistics of the previous run.
-        changes: What changed between the two.
-    """
+    """The whole report as one HTML document; every text that came with the data is escaped."""
     target = now["spec"]["target"]
     parts = [
         f"<h1>Data report{f': {_e(target)}' if target else ''}</h1>",

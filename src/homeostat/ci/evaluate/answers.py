@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 class Answers:
     """A model's predictions of labelled rows.
 
-    Args:
-        model: The model.
-        rows: Raw labelled rows, in order of event time.
-
     Attributes:
         features: What the model saw of them.
         said: Its predictions.

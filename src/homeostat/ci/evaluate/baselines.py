@@ -29,14 +29,7 @@ SIMPLE_ROWS = 10_000
 
 
 def constant(target: NDArray[Any], rows: int, classes: Sequence[Any] | None, *, median: bool = False) -> Predictions:
-    """Always the same answer: the class frequencies of the training rows, or their mean or median.
-
-    Args:
-        target: Training labels.
-        rows: How many answers.
-        classes: The labels in score order; None for regression.
-        median: For regression, the median instead of the mean.
-    """
+    """Always the same answer: the class frequencies of the training rows, or their mean or median."""
     if classes is None:
         value = float(np.median(target) if median else np.mean(target))
         return Predictions(np.full(rows, value))
@@ -50,12 +43,6 @@ def persistence(train: pl.DataFrame, test: pl.DataFrame, spec: TableSpec, classe
 
     It is chosen by label time, so it uses nothing that a live system would not have. The scores are how often each
     class followed each class in the training rows.
-
-    Args:
-        train: Labelled training rows.
-        test: Labelled test rows.
-        spec: What the columns mean.
-        classes: The labels in score order; None for regression.
 
     Returns:
         One answer per test row; the label that was known first where nothing was known yet.
@@ -89,12 +76,7 @@ def simple(
 ) -> Predictions:
     """Logistic or ridge regression on standardised numbers and one-hot categories.
 
-    Args:
-        train: Training features; at most 10,000 evenly spaced rows are used.
-        target: Training labels.
-        test: Test features.
-        classes: The labels in score order; None for regression.
-        exclude: Columns that are no features.
+    At most 10,000 evenly spaced rows are learned from.
     """
     from sklearn.linear_model import LogisticRegression, Ridge
 

@@ -48,14 +48,7 @@ class Compared(NamedTuple):
 
 
 def compare(champion: Model | Bundle, answers: Answers, name: str, features: Features | None) -> Compared:
-    """Score the champion on the rows that came after everything it learned from.
-
-    Args:
-        champion: A model, or a bundle that is tried with `features`.
-        answers: The candidate's.
-        name: The metric.
-        features: The Loop's `features()`.
-    """
+    """Score the champion on the rows that came after everything it learned from."""
     until = champion.manifest.lineage.window_end
     times = answers.rows[answers.spec.time]
     new = np.ones(len(times), dtype=bool) if until is None else (times > until).to_numpy()
@@ -74,14 +67,7 @@ def compare(champion: Model | Bundle, answers: Answers, name: str, features: Fea
 
 
 def baselines(train: pl.DataFrame, answers: Answers, name: str, ours: Estimate) -> tuple[Baseline, ...]:
-    """The constant answer, the last known label and a simple model, on the candidate's test rows.
-
-    Args:
-        train: Training rows.
-        answers: The candidate's.
-        name: The metric.
-        ours: The candidate's value of it.
-    """
+    """The constant answer, the last known label and a simple model, on the candidate's test rows."""
     spec, classes = answers.spec, answers.classes
     target, rows = train[answers.target].to_numpy(), answers.rows
     said = {

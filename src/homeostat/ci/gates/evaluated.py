@@ -287,10 +287,6 @@ def default() -> tuple[Gate, ...]:
 def judge(evaluation: Evaluation, gates: Sequence[Gate]) -> tuple[GateResult, ...]:
     """The standing checks and then each gate.
 
-    Args:
-        evaluation: What is known about the candidate.
-        gates: The Loop's.
-
     Returns:
         Every verdict but of the gates that look at a rehearsal. The candidate passes when all of them do.
     """

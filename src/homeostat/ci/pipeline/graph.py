@@ -79,9 +79,7 @@ class Graph:
     def resolve(self, inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """The settings of every step, after checking that the run was given what it needs.
 
-        Args:
-            inputs: Input name to value.
-            settings: `step.setting` to value.
+        Settings are called `step.setting`.
 
         Raises:
             LoopError: missing or unknown inputs and settings, all of them at once.

@@ -32,11 +32,7 @@ _OFFSETS = 1 << 62
 
 
 class InFlight:
-    """The locks of one store as this process sees them.
-
-    Args:
-        file: The lock file; it stays empty.
-    """
+    """The locks of one store as this process sees them."""
 
     def __init__(self, file: Path) -> None:
         try:

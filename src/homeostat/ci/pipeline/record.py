@@ -170,12 +170,6 @@ def mark_interrupted(store: Store, clock: Clock, *, loop: str | None = None, run
 
     A run holds a lock of the operating system as long as its process lives, so one that is merely slow is left alone.
 
-    Args:
-        store: The store.
-        clock: What the time is.
-        loop: Only this loop's runs.
-        run: Only this run.
-
     Returns:
         The runs that were closed; each can be resumed.
     """

@@ -52,12 +52,6 @@ def limited_threads() -> AbstractContextManager[Any]:
 def fit(estimator: Any, inputs: NDArray[np.float32] | pl.DataFrame, target: NDArray[Any], weights: Any = None) -> None:
     """Fit in place.
 
-    Args:
-        estimator: Unfitted, ours to change.
-        inputs: Codes of shape (n, k), or a table.
-        target: Labels of shape (n,).
-        weights: Weights of shape (n,), or None.
-
     Raises:
         ModelError: Fitting failed, with the estimator's own words; or what was fitted cannot predict.
     """
@@ -116,14 +110,7 @@ def choose(
 ) -> tuple[Any, tuple[TriedSettings, ...]]:
     """Try settings on the newest fifth of the training rows, having learned from the rest.
 
-    Args:
-        estimator: Unfitted; its own parameters are always tried first.
-        candidates: Parameters to change, one mapping each.
-        inputs: Training inputs in order of time.
-        target: Labels of shape (n,).
-        encoder: What the codes mean; None for a table.
-        classes: The labels in score order; None for regression.
-        metric: What to choose by.
+    The estimator's own parameters are always tried first.
 
     Returns:
         An unfitted estimator with the best settings, and all that were tried.

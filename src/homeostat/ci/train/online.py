@@ -39,14 +39,7 @@ _BIRTH = 200
 
 
 class OnlineSettings(Protocol):
-    """What `ct.how.Online` holds.
-
-    Attributes:
-        learner: `linear` or `estimator`.
-        learning_rate: Step size.
-        l2: Shrinkage per step.
-        batch: Rows per `partial_fit`.
-    """
+    """What `ct.how.Online` holds."""
 
     learner: str
     learning_rate: float

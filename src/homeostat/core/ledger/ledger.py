@@ -115,10 +115,6 @@ class Transaction:
 class Ledger:
     """The record of one store.
 
-    Args:
-        database: What keeps it.
-        create: Whether it may be begun there.
-
     Raises:
         StoreError: The database cannot be read, is of a newer format, or is empty and may not be begun.
 
@@ -328,12 +324,7 @@ class Ledger:
     def acquire(self, name: str, owner: str, *, ttl: timedelta, now: datetime, dead: str | None = None) -> Lease:
         """Claim a piece of work for `ttl`; the owner may claim it again, another one after it expired.
 
-        Args:
-            name: The piece of work.
-            owner: Who claims it.
-            ttl: For how long.
-            now: What time it is.
-            dead: An owner that is known to be gone: what it holds may be taken at once.
+        What an owner holds that is known to be `dead` may be taken at once.
 
         Raises:
             ConflictError: somebody else holds it; the message says who and until when.

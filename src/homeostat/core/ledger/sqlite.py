@@ -161,9 +161,6 @@ def journal_mode(version: tuple[int, ...]) -> str:
 class _LedgerFile:
     """Gives connections to one file, as long as the file under its name is the one that it began with.
 
-    Args:
-        path: Where it is.
-
     Raises:
         StoreError: It is no regular file.
     """

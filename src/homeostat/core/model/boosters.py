@@ -71,12 +71,6 @@ _TAIL = re.compile(
 class BoosterRuntime:
     """Trees of XGBoost or LightGBM, which take NaN as missing.
 
-    Args:
-        name: Which of them.
-        data: What `dump_booster` gave.
-        regression: Whether it gives values instead of scores.
-        threads: Threads of a call.
-
     Raises:
         ModelError: The library is not installed, or refuses the bytes.
     """

@@ -35,14 +35,7 @@ _GOLDEN_TOLERANCE = 1e-5
 
 
 class Model(Resident):
-    """A model that answers.
-
-    Args:
-        manifest: What it is.
-        runtime: What runs it.
-        features: The `features()` that it was trained with.
-        trusted: Types that whoever loaded it vouched for.
-    """
+    """A model that answers."""
 
     def __init__(
         self,
@@ -154,10 +147,6 @@ class Model(Resident):
 
 class Bundle:
     """A model in storable form.
-
-    Args:
-        manifest: What it is.
-        data: The bytes that `manifest.blob` names.
 
     Raises:
         IntegrityError: The bytes are not the ones that the manifest names.

@@ -302,10 +302,6 @@ def _joined(front: Any, network: Any) -> Any:
 def prove(expected: Output, found: Output) -> Proof:
     """Compare a converted model's answers with the estimator's own.
 
-    Args:
-        expected: What the estimator makes of n rows.
-        found: What the converted model makes of them.
-
     Raises:
         ModelError: The shapes differ.
     """

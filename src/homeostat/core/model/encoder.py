@@ -124,9 +124,6 @@ def fit_encoder(features: pl.DataFrame, *, exclude: Collection[str] = ()) -> Enc
 class Coder:
     """An encoder made ready to run.
 
-    Args:
-        encoder: What to do.
-
     Example:
         >>> coder = Coder(fit_encoder(pl.DataFrame({"carrier": ["UA", "AA"]})))
         >>> coder.frame(pl.DataFrame({"carrier": ["UA", "??"]})).ravel().tolist()

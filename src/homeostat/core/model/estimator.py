@@ -28,12 +28,6 @@ def target_of(
 ) -> tuple[NDArray[Any], Task]:
     """The labels as an array, and the task that they make: the estimator's, else what `core.task` says.
 
-    Args:
-        rows: Labelled rows.
-        name: The target column.
-        task: The estimator's task, where it has one.
-        metric: The Loop's metric, where it declares one.
-
     Returns:
         Labels of shape (n,): bool, int, str or float64; and the task.
 
@@ -193,10 +187,6 @@ def prepared(estimator: Any, encoder: Encoder) -> Any:
 
     One that takes NaN (histogram gradient boosting, trees) reads the codes as they are. For any other, categories are
     one-hot encoded, missing numbers become the median, and numbers are standardised; all fitted on training rows only.
-
-    Args:
-        estimator: Unfitted, ours to change.
-        encoder: What the codes mean.
 
     Returns:
         The estimator, or a Pipeline that ends in it.

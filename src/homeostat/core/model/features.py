@@ -92,12 +92,6 @@ def check_rowwise(
 
     Such features are computed from many rows in training and from one when serving, and may look into the future.
 
-    Args:
-        features: The function.
-        rows: Raw rows.
-        made: What it made of all of them.
-        labels: Target and label time.
-
     Raises:
         DataError: Names the column and the row that came out differently alone.
     """

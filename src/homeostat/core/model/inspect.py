@@ -76,10 +76,6 @@ def check_blob(runtime: str, data: bytes, trusted: Collection[str] = ()) -> None
 def check_skops(data: bytes, trusted: Collection[str] = ()) -> list[str]:
     """The exact names of everything that a skops model builds or refers to, all of which may be.
 
-    Args:
-        data: Its bytes.
-        trusted: Classes of the project's own.
-
     Raises:
         ModelError: As `check_blob`.
     """

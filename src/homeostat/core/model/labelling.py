@@ -169,10 +169,6 @@ def takes_highest(estimator: Any) -> bool:
 def without_threshold(estimator: Any, classes: Sequence[Any] | None) -> tuple[Any, Labelling | None]:
     """The estimator whose probabilities these are, and the threshold that scikit-learn puts on them, if it does.
 
-    Args:
-        estimator: Fitted.
-        classes: Its classes in score order; None for regression.
-
     Returns:
         The estimator itself and None, unless it is, or ends in, a `FixedThresholdClassifier` or a
         `TunedThresholdClassifierCV` with a threshold on a probability.

@@ -98,9 +98,6 @@ class EstimatorRuntime:
         estimator: A fitted estimator.
         classes: The classes in the order in which scores are wanted; None for regression.
         labelling: How its labels follow from the scores; by default it names them itself.
-
-    Attributes:
-        who: Name of the class whose word its labels are.
     """
 
     name = "skops"

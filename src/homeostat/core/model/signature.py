@@ -119,11 +119,6 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
 def signature_of(schema: Schema, task: Task, classes: tuple[Label, ...] | None) -> Signature:
     """The signature of a model that is trained on a table.
 
-    Args:
-        schema: The table's.
-        task: What kind of target it has.
-        classes: Its labels, sorted; None for regression.
-
     Raises:
         DataError: The table declares no target.
     """

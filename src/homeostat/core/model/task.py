@@ -23,10 +23,6 @@ def task_of_values(target: pl.Series, metric: str | None = None) -> tuple[Task, 
     of two values, or of at most 20 values with 5 rows each on average, whether they are stored as integers or as
     fractions. Other numbers are regression.
 
-    Args:
-        target: Labels; null where they are not known.
-        metric: The Loop's metric, where it declares one.
-
     Returns:
         The task, and the reason as a part of a sentence.
 

@@ -164,10 +164,6 @@ _SIZE = re.compile(rb"^(num_class|num_tree_per_iteration|max_feature_idx)=(\d{1,
 def check_lightgbm(head: bytes, trees: Iterator[bytes]) -> None:
     """Refuse a model of LightGBM whose trees lead out of their arrays.
 
-    Args:
-        head: What stands before the first tree.
-        trees: The text of each.
-
     Raises:
         BrokenTreeError: One does.
         ValueError: A number is none.

@@ -19,13 +19,7 @@ _TEXTS = {"category", "text"}
 
 
 def accepted_schema(ledger: Ledger, loop: str, champions: Schema | None) -> Schema | None:
-    """What new rows of a loop have to look like; None before its first champion, when there is nothing to hold to.
-
-    Args:
-        ledger: Where changes of the schema were accepted.
-        loop: Name of the Loop.
-        champions: The schema that the champion was trained under.
-    """
+    """What new rows of a loop have to look like; None before its first champion, when there is nothing to hold to."""
     if champions is None:
         return None
     events = (one.event for one in ledger.events(loop=loop, kinds=(SchemaAccepted,)))

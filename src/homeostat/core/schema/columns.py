@@ -106,10 +106,6 @@ def stored_type(kind: str) -> pl.DataType:
 def infer_schema(rows: pl.DataFrame, spec: TableSpec) -> Schema:
     """What these rows look like.
 
-    Args:
-        rows: At least one row.
-        spec: What the columns mean.
-
     Returns:
         One column per column, in order.
 
@@ -127,9 +123,7 @@ def infer_schema(rows: pl.DataFrame, spec: TableSpec) -> Schema:
 def merge(old: Schema, new: Schema) -> Schema:
     """The schema of the rows of both: wider ranges, more categories, null where either has it.
 
-    Args:
-        old: What was accepted; its order of columns is kept.
-        new: Of rows that `check` found no problem in.
+    The old order of columns is kept.
     """
     columns = [_merged(column, new[column.name]) if column.name in new else column for column in old.columns]
     columns += [column for column in new.columns if column.name not in old]

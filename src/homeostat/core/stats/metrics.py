@@ -211,11 +211,6 @@ def kappa_per(value: float | None, persistence: float | None, perfect: float = 1
     Source: Zliobaite, Bifet, Read, Pfahringer and Holmes, "Evaluation methods and decision theory for classification of
     streaming data with temporal dependence", Machine Learning 98, 2015 (kappa per).
 
-    Args:
-        value: The model's metric, for example accuracy.
-        persistence: The same metric of repeating the last known label.
-        perfect: The metric of a perfect model.
-
     Example:
         >>> round(kappa_per(0.776, 0.853), 3)
         -0.524

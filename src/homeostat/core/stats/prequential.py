@@ -125,12 +125,6 @@ def baseline_predictions(
 ) -> tuple[Predictions, Predictions]:
     """Persistence, and majority or mean, from the labels that were known before each row was asked.
 
-    Args:
-        labels: True labels, shape (n,).
-        times: As for `stream_report`.
-        label_times: As for `stream_report`.
-        classes: As for `stream_report`.
-
     Returns:
         Two sets of predictions of n rows. Where nothing was known yet they know as little as a model that has learned
         nothing: every class with the same score, of which the first is named, or 0 for numbers.

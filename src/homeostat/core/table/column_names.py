@@ -34,11 +34,6 @@ def named(rows: pl.DataFrame, form: Form) -> pl.DataFrame:
 def renamed(names: Sequence[str], form: Form, *, unnamed: bool = False) -> list[str]:
     """Names as the source declares them.
 
-    Args:
-        names: Those of a file.
-        form: What was declared.
-        unnamed: Whether the caller deals with columns without a name.
-
     Raises:
         DataError: One is there twice, differs from another in case only, or cannot be held.
     """

@@ -107,10 +107,7 @@ def _delta(path: Path, *, tables: bool) -> Found:
 def _is_meant(path: Path, suffixes: tuple[str, ...], *, named: bool = False) -> bool:
     """Whether a file is to be read; what only looks like one is refused, because it would be missed without a word.
 
-    Args:
-        path: Something that is there.
-        suffixes: How names end.
-        named: Whether it was named itself, so that it may be hidden.
+    A file that was named itself may be hidden.
     """
     name = path.name
     if not name.lower().endswith(suffixes) or (not named and name.startswith((".", "~$"))) or path.is_dir():

@@ -90,10 +90,6 @@ def stored_form(rows: pl.DataFrame, times: Mapping[str, str | None]) -> tuple[pl
 def known_at(rows: pl.DataFrame, spec: TableSpec) -> NDArray[np.int64]:
     """When each row's label became known, in microseconds since 1970; `NEVER` where it is not known.
 
-    Args:
-        rows: Prepared rows.
-        spec: What the columns mean.
-
     Returns:
         Array of shape (rows,). A target without a label time counts as unknown, so that it is never trained on early.
     """
@@ -110,10 +106,6 @@ def row_hashes(rows: pl.DataFrame, columns: Sequence[str] | None = None) -> NDAr
     Not cryptographic: it tells rows apart, it does not defend against forgery. Among n rows the chance that any two
     differing rows share a hash is about n²/2⁶⁵ (3e-9 for 300,000 rows). Strings are hashed by the multilinear family
     of Carter and Wegman (1979), numbers by the finaliser of SplitMix64 (Steele et al. 2014).
-
-    Args:
-        rows: Rows in stored types (see `prepare`).
-        columns: Which columns count; all of them by default.
 
     Returns:
         Array of shape (rows,).

@@ -16,10 +16,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def read_moment(text: str, form: str | None = None) -> datetime | None:
     """A time in UTC from its text, by the same patterns as in a column; None when it is none.
 
-    Args:
-        text: Of any length.
-        form: How it is written, in the letters of `strptime`; None for year first.
-
     Raises:
         DataError: In UTC it lies outside of the years 1 to 9999.
 

@@ -41,10 +41,6 @@ class Decision(msgspec.Struct, frozen=True):
 def decide(state: State, recorded: Recorded) -> tuple[State, tuple[Decision, ...]]:
     """Fold one event in and decide what follows.
 
-    Args:
-        state: The state before the event.
-        recorded: The event with its ledger number and time.
-
     Returns:
         The state after the event and everything that was decided, and the decisions in order.
     """

@@ -29,10 +29,6 @@ class Feed:
 
     The state is folded from the ledger inside the transaction, so that two processes that feed the same loop decide
     one after the other, each upon what the other one did.
-
-    Args:
-        ledger: Where everything is recorded.
-        rules: The part of the declaration that decisions depend on.
     """
 
     def __init__(self, ledger: Ledger, rules: Rules) -> None:
@@ -49,11 +45,7 @@ class Feed:
     ) -> tuple[Recorded, tuple[Decision, ...]]:
         """Record an event and everything that is decided upon it.
 
-        Args:
-            event: What happened.
-            time: When, on the loop's clock.
-            key: Its identity: an event whose key is recorded already changes nothing and decides nothing.
-            lease: Record only while this lease is held.
+        An event whose key is recorded already changes nothing and decides nothing.
 
         Returns:
             The recorded event and the decisions, whose commands are now outstanding.

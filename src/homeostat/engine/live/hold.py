@@ -17,12 +17,7 @@ _RENEW_SECONDS = 5.0
 
 
 class Hold:
-    """A lease that is kept until it is let go, or lost.
-
-    Args:
-        ledger: Where the lease stands.
-        lease: Just acquired, for `TTL`.
-    """
+    """A lease that is kept until it is let go, or lost."""
 
     def __init__(self, ledger: Ledger, lease: Lease) -> None:
         self.lease = lease

@@ -40,15 +40,7 @@ _BY_VERSION = ("predictions", "invalid_predictions", "fallbacks")
 
 
 class ServerChild:
-    """The data plane of one loop.
-
-    Args:
-        store: Where it finds the ledger and the models.
-        loop: Its declaration.
-        host, port: Where it listens; port 0 takes a free one.
-        played: Whether requests carry their own time.
-        workers: How many processes answer at that port.
-    """
+    """The data plane of one loop."""
 
     def __init__(self, store: Store, loop: Loop, *, host: str, port: int, played: bool, workers: int = 1) -> None:
         self._store, self._loop = store, loop

@@ -21,15 +21,7 @@ _ATTEMPTS = 3
 
 
 class Trainer:
-    """Carries out the run in flight, whoever asked for it, and gives up after three attempts that left no record.
-
-    Args:
-        store: Where models and records go.
-        loop: The declaration; its `where` says where runs happen.
-        feed: For what becomes of runs that left no record or were cancelled.
-        clock: The loop's clock.
-        played: Whether that clock is a virtual one.
-    """
+    """Carries out the run in flight, whoever asked for it, and gives up after three attempts that left no record."""
 
     def __init__(self, store: Store, loop: Loop, feed: Feed, clock: Clock, *, played: bool) -> None:
         self._store, self._feed, self._clock = store, feed, clock

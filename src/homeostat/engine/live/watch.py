@@ -44,12 +44,7 @@ _ARCHIVE_SECONDS = 3_600.0
 
 
 class Watch:
-    """The eyes of a loop.
-
-    Args:
-        store: Its log and tables.
-        loop: Its declaration.
-    """
+    """The eyes of a loop."""
 
     def __init__(self, store: Store, loop: Loop) -> None:
         self._store, self._loop = store, loop
@@ -110,12 +105,7 @@ class Watch:
         return records
 
     def archive(self, now: datetime, *, at_once: bool = False) -> None:
-        """Copy what is new in the log into tables, and delete what nobody needs of it; mostly there is nothing to do.
-
-        Args:
-            now: On the loop's clock.
-            at_once: Do it, however little came since the last time.
-        """
+        """Copy what is new in the log into tables, and delete what nobody needs of it; mostly that is nothing."""
         due = self._unarchived >= _ARCHIVE_RECORDS or stopwatch() - self._archived > _ARCHIVE_SECONDS
         if not (due or at_once):
             return
@@ -268,12 +258,7 @@ class Watch:
 
 
 def monitor_config(loop: Loop, rows: pl.DataFrame) -> MonitorConfig:
-    """The declared thresholds; undeclared, labels are waited for as long as those of past rows took.
-
-    Args:
-        loop: The declaration.
-        rows: Past rows in stored types; may be empty.
-    """
+    """The declared thresholds; undeclared, labels are waited for as long as those of past rows took."""
     spec = loop.source.spec
     if loop.monitor is not None or spec.label_time is None or spec.target is None or not rows.height:
         return loop.monitor or MonitorConfig()

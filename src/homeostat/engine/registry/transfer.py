@@ -63,13 +63,7 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def export(store: Store, loop: str, version: int, folder: Path) -> None:
-    """Write a version into a new folder, which appears whole or not at all.
-
-    Args:
-        store: The registry that holds it.
-        loop: Name of the Loop.
-        version: Which.
-        folder: Where to; it must not be there, or be empty.
+    """Write a version into a new folder, which appears whole or not at all. The folder must not be there, or be empty.
 
     Raises:
         NotFoundError: There is no such version.

@@ -44,12 +44,7 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History:
-    """Labelled rows, cut into blocks.
-
-    Args:
-        loop: The declaration.
-        rows: Rows in stored types; those without a label are left out.
-    """
+    """Labelled rows, cut into blocks. Rows without a label are left out."""
 
     def __init__(self, loop: Loop, rows: pl.DataFrame) -> None:
         spec = loop.source.spec

@@ -14,15 +14,7 @@ if TYPE_CHECKING:
 def standard_policies(
     metric: str, span: timedelta, rows: int, *, drop: float = 0.02, declared: Policy | None = None
 ) -> dict[str, Policy]:
-    """Never, two schedules, volume, drift and performance, and the Loop's own policy.
-
-    Args:
-        metric: The metric that counts.
-        span: Length of the history that is played.
-        rows: Labelled rows in it.
-        drop: The drop of the metric that the performance policy tolerates, in its units.
-        declared: The Loop's own policy.
-    """
+    """Never, two schedules, volume, drift and performance, and the Loop's own policy."""
     month = timedelta(days=28)
     volume = max(1, round(rows * min(1.0, month / span)))
     policies: dict[str, Policy] = {

@@ -91,15 +91,6 @@ def guess(
 ) -> Guess:
     """Look at the rows and guess what was not given.
 
-    Args:
-        found: What all files hold.
-        target: The column to predict.
-        time: Event time column, when it is known.
-        key: Columns that identify a row, when they are known.
-        label_time: Column that says when the target became known, when it is known.
-        now: What time it is, to tell live data from history.
-        declared: Arguments of the source that the files were read with.
-
     Raises:
         DataError: A named column is missing, the target cannot be learned, no column holds a time, or a time or a
             number can be read in two ways.

@@ -10,12 +10,7 @@ if TYPE_CHECKING:
 
 
 def render(guess: Guess, pattern: str) -> str:
-    """The text of a loop.py.
-
-    Args:
-        guess: What the columns seem to mean.
-        pattern: The file, folder or glob that holds the rows.
-    """
+    """The text of a loop.py."""
     name = loop_name(pattern, guess.target)
     task = guess.task_why
     source = [f"        {_quoted(pattern)},"]

@@ -24,14 +24,6 @@ _BY_COLUMN = ("decimal", "thousands", "nulls")
 class Written:
     """The arguments of a source that reads these files, each with its reason.
 
-    Args:
-        found: What all files hold.
-        said: Arguments that they were read with, as a person gave them.
-        text: Columns that are no numbers whatever they look like.
-
-    Attributes:
-        notes: What else a person should know.
-
     Raises:
         DataError: Numbers can be read in two ways.
     """

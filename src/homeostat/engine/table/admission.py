@@ -26,11 +26,6 @@ class Admission:
     """The door of the training table for rows of the log.
 
     The log is read again at each start, so rows that a person took out of the table would come back.
-
-    Args:
-        store: Where the ledger and the champion are.
-        loop: Name of the Loop.
-        table: Its training table.
     """
 
     def __init__(self, store: Store, loop: str, table: Table) -> None:

@@ -48,11 +48,6 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 def selected(table: Table, rows: pl.DataFrame, selection: Selection) -> pl.Series:
     """Which rows of a table are meant.
 
-    Args:
-        table: The table.
-        rows: Its rows, n of them.
-        selection: Which.
-
     Returns:
         Mask of shape (n,).
 
@@ -81,15 +76,6 @@ def remove(
     store: Store, loop: str, table: Table, selection: Selection, *, user: str, reason: str, clock: Clock
 ) -> RowsRemoved:
     """Take rows out of a table, in one commit; the version before keeps them, for what was trained on it.
-
-    Args:
-        store: Where the ledger is.
-        loop: Name of the Loop.
-        table: Its table.
-        selection: Which rows.
-        user: Who wants it.
-        reason: Why.
-        clock: Gives the time of the record.
 
     Raises:
         NotFoundError: No row is meant.

@@ -77,15 +77,6 @@ def infer_recorded(
 ) -> Inferred:
     """`homeostat.cd.infer.infer`, with a refused table in the ledger.
 
-    Args:
-        feed: Of the loop.
-        model: A loaded model.
-        source: As for `infer`.
-        out: As for `infer`.
-        version: The model's.
-        now: Time on the loop's clock.
-        settings: More of `infer`'s.
-
     Raises:
         SchemaError: the table does not fit; nothing was predicted, and the refusal is recorded.
     """

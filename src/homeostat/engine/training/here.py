@@ -36,12 +36,6 @@ def train_here(
 ) -> str | LeftToLoop | None:
     """Carry out the run in flight, unless a live loop is up that does it.
 
-    Args:
-        store: Where everything is kept.
-        loop: The declaration.
-        progress: As for `Pipeline.run`.
-        resume: A run that did not succeed, whose finished steps are taken over.
-
     Returns:
         The trigger whose run was carried out; None when none is in flight.
 

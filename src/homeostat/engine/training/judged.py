@@ -25,13 +25,6 @@ def judged_here(
 ) -> tuple[tuple[GateResult, ...], int | None] | None:
     """What the standing checks and the Loop's gates say about a model on the newest labelled rows of this store.
 
-    Args:
-        store: Whose table `rows` is looked at.
-        loop: The declaration.
-        candidate: The model.
-        now: Labels count as they were known then.
-        trusted: As for `Bundle.load`.
-
     Returns:
         The verdicts, and the champion that it was compared with; None when the store has no row of the loop.
 

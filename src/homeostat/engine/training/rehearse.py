@@ -90,16 +90,7 @@ def check_contract(
     trusted: Collection[str] = (),
     accepted: Schema | None = None,
 ) -> GateResult:
-    """The gate `contract`: golden requests through the server's own application, in this process.
-
-    Args:
-        name: Of the Loop.
-        candidate: The model.
-        champion: Whose callers must not notice a change; None without one.
-        features: The Loop's `features()`.
-        trusted: As for `Bundle.load`.
-        accepted: The champion's schema with the changes that were accepted since.
-    """
+    """The gate `contract`: golden requests through the server's own application, in this process."""
     manifest = candidate.manifest
     golden = manifest.golden
     changes = []

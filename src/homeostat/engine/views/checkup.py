@@ -37,13 +37,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def checkup(store: Path, loop: Path, progress: Progress | None = None) -> Iterator[Check]:
-    """Every check, in order; one that breaks is a failed check.
-
-    Args:
-        store: The store's folder.
-        loop: The loop's file.
-        progress: Told of what is being checked in the store, as `verify_store` tells it.
-    """
+    """Every check, in order; one that breaks is a failed check."""
     yield from _guarded("python", _python)
     yield from _guarded("database", _database)
     yield from _guarded("packages", _packages)

@@ -114,12 +114,6 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 def explain(store: Store, loop: str, wanted: str, features: Callable[..., pl.DataFrame] | None = None) -> Explained:
     """Everything about a request or a row.
 
-    Args:
-        store: Its log, tables and registry.
-        loop: Name of the Loop.
-        wanted: The id of a request or of a row, as the answer gave it.
-        features: The Loop's `features()`, to compute what the model saw.
-
     Raises:
         NotFoundError: Nobody asked anything under this id.
 

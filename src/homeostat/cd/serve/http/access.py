@@ -77,11 +77,6 @@ class Access:
     ) -> dict[bytes, bytes]:
         """The headers that matter, by name in small letters.
 
-        Args:
-            raw_headers: All of them.
-            version: Of HTTP.
-            port: At which the request came; None where that is not known.
-
         Raises:
             AccessError: The request bears no token, comes from a web page, or names no host, or something twice.
         """

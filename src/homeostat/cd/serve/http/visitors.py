@@ -28,14 +28,7 @@ class Visitors:
     def problem(
         self, host: bytes | None, origin: bytes | None, fetched: bytes | None, port: int | None
     ) -> tuple[str, str] | None:
-        """Why a request is refused, with a hint, or None. What was found good is known.
-
-        Args:
-            host: Its header of that name; None when it has none, as for the others.
-            origin: The same.
-            fetched: Its header `sec-fetch-site`.
-            port: At which it came; None where that is not known.
-        """
+        """Why a request is refused, with a hint, or None. What was found good is known."""
         asked = (host, origin, fetched, port)
         if asked in self._known:
             return None

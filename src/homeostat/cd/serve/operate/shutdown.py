@@ -92,11 +92,7 @@ def refuse_new(listener: socket.socket) -> None:
 
 
 class Supervisors:
-    """Tells the other workers, systemd's watchdog and the reader of the log whether this process is alive.
-
-    Args:
-        operations: What the other workers are told of.
-    """
+    """Tells the other workers, systemd's watchdog and the reader of the log whether this process is alive."""
 
     def __init__(self, operations: Operations) -> None:
         self._operations = operations

@@ -31,14 +31,7 @@ _PROBES = frozenset({"/health", "/v2/health/live", "/v2/health/ready", "/v2/mode
 
 
 class Operations:
-    """One server process, seen from outside.
-
-    Args:
-        models: The models that it serves now.
-        metrics: What it counts.
-        siblings: The workers at the same port; None when it is alone.
-        operating: How it is operated.
-    """
+    """One server process, seen from outside."""
 
     def __init__(
         self,

@@ -59,10 +59,6 @@ class WorkerState(msgspec.Struct, frozen=True):
 class Siblings:
     """The workers at one port, as one of them sees them.
 
-    Args:
-        folder: Where they write, and nobody else.
-        place: Which of them this is.
-
     Example:
         >>> siblings = Siblings(folder, place=0)   # doctest: +SKIP
         >>> siblings.publish(lambda: state)        # doctest: +SKIP

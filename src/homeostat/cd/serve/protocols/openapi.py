@@ -93,15 +93,7 @@ class Described(msgspec.Struct, frozen=True):
 def document(
     models: Sequence[Described], protocols: Sequence[Protocol], *, version: str, most_rows: int, token: bool
 ) -> dict[str, Any]:
-    """The document.
-
-    Args:
-        models: What is served now; the paths that name no model belong to the first.
-        protocols: How predictions are asked for.
-        version: Of the server.
-        most_rows: Rows that one request may have.
-        token: Whether every request needs one.
-    """
+    """The document. The paths that name no model belong to the first of them."""
     schemas, paths = _schemas(), _health()
     for model in models:
         paths |= _model_paths(model)

@@ -43,15 +43,7 @@ _TRITON = {"BYTES": "TYPE_STRING"}
 
 
 class Repository:
-    """The routes that are about models rather than rows.
-
-    Args:
-        models: The server's, by name.
-        first: The model behind the routes that name none.
-        protocols: How predictions are asked for.
-        settings: What the server was told.
-        operations: The server, seen from outside.
-    """
+    """The routes that are about models rather than rows. `first` is the model behind the routes that name none."""
 
     def __init__(
         self,
@@ -194,11 +186,6 @@ def asked_for(data: bytes) -> dict[str, Any]:
 
 def index(name: str, ready: Sequence[int], reason: str | None) -> list[Indexed]:
     """The lines of one model.
-
-    Args:
-        name: Of the model.
-        ready: Versions that answer when they are asked.
-        reason: Why what the ledger wants is not in effect, if it is not.
 
     Example:
         >>> [(line.version, line.state) for line in index("rides", [1], "version 2 is torn")]

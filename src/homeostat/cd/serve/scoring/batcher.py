@@ -57,9 +57,6 @@ class Batcher:
         most_rows: Rows of one call; a larger request is a call by itself.
         most_wait: Seconds that rows may be expected to wait.
         seconds: First estimate of seconds per row.
-
-    Attributes:
-        calls: How many have come to an end.
     """
 
     def __init__(

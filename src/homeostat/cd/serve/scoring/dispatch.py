@@ -221,10 +221,6 @@ class Dispatcher:
     """Takes requests of one model, and sees to it that each is scored, recorded and answered exactly once.
 
     Everything here happens on the event loop.
-
-    Args:
-        log: Where answers are recorded before they are given.
-        counts: What is counted of this model.
     """
 
     def __init__(self, log: LogWriter, counts: ModelCounts) -> None:

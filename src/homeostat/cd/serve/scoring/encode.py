@@ -34,12 +34,7 @@ class _Vocabulary(dict[Any, float]):
 
 
 class QuickCoder:
-    """Makes the matrix that a runtime takes from the rows of several requests.
-
-    Args:
-        encoder: The model's.
-        decoder: What made the rows.
-    """
+    """Makes the matrix that a runtime takes from the rows of several requests."""
 
     def __init__(self, encoder: Encoder, decoder: RowDecoder) -> None:
         self._names = tuple(code.name for code in encoder.codes)

@@ -56,10 +56,6 @@ class Scores(msgspec.Struct, frozen=True):
 class Labels:
     """Which labels answers have: those that the model names, else those that follow from its scores.
 
-    Args:
-        classes: The classes in score order.
-        rule: How labels follow from scores.
-
     Example:
         >>> Labels(("no", "yes"), Labelling(by="threshold", at=0.2)).of_lists([[0.7, 0.3]])
         ['yes']

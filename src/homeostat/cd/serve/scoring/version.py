@@ -37,12 +37,7 @@ _WARM_CALLS, _WARM_SECONDS, _WARM_ROWS = 6, 0.25, 64
 
 
 class LoadedVersion:
-    """A version that can answer.
-
-    Args:
-        version: Its number.
-        model: The loaded model; it is warmed up and measured on its first golden row.
-        protocols: By which it will be asked.
+    """A version that can answer. The model is warmed up and measured on its first golden row.
 
     Attributes:
         decoder: Makes its rows of plain values.

@@ -62,12 +62,7 @@ class FollowerNote(msgspec.Struct):
 
 
 class FollowerNotes:
-    """The files of one version's follower, in the folder `shadow` of the log.
-
-    Args:
-        log: The log folder.
-        version: Which version.
-    """
+    """The files of one version's follower, in the folder `shadow` of the log."""
 
     def __init__(self, log: Path, version: int) -> None:
         self._log = log

@@ -38,13 +38,7 @@ def score_shadow(
 ) -> None:
     """Score the rows of a Loop's log that await a version, until standard input ends.
 
-    Args:
-        store_path: The store of the server.
-        name: Name of the Loop.
-        version: Which version.
-        features: The Loop's `features()`.
-        trusted: Types of the user's own estimators, as for `Bundle.load`.
-        ended: How the process before this one ended, if it died.
+    `ended` says how the process before this one ended, if it died.
     """
     _step_back()
     leave = threading.Event()

@@ -76,12 +76,7 @@ class ShadowWorker(Protocol):
 
 
 class ShadowSupervisor:
-    """The arms beside the answering one.
-
-    Args:
-        log: The log folder.
-        scorer: Makes what scores for one version.
-    """
+    """The arms beside the answering one."""
 
     def __init__(self, log: Path, scorer: Callable[[int, LoadedVersion], ShadowWorker]) -> None:
         self._log, self._make = log, scorer
@@ -169,14 +164,7 @@ class ShadowSupervisor:
 
 
 class ShadowThread:
-    """A follower in a thread of this process: for applications that are embedded, and for traffic that is played back.
-
-    Args:
-        log: The server's own log.
-        folder: Its folder.
-        version: Which version.
-        served: The version, as it is in the table.
-    """
+    """A follower in a thread of this process: for embedded applications, and for traffic that is played back."""
 
     def __init__(self, log: LogWriter, folder: Path, version: int, served: LoadedVersion) -> None:
         self.notes = FollowerNotes(folder, version)
@@ -213,11 +201,7 @@ class ShadowThread:
 def follow(follower: Follower, leave: threading.Event, kill: threading.Event, *, poll: float = POLL_SECONDS) -> None:
     """Drive a follower until it is told to leave and has done what waits.
 
-    Args:
-        follower: What scores.
-        leave: Ends it when nothing waits any more.
-        kill: Ends it after the call in hand.
-        poll: Seconds to wait when there is nothing to do.
+    `leave` ends it when nothing waits any more, `kill` after the call in hand.
     """
     told = ""
     while not kill.is_set():

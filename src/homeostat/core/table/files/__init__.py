@@ -145,10 +145,7 @@ def same_types(
 ) -> list[pl.DataFrame]:
     """Bring frames that will share a table to common types: whole numbers beside fractions become fractions.
 
-    Args:
-        frames: Names and rows.
-        stored: Types that the table has already; empty when it is new.
-        spec: What the columns mean; times are left as they are.
+    Times are left as they are.
 
     Returns:
         The frames in the same order.

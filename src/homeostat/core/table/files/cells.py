@@ -59,9 +59,6 @@ class NumberForm(NamedTuple):
 def number_forms(series: pl.Series) -> tuple[NumberForm, ...]:
     """The declarations that read most of a text column as numbers, if any do.
 
-    Args:
-        series: Text.
-
     Returns:
         The one that reads the largest share; several when those read the same share and mean other numbers, as in
         `1,234`: then the column is ambiguous. Nothing if none reads a value, or the column is no text.

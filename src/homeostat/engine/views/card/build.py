@@ -62,11 +62,6 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 def card_of(store: Store, loop: str, version: int) -> Card:
     """The card of a version.
 
-    Args:
-        store: The registry.
-        loop: Name of the Loop.
-        version: Which.
-
     Raises:
         NotFoundError: There is no such version.
         IntegrityError: Its bundle is not whole.
