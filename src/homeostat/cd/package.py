@@ -34,9 +34,6 @@ def write_package(folder: Path, *, loop: Path | None = None, workers: int = 1, f
         workers: Server processes.
         force: Replace files that are there.
 
-    Returns:
-        The files.
-
     Raises:
         RefusedError: One of them is there already, or leads elsewhere; nothing was written.
     """

@@ -91,9 +91,6 @@ def backtest(
         metric: Accuracy or mean absolute error by default.
         seed: For every random state left open.
 
-    Returns:
-        One report per method, all on the rows from `start` on.
-
     Raises:
         DataError: There are no rows before or after `start`.
     """

@@ -82,9 +82,6 @@ def collect(
         accepted: What rows are held against beside the table, as `homeostat.ci.admit.schema_of` gives it: what a later
             run would refuse does not get in.
 
-    Returns:
-        What was new, and what was not.
-
     Raises:
         NotFoundError: A file or a pattern's matches are not there.
         DataError: Lists what is wrong with which file.
@@ -129,11 +126,7 @@ def record(
     source: str,
     notes: tuple[str, ...] = (),
 ) -> RowsAppended:
-    """Append rows that are in hand, such as drained predictions with their labels, and record it.
-
-    Returns:
-        The event as recorded.
-    """
+    """Append rows that are in hand, such as drained predictions with their labels, and record it."""
     done = table.append(rows, source=source)
     if done.changed and MARK in source:
         told = f"{done.changed:,} rows have the key of another row and other values, and were left out"

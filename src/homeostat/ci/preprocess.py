@@ -67,9 +67,6 @@ def split(
         now: Labels that came after this moment are not known yet; None knows all of them.
         seed: Divide at random instead, with this seed; rows then see their own future, and the report warns of it.
 
-    Returns:
-        Both parts, sorted by event time.
-
     Raises:
         DataError: A part is empty.
         LoopError: `test` is out of range.

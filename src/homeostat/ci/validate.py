@@ -119,9 +119,6 @@ def refuse_unlearnable(target: pl.Series) -> None:
 
     Args:
         target: The target column of some rows; null where the label is not known.
-
-    Raises:
-        DataError: It is null everywhere, or has one value only.
     """
     if not target.count():
         what = f"nothing can be learned: target {target.name!r} is null in all {target.len():,} rows"

@@ -79,11 +79,7 @@ def init(
 
 
 def _renames(pairs: list[str] | None) -> dict[str, str]:
-    """Old names to new ones.
-
-    Raises:
-        DataError: A pair has no `=`.
-    """
+    """Old names to new ones."""
     for pair in pairs or ():
         if "=" not in pair:
             raise DataError(f"--rename {pair} names one column only", hint="write --rename OLD=NEW")

@@ -61,11 +61,7 @@ UserOption = Annotated[
 
 
 def open_ledger(store: Path) -> Ledger:
-    """The ledger of an existing store.
-
-    Raises:
-        StoreError: There is none.
-    """
+    """The ledger of an existing store."""
     from homeostat.core.store import Store
 
     return Store.open(store, create=False).ledger
@@ -113,11 +109,7 @@ def loop_name(ledger: Ledger, wanted: str | None) -> str:
 
 
 def loop_file(wanted: str | None) -> Path:
-    """The file of the loop's declaration.
-
-    Raises:
-        LoopError: It is not there.
-    """
+    """The file of the loop's declaration."""
     file = Path(wanted or LOOP_FILE)
     file = file / LOOP_FILE if file.is_dir() else file
     if not file.is_file():

@@ -82,11 +82,7 @@ class ArtifactStore:
         return self.blobs.size(_checked_name(name)) is not None
 
     def size(self, name: str) -> int:
-        """How many bytes are kept under this name; they are not read, so they may be any number.
-
-        Raises:
-            NotFoundError: there are none.
-        """
+        """How many bytes are kept under this name; they are not read, so they may be any number."""
         size = self.blobs.size(_checked_name(name))
         if size is None:
             raise NotFoundError(f"artifact {name[:12]} is missing from {self.blobs.name}", hint=_WHAT_NOW)

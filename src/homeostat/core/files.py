@@ -105,11 +105,7 @@ def write_whole(
 
 
 def rename_whole(aside: Path, path: Path, *, durable: bool = True) -> None:
-    """Give a file that is written its name, in whose place it steps; `durable` as for `write_whole`.
-
-    Raises:
-        OSError: It cannot be made durable, or may not have that name.
-    """
+    """Give a file that is written its name, in whose place it steps; `durable` as for `write_whole`."""
     if durable:
         sync(aside)
     aside.replace(path)
@@ -118,11 +114,7 @@ def rename_whole(aside: Path, path: Path, *, durable: bool = True) -> None:
 
 
 def sync(path: Path | str) -> None:
-    """Make a file, or the names in a folder, durable.
-
-    Raises:
-        OSError: The disk refused.
-    """
+    """Make a file, or the names in a folder, durable."""
     if os.name != "posix" and Path(path).is_dir():
         return
     handle = os.open(path, os.O_RDONLY | _CLOSED)
@@ -133,11 +125,7 @@ def sync(path: Path | str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it that are missing, for the owner alone whatever the umask.
-
-    Raises:
-        OSError: It cannot be made.
-    """
+    """Make a folder, and those above it that are missing, for the owner alone whatever the umask."""
     if path.is_dir():
         return
     if not path.parent.is_dir():

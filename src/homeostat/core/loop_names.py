@@ -33,11 +33,7 @@ def loop_name_problem(name: object) -> str | None:
 
 
 def check_loop_name(name: object) -> str:
-    """The name of a loop, which is one.
-
-    Raises:
-        UserError: It is not.
-    """
+    """The name of a loop, which is one."""
     problem = loop_name_problem(name)
     if problem is not None:
         raise UserError(problem, hint=f"a name is made of {LOOP_RULE}")
@@ -45,11 +41,7 @@ def check_loop_name(name: object) -> str:
 
 
 def check_run_name(name: object) -> str:
-    """The name of a run, which is one: it names a journal and a report.
-
-    Raises:
-        UserError: It is not.
-    """
+    """The name of a run, which is one: it names a journal and a report."""
     if not isinstance(name, str) or not _RUN.fullmatch(name) or ".." in name:
         raise UserError(f"{_shown(name)} is no name of a run", hint="`homeostat runs` lists them")
     return name

@@ -71,9 +71,6 @@ class Client:
         A request whose connection broke, or that was told to come back (503), is sent again: the server logs a
         repeated row once.
 
-        Returns:
-            One reply per request, in the order of the requests.
-
         Raises:
             RetryableError: The server does not answer.
         """

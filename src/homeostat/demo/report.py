@@ -67,11 +67,7 @@ pre i { color: var(--muted); font-style: normal; }
 
 
 def render(figures: Figures, played: Played, ledger: Ledger, loop: str) -> str:
-    """The page.
-
-    Returns:
-        HTML that needs nothing else: no script, no font, no picture from elsewhere.
-    """
+    """The page."""
     decisions = [one for one in ledger.events(loop=loop, kinds=(ev.Decided,)) if word(_decided(one)) is not None]
     kept = sum(word(_decided(one)) is None for one in ledger.events(loop=loop, kinds=(ev.Decided,)))
     parts = [

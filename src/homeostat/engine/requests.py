@@ -139,11 +139,7 @@ def remove_rows(store: Store, loop: Loop, selection: Selection, *, user: str, re
 
 
 def check_removal(selection: Selection, reason: str | None) -> str:
-    """Why rows are to be taken out.
-
-    Raises:
-        UserError: Nothing says which rows, or why.
-    """
+    """Why rows are to be taken out."""
     if selection == type(selection)():
         raise UserError("--remove without saying which rows", hint="--key, --since, --until, --source or --where")
     if reason is None:

@@ -63,9 +63,6 @@ def judge_losses(
             default -1. See `pairs.pairs`.
         greatest: Greatest possible difference, default 1.
 
-    Returns:
-        The verdict with its evidence.
-
     Example:
         >>> judge_losses([0.2] * 500, [0.9] * 500).verdict
         'roll_back'

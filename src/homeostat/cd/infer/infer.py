@@ -74,9 +74,6 @@ def infer(
         chunk_rows: Rows that are in memory at a time; of text files 8 MB are, and a .json file is read at once.
         progress: Called with the rows done and the rows in all (for text files, an estimate) after each chunk.
 
-    Returns:
-        What was made.
-
     Raises:
         SchemaError: Rows do not fit the model's schema; lists the problems of all chunks. No output is written.
         DataError: The table cannot be read.

@@ -128,9 +128,6 @@ def deliver(
     """Have labels in the log, those excepted that it holds already.
 
     Rows without a label are counted along; `progress` is told how many rows of the log were looked through.
-
-    Raises:
-        StoreError: The log cannot be written.
     """
     known, answered = _said(items, folder, progress)
     archived = _archived(archive, known, answered)

@@ -85,11 +85,7 @@ class Tail:
                 self._kept_bytes -= len(self._kept.popleft())
 
     def probe(self, length: int) -> None:
-        """See that the disk takes so many bytes.
-
-        Raises:
-            OSError: It does not.
-        """
+        """See that the disk takes so many bytes."""
         try:
             for _ in range(0, length, _CHUNK):
                 os.write(self.descriptor, bytes(min(length, _CHUNK)))
@@ -109,12 +105,6 @@ class Tail:
 
         What stood in a part that was cut off before the last look, and is not kept in memory any more, is gone: zeros
         stand in its place, which readers count as damage. A file that was put in its place is moved aside.
-
-        Returns:
-            How many bytes are gone.
-
-        Raises:
-            OSError: The disk refused.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.restored")

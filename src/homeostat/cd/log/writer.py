@@ -160,11 +160,7 @@ class LogWriter:
                 raise StoreError(str(self._fault), hint=_HINT)
 
     def sync(self) -> None:
-        """Put everything appended so far on the disk.
-
-        Raises:
-            StoreError: The disk refused.
-        """
+        """Put everything appended so far on the disk."""
         if not self._unsafe:
             self._sync()
         if self._unsafe:
@@ -188,11 +184,7 @@ class LogWriter:
         )
 
     def close(self) -> None:
-        """Seal the segment and put it on the disk. Closing twice changes nothing.
-
-        Raises:
-            StoreError: The disk refused.
-        """
+        """Seal the segment and put it on the disk. Closing twice changes nothing."""
         if self._closed.is_set():
             return
         self._closed.set()
@@ -260,11 +252,7 @@ class LogWriter:
             raise OSError(errno.EIO, "its newest segment is changed by somebody else, again and again")
 
     def _leave_out(self, record: Written) -> None:
-        """Refuse a record, or count it as dropped.
-
-        Raises:
-            StoreError: It is not one to be dropped.
-        """
+        """Refuse a record, or count it as dropped."""
         if self._when_full == "block" or isinstance(record, LabelRecord):
             raise StoreError(str(self._fault), hint=_HINT)
         self._dropped += 1
@@ -287,11 +275,7 @@ class LogWriter:
         self._room = min(max(wanted, self._tail.size + _LOOK_BYTES), limit, max(self._segment_bytes, wanted))
 
     def _admit(self, length: int) -> None:
-        """See that a frame can be put, behind a word on how much is missing before it.
-
-        Raises:
-            OSError: As for `_have_room`.
-        """
+        """See that a frame can be put, behind a word on how much is missing before it."""
         if self._tail.hurt is not None:
             self._rotate()
         gap = b"" if self._gap is None else segments.frame(self._encode(self._gap))

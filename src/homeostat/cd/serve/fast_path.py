@@ -285,11 +285,7 @@ class ShortWay(HttpToolsProtocol):
             self._refuse(400, "what came is no HTTP/1.1 request")
 
     def _check_framing(self) -> None:
-        """Refuse what another parser before or behind this one could read in another way.
-
-        Raises:
-            _FramingError: It is such a request.
-        """
+        """Refuse what another parser before or behind this one could read in another way."""
         version = self.parser.get_http_version()
         codings = [value for name, value in self.headers if name == b"transfer-encoding"]
         if version not in _VERSIONS or (codings and (version == "1.0" or codings[0].lower() != b"chunked")):

@@ -58,11 +58,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        StoreError: The address cannot be had.
-    """
+    """A listening socket."""
     # From here on callers queue up: whoever reads the endpoint file is never refused.
     return _bound(host, port, listens=True)
 

@@ -54,11 +54,7 @@ class ServedModel:
         return self.router.table is not None and self.log.stats().good
 
     def table(self) -> Division:
-        """The division of traffic in effect.
-
-        Raises:
-            NotReadyError: There is none.
-        """
+        """The division of traffic in effect."""
         table = self.router.table
         if table is None:
             reason = self.router.status().error or "no version has been promoted yet"
@@ -75,11 +71,7 @@ class ServedModel:
 
 
 def named(models: Mapping[str, ServedModel], name: str) -> ServedModel:
-    """The model of that name.
-
-    Raises:
-        NotFoundError: There is none.
-    """
+    """The model of that name."""
     found = models.get(name)
     if found is None:
         there = ", ".join(sorted(models)[:20])

@@ -190,9 +190,6 @@ class RowDecoder:
         Args:
             records: One per row.
             finite: Whether they are known to hold no NaN or infinity, as what a strict parser read.
-
-        Raises:
-            RowsError: Lists every problem up to a bound.
         """
         if not finite or self.declared:
             return self.finish(self._slow_rows(records))
@@ -400,11 +397,7 @@ def suspicious(data: bytes) -> bool:
 
 
 def refuse_texts(name: str, texts: Iterable[str | None]) -> None:
-    """Refuse the texts of a column that cannot be stored.
-
-    Raises:
-        RowsError: Names them.
-    """
+    """Refuse the texts of a column that cannot be stored."""
     texts = list(texts)
     with suppress(TypeError):  # None is no text: it takes the long way
         joined = "".join(texts)  # type: ignore[arg-type]

@@ -39,9 +39,6 @@ def analyze(rows: pl.DataFrame, spec: TableSpec, previous: dict[str, Any] | None
         spec: What the columns mean.
         previous: `statistics` of the previous run's report; None for the first.
 
-    Returns:
-        Page and statistics.
-
     Raises:
         DataError: There are no rows.
 
@@ -71,9 +68,6 @@ def table_report(rows: pl.DataFrame, *, title: str = "Rows", most_rows: int = 20
         title: What stands above the report.
         most_rows: With more rows than this, a sample of so many is shown.
         seed: Of the sample.
-
-    Returns:
-        A self-contained page.
 
     Raises:
         LoopError: skrub is not installed.

@@ -79,11 +79,7 @@ def directional(
 
 
 def behave(model: Model, rows: pl.DataFrame, behaviour: Behaviour) -> Behaved:
-    """Try a behaviour on at most 1,000 evenly spaced rows.
-
-    Raises:
-        DataError: The change gave another number of rows.
-    """
+    """Try a behaviour on at most 1,000 evenly spaced rows."""
     tried = rows[spaced(rows.height, TRIED)]
     changed = behaviour.change(tried)
     if changed.height != tried.height:

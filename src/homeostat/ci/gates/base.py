@@ -15,11 +15,7 @@ class Gate(msgspec.Struct, frozen=True, tag_field="gate"):
     """A check that a candidate passes or fails."""
 
     def check(self, evaluation: Evaluation) -> GateResult:
-        """Look at an evaluation.
-
-        Returns:
-            The verdict, with a sentence and the numbers behind it.
-        """
+        """Look at an evaluation."""
         raise TypeError(f"{type(self).__name__} is not a gate of its own")
 
     @property

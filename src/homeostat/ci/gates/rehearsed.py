@@ -158,9 +158,6 @@ def parity(
             first is what the others are compared with.
         tolerance: Largest difference, relative for numbers above 1, that counts as the same.
 
-    Returns:
-        The verdict, with the largest difference of each from the first.
-
     Raises:
         LoopError: There are fewer than two answerers.
 

@@ -26,11 +26,7 @@ _STEP_FIELDS = ("run", "step", "parts", "outcome", "why", "started", "ended")
 
 
 def check_declared(step: Step, value: Any) -> None:
-    """Hold a step's output against its return annotation.
-
-    Raises:
-        LoopError: it is of another type.
-    """
+    """Hold a step's output against its return annotation."""
     declared = declared_type(step.function)
     if declared is None or isinstance(value, declared) or (declared is float and isinstance(value, int)):
         return
@@ -74,11 +70,7 @@ def blanks(event: Any, names: tuple[str, ...] | None = None) -> list[str]:
 
 
 def refuse_blanks(event: Any, what: str) -> None:
-    """Refuse a record of which a field is empty: a run that cannot say what it ran on is no record.
-
-    Raises:
-        InternalError: naming every empty field.
-    """
+    """Refuse a record of which a field is empty: a run that cannot say what it ran on is no record."""
     empty = blanks(event)
     if empty:
         shown = ", ".join(f"`{name}`" for name in empty)

@@ -41,9 +41,6 @@ class Step:
 def step(function: Callable[..., Any], *, name: str | None = None) -> Step:
     """A step from a function, under its own name or another one.
 
-    Raises:
-        LoopError: its signature cannot be wired.
-
     Example:
         >>> def clean(rows, *, low=0): ...
         >>> step(clean)

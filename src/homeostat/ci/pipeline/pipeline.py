@@ -92,11 +92,7 @@ class Pipeline:
         return self._graph.inputs
 
     def step(self, name: str) -> Step:
-        """A step by its name.
-
-        Raises:
-            NotFoundError: there is no such step.
-        """
+        """A step by its name."""
         if name not in self._graph.steps:
             raise NotFoundError(f"the pipeline has no step `{name}`", hint=f"its steps are {', '.join(self.steps)}")
         return self._graph.steps[name]
@@ -163,9 +159,6 @@ class Pipeline:
             resume: A run that did not succeed: its small inputs and stated settings are taken over where none are given
                 here, and its finished steps are not run again.
             environment: What the run stands on; this process's when left out.
-
-        Returns:
-            The finished run.
 
         Raises:
             LoopError: inputs or settings are missing or unknown; nothing was recorded.

@@ -256,11 +256,7 @@ def _end_key(run: str) -> str:
 
 
 def start_of(ledger: Ledger, row: RunRow) -> tuple[int, ev.RunStarted]:
-    """The record of a run's beginning, with its ledger number.
-
-    Raises:
-        NotFoundError: The ledger holds none.
-    """
+    """The record of a run's beginning, with its ledger number."""
     for one in ledger.events(loop=row.loop, kinds=(ev.RunStarted,)):
         if isinstance(one.event, ev.RunStarted) and one.event.run == row.run:
             return one.seq, one.event

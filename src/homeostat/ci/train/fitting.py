@@ -114,9 +114,6 @@ def choose(
 
     Returns:
         An unfitted estimator with the best settings, and all that were tried.
-
-    Raises:
-        ModelError: A parameter does not exist.
     """
     from sklearn.base import clone
 

@@ -51,9 +51,6 @@ def fingerprint_parts(value: Any) -> tuple[str, dict[str, str]]:
     """The name of a value together with the code that it carries.
 
     Unlike `fingerprint`, the classes of objects inside the value are followed too, because their methods may be called.
-
-    Returns:
-        The fingerprint, and the parts as `code_fingerprint` gives them; no parts for plain data.
     """
     return _name(value, _CodeWalk(follow_instances=True))
 

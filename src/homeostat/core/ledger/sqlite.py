@@ -159,11 +159,7 @@ def journal_mode(version: tuple[int, ...]) -> str:
 
 
 class _LedgerFile:
-    """Gives connections to one file, as long as the file under its name is the one that it began with.
-
-    Raises:
-        StoreError: It is no regular file.
-    """
+    """Gives connections to one file, as long as the file under its name is the one that it began with."""
 
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(path)  # noqa: PTH100 - as text, and without following links
@@ -220,11 +216,7 @@ class _LedgerFile:
 
 
 def _make_file(path: str) -> None:
-    """Make the file when it is not there. SQLite gives the files beside it the same permissions.
-
-    Raises:
-        StoreError: It cannot be made.
-    """
+    """Make the file when it is not there. SQLite gives the files beside it the same permissions."""
     try:
         os.close(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
     except FileExistsError:

@@ -46,9 +46,6 @@ def verify_rows(rows: Iterable[Any], stored: _Tables, scratch: sa.Connection) ->
         stored: What `status_tables` gave in the same transaction.
         scratch: A connection to an empty database, in which the events are projected once more.
 
-    Returns:
-        The number of events.
-
     Raises:
         IntegrityError: an event or a status table is not what was written; the message names the first one.
     """

@@ -31,11 +31,7 @@ def library_of(estimator: Any) -> str | None:
 
 
 def library(name: str) -> Any:
-    """The library itself.
-
-    Raises:
-        ModelError: It is not installed.
-    """
+    """The library itself."""
     try:
         found = import_module(name)
     except ModuleNotFoundError as error:
@@ -103,11 +99,7 @@ class BoosterRuntime:
 
 
 def check_booster(name: str, data: bytes) -> None:
-    """Refuse bytes that are cut off or no model, or whose trees lead out of themselves, which would end the process.
-
-    Raises:
-        ModelError: They are.
-    """
+    """Refuse bytes that are cut off or no model, or whose trees lead out of themselves, which would end the process."""
     try:
         if name == "xgboost":
             check_xgboost(data)

@@ -65,9 +65,6 @@ class Model(Resident):
         Args:
             rows: n rows with the columns of `signature.inputs`; target and label time, if there, are not looked at.
 
-        Returns:
-            One prediction per row, in order.
-
         Raises:
             DataError: The rows cannot be used.
             ModelError: The model gave NaN or infinity, or this process was forked from one that had used Polars.
@@ -102,11 +99,7 @@ class Model(Resident):
         return self.predict(self.signature.decode(records))
 
     def check_golden(self) -> None:
-        """Ask the golden rows again.
-
-        Raises:
-            ModelError: An answer is not the one in the manifest.
-        """
+        """Ask the golden rows again."""
         golden = self.manifest.golden
         if golden is not None and golden.rows:
             found = self.predict(self.signature.decode(golden.rows))
@@ -118,9 +111,6 @@ class Model(Resident):
         Args:
             found: Scores or values, of shape (rows, classes or 1).
             labels: The predicted value of each row.
-
-        Raises:
-            ModelError: An answer is not the one in the manifest.
         """
         golden = self.manifest.golden
         expected = np.array(golden.scores if golden is not None else ())

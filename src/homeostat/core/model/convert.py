@@ -95,9 +95,6 @@ def store_estimator(
     Returns:
         ONNX bytes when the conversion is proved; the own format of XGBoost and LightGBM, proved likewise; else skops
         bytes with the reason.
-
-    Raises:
-        ModelError: Neither is possible.
     """
     reference = EstimatorRuntime(estimator, classes)
     if isinstance(rows, np.ndarray) and len(rows) and holes:
@@ -300,11 +297,7 @@ def _joined(front: Any, network: Any) -> Any:
 
 
 def prove(expected: Output, found: Output) -> Proof:
-    """Compare a converted model's answers with the estimator's own.
-
-    Raises:
-        ModelError: The shapes differ.
-    """
+    """Compare a converted model's answers with the estimator's own."""
     right, given = expected.scores, found.scores
     if right.shape != given.shape:
         raise ModelError(f"the conversion gives {given.shape}, the estimator {right.shape}")

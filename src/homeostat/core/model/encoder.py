@@ -79,9 +79,6 @@ def fit_encoder(features: pl.DataFrame, *, exclude: Collection[str] = ()) -> Enc
         features: Training rows; numbers, truth values, text, dates and date-times.
         exclude: Columns that are no features, such as keys.
 
-    Returns:
-        The encoder.
-
     Raises:
         DataError: A column has a type that cannot be coded, or no column is left.
 

@@ -187,9 +187,6 @@ def prepared(estimator: Any, encoder: Encoder) -> Any:
 
     One that takes NaN (histogram gradient boosting, trees) reads the codes as they are. For any other, categories are
     one-hot encoded, missing numbers become the median, and numbers are standardised; all fitted on training rows only.
-
-    Returns:
-        The estimator, or a Pipeline that ends in it.
     """
     if takes_missing(estimator):
         return estimator

@@ -51,9 +51,6 @@ def apply_features(features: Features | None, rows: pl.DataFrame, *, labels: Col
         rows: Raw rows.
         labels: Target and label time, which `features` never sees.
 
-    Returns:
-        A table with as many rows.
-
     Raises:
         DataError: It returned something else than that.
         ModelError: It raised; the message says in which line.

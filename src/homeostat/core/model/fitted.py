@@ -19,11 +19,7 @@ _SEALED = ("sklearn.ensemble._forest", "sklearn.ensemble._gb", "sklearn.ensemble
 
 
 def check_fitted(estimator: Any) -> None:
-    """Refuse an estimator that leads out of its arrays. Nothing of it is called but what gives its state.
-
-    Raises:
-        BrokenTreeError: It does.
-    """
+    """Refuse an estimator that leads out of its arrays. Nothing of it is called but what gives its state."""
     seen: set[int] = set()
     pending: list[tuple[Any, int | None, bool]] = [(estimator, None, False)]
     while pending:

@@ -74,11 +74,7 @@ def check_blob(runtime: str, data: bytes, trusted: Collection[str] = ()) -> None
 
 
 def check_skops(data: bytes, trusted: Collection[str] = ()) -> list[str]:
-    """The exact names of everything that a skops model builds or refers to, all of which may be.
-
-    Raises:
-        ModelError: As `check_blob`.
-    """
+    """The exact names of everything that a skops model builds or refers to, all of which may be."""
     _check_kind("skops", data)
     with _opened(data, "skops") as archive:
         files, named = check_form(_head(archive, "schema.json", "skops"), trusted)

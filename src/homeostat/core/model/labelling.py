@@ -88,11 +88,7 @@ class Labelling(msgspec.Struct, frozen=True, kw_only=True):
         return np.asarray((scores >= scores.max(axis=1, keepdims=True) - self.tie).argmax(axis=1))
 
     def check(self, classes: Sequence[Any] | None) -> None:
-        """Refuse one that no model with these classes has.
-
-        Raises:
-            ModelError: It does not fit.
-        """
+        """Refuse one that no model with these classes has."""
         fits = math.isfinite(self.at) and 0 <= self.tie <= TIE
         if self.by == "threshold":
             fits = fits and classes is not None and len(classes) == 2 and self.place in (0, 1)
@@ -119,9 +115,6 @@ def places_of(given: Any, classes: Sequence[Any], who: str) -> NDArray[np.intp]:
         given: Labels as `predict` gives them, shape (n,) or (n, 1).
         classes: The classes.
         who: Whose labels they are, for the error.
-
-    Raises:
-        ModelError: A label is none of the classes.
     """
     labels = np.asarray(given)
     if labels.ndim == 2 and labels.shape[1] == 1:

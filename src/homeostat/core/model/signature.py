@@ -57,11 +57,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[str, ...] = ("value",)
 
     def decode(self, records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
-        """Rows in the table's types from plain values: times as ISO text, absent names as nulls.
-
-        Raises:
-            DataError: A value is not of its column's kind.
-        """
+        """Rows in the table's types from plain values: times as ISO text, absent names as nulls."""
         rows = list(records)
         columns = []
         for column in self.inputs:
@@ -117,11 +113,7 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
 
 
 def signature_of(schema: Schema, task: Task, classes: tuple[Label, ...] | None) -> Signature:
-    """The signature of a model that is trained on a table.
-
-    Raises:
-        DataError: The table declares no target.
-    """
+    """The signature of a model that is trained on a table."""
     if schema.spec.target is None:
         raise DataError("the table declares no target", hint="name the column to predict with target=")
     return Signature(

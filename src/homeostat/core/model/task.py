@@ -23,9 +23,6 @@ def task_of_values(target: pl.Series, metric: str | None = None) -> tuple[Task, 
     of two values, or of at most 20 values with 5 rows each on average, whether they are stored as integers or as
     fractions. Other numbers are regression.
 
-    Returns:
-        The task, and the reason as a part of a sentence.
-
     Example:
         >>> import polars as pl
         >>> task_of_values(pl.Series("grade", [1.0, 2.0, 3.0] * 10))

@@ -162,12 +162,7 @@ _SIZE = re.compile(rb"^(num_class|num_tree_per_iteration|max_feature_idx)=(\d{1,
 
 
 def check_lightgbm(head: bytes, trees: Iterator[bytes]) -> None:
-    """Refuse a model of LightGBM whose trees lead out of their arrays.
-
-    Raises:
-        BrokenTreeError: One does.
-        ValueError: A number is none.
-    """
+    """Refuse a model of LightGBM whose trees lead out of their arrays."""
     sizes = {name: int(value) for name, value in _SIZE.findall(head)}
     if len(sizes) != 3 or sizes[b"num_class"] > 1 << 16 or sizes[b"num_tree_per_iteration"] > 1 << 16:
         raise BrokenTreeError("its sizes are none")
@@ -240,10 +235,6 @@ def _ints(words: bytes) -> Ints:
 
 
 def within(values: Ints, low: int, high: int, what: str) -> None:
-    """Refuse places outside of `low` up to, and without, `high`.
-
-    Raises:
-        BrokenTreeError: One is.
-    """
+    """Refuse places outside of `low` up to, and without, `high`."""
     if len(values) and (int(values.min()) < low or int(values.max()) >= high):
         raise BrokenTreeError(f"{what} is {int(values.min())} or {int(values.max())} of {high}")

@@ -34,11 +34,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     signals: tuple[Signal, ...] = ()
 
     def raise_if_any(self) -> None:
-        """Stop when there is schema skew.
-
-        Raises:
-            SchemaError: Lists every problem.
-        """
+        """Stop when there is schema skew."""
         if self.problems:
             from homeostat.core.table.rows import bulleted
 
@@ -59,9 +55,6 @@ def check(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> Findi
         rows: Any number of rows.
         schema: What they must look like.
         target_required: Whether target and label time must be there, as in training. If not, they are ignored.
-
-    Returns:
-        Every problem and every signal at once.
     """
     wanted = schema.columns if target_required else schema.inputs
     present = [name for name in rows.columns if target_required or name not in schema.spec.labels]

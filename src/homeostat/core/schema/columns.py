@@ -87,11 +87,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def from_json(data: bytes | str) -> Schema:
-        """The inverse of `to_json`.
-
-        Raises:
-            SchemaError: The text is not a schema.
-        """
+        """The inverse of `to_json`."""
         return records.from_json(data, Schema, SchemaError, "this is not a schema")
 
 
@@ -105,9 +101,6 @@ def stored_type(kind: str) -> pl.DataType:
 
 def infer_schema(rows: pl.DataFrame, spec: TableSpec) -> Schema:
     """What these rows look like.
-
-    Returns:
-        One column per column, in order.
 
     Raises:
         DataError: There are no rows, or a column cannot be stored.

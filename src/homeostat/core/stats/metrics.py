@@ -115,9 +115,6 @@ def mean_of(loss: Loss) -> Metric:
 def metric(name: str) -> Metric:
     """A metric by its name.
 
-    Raises:
-        LoopError: There is none of that name.
-
     Example:
         >>> metric("roc_auc").greater_is_better
         True

@@ -64,9 +64,6 @@ def stream_report(
         metric: Accuracy for classes and mean absolute error for numbers, by default.
         since: Rows before this one only inform the baselines (warm-up).
 
-    Returns:
-        The report.
-
     Example:
         >>> said = Predictions(np.array([0, 0, 1, 1]), np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]]))
         >>> report = stream_report(np.array([0, 1, 1, 1]), said, times=np.arange(4), classes=(0, 1), since=1)

@@ -164,9 +164,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             prediction: The model's output on the rows, shape (n,): a score, a number or a class.
             calibration: See `Calibration.of`.
 
-        Returns:
-            The profile; it adds to any other with the same bins.
-
         Raises:
             DataError: A column has another kind of values than the bins were made for.
 

@@ -21,11 +21,7 @@ _RESERVED = ("__known",)
 
 
 def named(rows: pl.DataFrame, form: Form) -> pl.DataFrame:
-    """Rows with the names that the source declares, without columns that have none if those are left out.
-
-    Raises:
-        DataError: As for `renamed`.
-    """
+    """Rows with the names that the source declares, without columns that have none if those are left out."""
     names = dict(zip(rows.columns, renamed(rows.columns, form), strict=True))
     rows = rows.rename(names)
     return rows.drop(UNNAMED, strict=False) if UNNAMED in form.ignore else rows

@@ -87,11 +87,7 @@ def _folder(delta: DeltaTable) -> Path:
 
 
 def scan_table(folder: Path) -> pl.LazyFrame:
-    """A Delta table of anybody's, lazily.
-
-    Raises:
-        StoreError: It cannot be opened.
-    """
+    """A Delta table of anybody's, lazily."""
     delta = open_table(folder)
     features = set(delta.protocol().reader_features or ())
     if features - {"timestampNtz"} or delta.metadata().partition_columns or delta.protocol().min_reader_version > 1:

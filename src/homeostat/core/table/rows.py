@@ -40,9 +40,6 @@ def prepare(rows: pl.DataFrame, spec: TableSpec, times: Sequence[str] = ()) -> p
         spec: What the columns mean.
         times: Columns that are known to be times beside the declared ones.
 
-    Returns:
-        The same rows in stored types.
-
     Raises:
         DataError: Lists every problem: declared columns that are missing, column types that cannot be stored, event
             times that are null or unparsable, null keys, NaN or infinity, labels from before their event.
@@ -106,9 +103,6 @@ def row_hashes(rows: pl.DataFrame, columns: Sequence[str] | None = None) -> NDAr
     Not cryptographic: it tells rows apart, it does not defend against forgery. Among n rows the chance that any two
     differing rows share a hash is about n²/2⁶⁵ (3e-9 for 300,000 rows). Strings are hashed by the multilinear family
     of Carter and Wegman (1979), numbers by the finaliser of SplitMix64 (Steele et al. 2014).
-
-    Returns:
-        Array of shape (rows,).
     """
     total = np.zeros(rows.height, dtype=np.uint64)
     for name in sorted(columns if columns is not None else rows.columns):

@@ -102,9 +102,6 @@ def table_spec(
         label_time: Column that says when the target became known.
         dates: How times are written that are not year first: a form for time and label time, or forms by column.
 
-    Returns:
-        The declaration.
-
     Raises:
         DataError: A name is empty, or one column plays two parts.
 

@@ -144,9 +144,6 @@ class Table:
             rows: Any number of rows, in any order. The first append decides the columns and their types.
             source: Where they came from, for the table's own history.
 
-        Returns:
-            What was new, labelled, duplicate and late.
-
         Raises:
             DataError: The rows break their declaration.
             SchemaError: Their columns are not those of the table.
@@ -247,11 +244,7 @@ class Table:
         return found
 
     def compact(self, *, over: int = 32) -> bool:
-        """Rewrite the table as few sorted files, when it has more than `over` of them; older versions stay readable.
-
-        Returns:
-            Whether it was rewritten. The digest does not change.
-        """
+        """Rewrite the table as few sorted files, when it has more than `over` of them; older versions stay readable."""
         with self._lock:
             for _ in range(_ATTEMPTS):
                 self._catch_up()
@@ -268,9 +261,6 @@ class Table:
             change: Makes the new rows, of whatever columns and types, of those that are there; it may be asked again
                 when another writer was faster.
             source: Why, for the table's own history.
-
-        Returns:
-            The versions before and after.
 
         Raises:
             NotFoundError: The table has no rows yet.

@@ -74,9 +74,6 @@ def read_times(series: pl.Series, form: str | None = None) -> pl.Series:
 def read_time(text: str, form: str | None = None) -> datetime:
     """One time, as `read_times` reads it in a column.
 
-    Raises:
-        DataError: It is no time, or none in that form.
-
     Example:
         >>> read_time("2013-01-31 5:15 +0100").isoformat()
         '2013-01-31T04:15:00+00:00'

@@ -39,11 +39,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def decide(state: State, recorded: Recorded) -> tuple[State, tuple[Decision, ...]]:
-    """Fold one event in and decide what follows.
-
-    Returns:
-        The state after the event and everything that was decided, and the decisions in order.
-    """
+    """Fold one event in and decide what follows."""
     state = evolve(state, recorded)
     decisions: list[Decision] = []
     for consider in _CONSIDERATIONS.get(type(recorded.event), ()):

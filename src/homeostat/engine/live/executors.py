@@ -123,11 +123,7 @@ It is made of the place, the store, the loop and its clock, which nobody but thi
 
 
 def executor_of(store: Store, loop: Loop, clock: Clock) -> Executor:
-    """The executor that a declaration asks for.
-
-    Raises:
-        LoopError: Nothing is known that carries runs out there.
-    """
+    """The executor that a declaration asks for."""
     make = EXECUTORS.get(type(loop.where))
     if make is None:
         hint = "add it to homeostat.engine.live.EXECUTORS"

@@ -39,11 +39,7 @@ def main() -> int:
 
 
 def run_server(arguments: Sequence[str]) -> None:
-    """Serve models until SIGTERM or SIGINT, in this process or in several below it.
-
-    Raises:
-        HomeostatError: It cannot begin.
-    """
+    """Serve models until SIGTERM or SIGINT, in this process or in several below it."""
     options = _parser().parse_args(arguments)
     wanted = _wanted(options)
     if options.workers > 1:

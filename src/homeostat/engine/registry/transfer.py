@@ -130,11 +130,7 @@ def read_exported(folder: Path) -> tuple[Bundle, ev.VersionRegistered]:
 
 
 def _strict(data: bytes, name: str) -> bytes:
-    """JSON that says each thing once, unchanged.
-
-    Raises:
-        ModelError: It does not.
-    """
+    """JSON that says each thing once, unchanged."""
     try:
         read_json(data)
     except ValueError as error:

@@ -70,11 +70,7 @@ class History:
         return int(first), int(last)
 
     def trained(self, now: datetime) -> Trained:
-        """The model that the Loop would have trained then, on labels known then; trained once, whoever asks.
-
-        Raises:
-            DataError: there was nothing to learn from.
-        """
+        """The model that the Loop would have trained then, on labels known then; trained once, whoever asks."""
         if now not in self._trained:
             self._trained[now] = self._train(now)
         return self._trained[now]

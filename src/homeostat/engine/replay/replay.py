@@ -60,9 +60,6 @@ def replay(
         warmup: What trains the first model: a share (0..1) of the time line, or a length of time such as `"60d"`.
         progress: Called with (policies done, policies, name) before each policy and at the end.
 
-    Returns:
-        Every policy on the same rows, and which one to take, if any.
-
     Raises:
         DataError: there is too little labelled history.
         LoopError: the Loop's learner goes on from its parent, or its model step is replaced: a replay would play

@@ -144,11 +144,7 @@ def _refuse_missing(found: Survey, named: tuple[str | None, ...]) -> None:
 
 
 def _form(series: pl.Series, found: TimeColumn | None) -> str:
-    """How a declared time is written; empty where it is year first.
-
-    Raises:
-        DataError: It can be read in two ways, or in none.
-    """
+    """How a declared time is written; empty where it is year first."""
     if found is None:
         read_times(series)  # says what is wrong
         return ""

@@ -48,9 +48,6 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 def selected(table: Table, rows: pl.DataFrame, selection: Selection) -> pl.Series:
     """Which rows of a table are meant.
 
-    Returns:
-        Mask of shape (n,).
-
     Raises:
         DataError: The condition is none, or the table has no key.
         NotFoundError: No file of that name brought rows.
@@ -75,11 +72,7 @@ def selected(table: Table, rows: pl.DataFrame, selection: Selection) -> pl.Serie
 def remove(
     store: Store, loop: str, table: Table, selection: Selection, *, user: str, reason: str, clock: Clock
 ) -> RowsRemoved:
-    """Take rows out of a table, in one commit; the version before keeps them, for what was trained on it.
-
-    Raises:
-        NotFoundError: No row is meant.
-    """
+    """Take rows out of a table, in one commit; the version before keeps them, for what was trained on it."""
     taken = 0
 
     def left(rows: pl.DataFrame) -> pl.DataFrame:

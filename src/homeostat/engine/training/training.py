@@ -92,11 +92,7 @@ def collect_new(
 
 
 def outstanding(store: Store, loop: str, key: str) -> ev.Train:
-    """The training command of a trigger.
-
-    Raises:
-        NotFoundError: the ledger holds none.
-    """
+    """The training command of a trigger."""
     for recorded in store.ledger.events(loop=loop, kinds=(ev.Decided,)):
         assert isinstance(recorded.event, ev.Decided)
         for command in recorded.event.commands:

@@ -30,11 +30,7 @@ def check(path: Path) -> None:
 
 
 def draw(found: Replay, path: Path) -> None:
-    """Write the picture of a replay. The ending (.svg, .png, .pdf) chooses the format.
-
-    Raises:
-        StoreError: The file cannot be written.
-    """
+    """Write the picture of a replay. The ending (.svg, .png, .pdf) chooses the format."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")

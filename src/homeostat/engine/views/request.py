@@ -114,9 +114,6 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 def explain(store: Store, loop: str, wanted: str, features: Callable[..., pl.DataFrame] | None = None) -> Explained:
     """Everything about a request or a row.
 
-    Raises:
-        NotFoundError: Nobody asked anything under this id.
-
     Example:
         >>> explain(store, "flights", "f9-0").rows[0].arm   # doctest: +SKIP
         3

@@ -99,11 +99,7 @@ class Access:
 
 
 def moment(headers: dict[bytes, bytes]) -> datetime | None:
-    """The time that a request says it is made at.
-
-    Raises:
-        DataError: The header is no time.
-    """
+    """The time that a request says it is made at."""
     value = headers.get(b"homeostat-time")
     if value is None:
         return None
@@ -114,11 +110,7 @@ def moment(headers: dict[bytes, bytes]) -> datetime | None:
 
 
 def patience(headers: dict[bytes, bytes]) -> float | None:
-    """Seconds that the caller waits at most, from the header `homeostat-deadline` in milliseconds.
-
-    Raises:
-        DataError: The header is no positive number.
-    """
+    """Seconds that the caller waits at most, from the header `homeostat-deadline` in milliseconds."""
     value = headers.get(b"homeostat-deadline")
     if value is None:
         return None

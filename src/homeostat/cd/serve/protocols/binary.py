@@ -45,11 +45,7 @@ _LENGTH = struct.Struct("<I")
 
 
 def header_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    """Length of the JSON object in bytes, or None when the whole body is JSON.
-
-    Raises:
-        DataError: The header is no number.
-    """
+    """Length of the JSON object in bytes, or None when the whole body is JSON."""
     value = next((value for name, value in headers if name == HEADER), None)
     if value is None:
         return None

@@ -173,11 +173,7 @@ class Indexed(msgspec.Struct, frozen=True):
 
 
 def asked_for(data: bytes) -> dict[str, Any]:
-    """The object in the body of a request about the repository; an empty body is an empty one.
-
-    Raises:
-        DataError: The body is something else.
-    """
+    """The object in the body of a request about the repository; an empty body is an empty one."""
     content = parse(data)[0] if data.strip() else {}
     if not isinstance(content, dict) or not isinstance(content.get("ready", False), bool):
         raise DataError("the body is no request to the repository", hint='send {"ready": true}, {} or nothing')

@@ -308,11 +308,7 @@ class TensorDecoder:
         return column
 
     def _told(self, rows: Rows, request: Any) -> Rows:
-        """The rows with what else the request says: its id, which outputs it wants and how, and how long it waits.
-
-        Raises:
-            DataError: There is no such output.
-        """
+        """The rows with what else the request says: its id, which outputs it wants and how, and how long it waits."""
         rows.request, rows.wanted = request.id, self._all
         parameters = request.parameters
         if not parameters and not request.outputs:
@@ -401,11 +397,7 @@ def _listed(values: Any) -> Any:
 
 
 def _converted(column: Column, values: NDArray[Any] | list[str]) -> Any:
-    """Binary values as the column holds them.
-
-    Raises:
-        RowsError: Names the rows that do not fit.
-    """
+    """Binary values as the column holds them."""
     if isinstance(values, np.ndarray):
         return _whole(column.name, values) if column.kind == "integer" else _exact(column.name, values)
     if column.kind == "time":

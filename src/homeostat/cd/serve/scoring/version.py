@@ -60,11 +60,7 @@ class LoadedVersion:
         self.seconds, self.inline_rows = self._measure()
 
     def check_golden(self) -> None:
-        """Ask the golden rows again, by the way that traffic takes.
-
-        Raises:
-            ModelError: An answer is not the one in the manifest.
-        """
+        """Ask the golden rows again, by the way that traffic takes."""
         golden = self.model.manifest.golden
         if golden is not None and golden.rows:
             rows = self.decoder.rows(golden.rows)

@@ -147,9 +147,6 @@ def same_types(
 
     Times are left as they are.
 
-    Returns:
-        The frames in the same order.
-
     Raises:
         DataError: A column has types that do not go together; names two files.
     """

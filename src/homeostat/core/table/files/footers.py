@@ -30,11 +30,7 @@ Fields = dict[int, Any]
 
 
 def refuse_parquet_bomb(file: IO[bytes]) -> None:
-    """Refuse a file that would take absurd room; what cannot be read here is for the reader to refuse.
-
-    Raises:
-        DataError: It would.
-    """
+    """Refuse a file that would take absurd room; what cannot be read here is for the reader to refuse."""
     size = file.seek(0, io.SEEK_END)
     try:
         footer = _footer(file, size)
@@ -77,11 +73,7 @@ def _refuse_absurd(footer: Fields, file: IO[bytes], size: int) -> None:
 
 
 def _unpacked(column: Fields, file: IO[bytes]) -> int:
-    """Bytes that the pages of a column unpack to.
-
-    Raises:
-        DataError: A page says what cannot be.
-    """
+    """Bytes that the pages of a column unpack to."""
     values, left = column[5], column[7]
     place = min(column[9], column.get(11) or column[9])
     unpacked = 0

@@ -27,9 +27,6 @@ def why(ledger: Ledger, loop: str, asked: str) -> Why:
         asked: A version (`17` or `v17`), a run id or a unique beginning of one, `RUN/STEP`, an event's ledger number
             (`@412`), or `last` for the newest decision. A bare number is a version, or else an event.
 
-    Returns:
-        The explanation, with its inputs, thresholds and cause.
-
     Raises:
         NotFoundError: Nothing has that name or number.
     """
