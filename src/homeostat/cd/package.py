@@ -8,13 +8,10 @@ from __future__ import annotations
 import re
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from homeostat.core.errors import RefusedError
 from homeostat.core.version import VERSION
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PORT = 8000
 _DRAIN_SECONDS = 5

@@ -22,7 +22,7 @@ from homeostat.core.model.estimator import (
     task_of,
     wants_table,
 )
-from homeostat.core.model.features import apply_features
+from homeostat.core.model.features import Features, apply_features
 from homeostat.core.model.runtimes import EstimatorRuntime
 from homeostat.core.model.signature import Predictions, joined
 from homeostat.core.stats.prequential import StreamReport, stream_report
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from homeostat.core.model.features import Features
     from homeostat.core.table.spec import TableSpec
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from datetime import datetime
+from typing import Annotated
 
 import typer
 
 from homeostat.cli.options import STORE, FileOption, JsonOption, StoreOption, UserOption, open_loop, recorded_text, who
 from homeostat.cli.output import print_json, print_table, say
 from homeostat.core.errors import UserError
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 def rows(

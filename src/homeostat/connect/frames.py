@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from homeostat.core.errors import DataError
 from homeostat.core.ports import Part
 from homeostat.core.table.form import form_of
 from homeostat.core.table.spec import TableSpec, table_spec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 
 class FrameSource:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from homeostat.core import crash_points
 from homeostat.core.clock import new_id
 from homeostat.core.errors import NotFoundError, StoreError
 from homeostat.core.files import OddFileError, make_folder, read_regular, sync, write_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _SYNCS_AT_ONCE = 8
 

@@ -12,12 +12,10 @@ import os
 import sys
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
 
 from homeostat.core.errors import ModelError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _T = TypeVar("_T")
 

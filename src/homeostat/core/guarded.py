@@ -7,14 +7,12 @@ import stat
 import tempfile
 import threading
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from homeostat.core.errors import DataError, HomeostatError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Without it Polars panics at a Parquet file whose times have a fixed offset such as +05:30; `core.times` needs no name.
 os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")

@@ -6,13 +6,11 @@ What a table holds passes one suite of laws, and no code asks which of its entri
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from homeostat.core.errors import LoopError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
 

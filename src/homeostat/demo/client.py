@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Self
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
 from urllib.parse import urlsplit
 
 import msgspec
 
 from homeostat.cd.rehearse.connection import Connection
 from homeostat.core.errors import RetryableError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
 
 _CONNECTIONS = 4
 _ATTEMPTS = 200

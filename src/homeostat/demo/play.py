@@ -14,10 +14,10 @@ import polars as pl
 from homeostat.core.clock import VirtualClock, stopwatch
 from homeostat.core.errors import InternalError, StoreError
 from homeostat.core.store import Store
-from homeostat.demo.client import Client
+from homeostat.demo.client import Client, PlayedReply
 from homeostat.demo.flights import TIME, flights
 from homeostat.demo.pushes import insist, push
-from homeostat.demo.requests import Requests
+from homeostat.demo.requests import Asked, Requests
 from homeostat.engine.live.live import Live
 from homeostat.loop import load_loop
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.core.ledger import Recorded
-    from homeostat.demo.client import PlayedReply
-    from homeostat.demo.requests import Asked
     from homeostat.demo.story import Push, Story
 
 STORE = ".homeostat"

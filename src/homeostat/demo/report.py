@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from homeostat.core import events as ev
 from homeostat.core.text.plain import plain_html as escape
-from homeostat.demo.figures import fortnightly
+from homeostat.demo.figures import Figures, Line, fortnightly
 from homeostat.demo.screen import number, word
 from homeostat.engine.views import charts
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from homeostat.core.ledger import Ledger, Recorded
-    from homeostat.demo.figures import Figures, Line
     from homeostat.demo.play import Played
     from homeostat.engine.views.charts import Mark, MarkKind
 

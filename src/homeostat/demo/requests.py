@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 import msgspec
 import polars as pl
 
 from homeostat.demo.client import PlayedRequest
 from homeostat.demo.flights import KEY, LABEL_TIME, TARGET, TIME
-
-if TYPE_CHECKING:
-    from datetime import datetime, timedelta
 
 _ALONE = ("HA", "AS")
 """Carriers with one or two flights a day ask about each of them alone; so single-row requests occur too."""

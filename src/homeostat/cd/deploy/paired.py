@@ -9,15 +9,13 @@ import numpy as np
 
 from homeostat.cd.labels.maturity import Maturity, labelled_by, matured, microseconds
 from homeostat.cd.labels.values import coded_labels
-from homeostat.cd.monitor.performance import as_predictions, finite_rows, scores_of
+from homeostat.cd.monitor.performance import Champion, Outcomes, as_predictions, finite_rows, scores_of
 from homeostat.core.stats.losses import loss_for
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from numpy.typing import NDArray
-
-    from homeostat.cd.monitor.performance import Champion, Outcomes
 
 
 class Pairs(msgspec.Struct, frozen=True, kw_only=True):

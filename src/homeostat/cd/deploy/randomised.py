@@ -19,14 +19,13 @@ from homeostat.cd.deploy.paired import losses
 from homeostat.cd.deploy.plans import SAMPLE_RATIO, JudgeConfig
 from homeostat.cd.labels.maturity import microseconds
 from homeostat.cd.labels.values import coded_labels
-from homeostat.cd.monitor.performance import scores_of
+from homeostat.cd.monitor.performance import Champion, Outcomes, scores_of
 from homeostat.core.errors import DataError
 from homeostat.core.events import ArmOutcome, Signal
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from homeostat.cd.monitor.performance import Champion, Outcomes
     from homeostat.core.events import Judgement
 
 

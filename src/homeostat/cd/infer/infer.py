@@ -18,7 +18,7 @@ from homeostat.cd.infer.checkpoint import ChunkNote, Unfinished
 from homeostat.core.clock import new_id
 from homeostat.core.errors import DataError, ModelError, SchemaError, StoreError
 from homeostat.core.schema import fit
-from homeostat.core.table.chunks import BLOCK_BYTES, Chunks, Place
+from homeostat.core.table.chunks import BLOCK_BYTES, Chunk, Chunks, Place
 from homeostat.core.table.form import Form
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from homeostat.core.model import Model, Predictions
     from homeostat.core.schema import Schema
-    from homeostat.core.table.chunks import Chunk
 
 CHUNK_ROWS = 50_000
 _MOST_PROBLEMS = 20

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from homeostat.cd.log.records import Packed, PredictionRecord, RowRecord
-
-if TYPE_CHECKING:
-    from homeostat.cd.log.records import BlockRecord
+from homeostat.cd.log.records import BlockRecord, Packed, PredictionRecord, RowRecord
 
 
 def expand(block: BlockRecord) -> PredictionRecord:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -12,10 +14,6 @@ from homeostat.cd.log import segments
 from homeostat.cd.log.columns import expand
 from homeostat.cd.log.records import BlockRecord, LabelRecord, PredictionRecord, Record, ShadowRecord, Written
 from homeostat.core.errors import IntegrityError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 _CHUNK = 8 << 20
 _GONE = 16

@@ -14,17 +14,14 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from homeostat.core.errors import StoreError
 from homeostat.core.files import sync
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 VERSION = 1
 HEADER = b"HSEG" + bytes([VERSION, 0, 0, 0])

@@ -11,13 +11,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from homeostat.cd.log import segments
 from homeostat.core.files import sync
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KEPT_BYTES = 256 << 10
 """So much of what was appended is kept in memory, and all that was since the last look."""

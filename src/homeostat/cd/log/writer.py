@@ -7,22 +7,18 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal, Self
+from pathlib import Path
+from typing import Literal, Self
 
 import msgspec
 
 from homeostat.cd.log import segments
-from homeostat.cd.log.records import LabelRecord, UnrecordedRecord
+from homeostat.cd.log.records import LabelRecord, UnrecordedRecord, Written
 from homeostat.cd.log.tail import Tail
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS, StoreError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from homeostat.cd.log.records import Written
 
 WhenFull = Literal["block", "drop"]
 """What becomes of a prediction that the log cannot take: it is not answered, or it is answered, counted and noted."""

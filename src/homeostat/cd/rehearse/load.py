@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from homeostat.cd.rehearse.connection import Connection
 from homeostat.core.clock import stopwatch
 from homeostat.core.stats.latency import Latency
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _WARM_SHARE = 0.1
 _PATIENCE_SECONDS = 30.0

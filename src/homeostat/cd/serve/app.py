@@ -16,24 +16,22 @@ from homeostat.cd.serve.http import compression
 from homeostat.cd.serve.http.access import Access
 from homeostat.cd.serve.http.replies import Reply, failure, json_reply
 from homeostat.cd.serve.http.request import Request
-from homeostat.cd.serve.model import ServedProtocol, named
+from homeostat.cd.serve.model import ServedModel, ServedProtocol, named
 from homeostat.cd.serve.operate.status import Operations
 from homeostat.cd.serve.protocols import PROTOCOLS, route_of
 from homeostat.cd.serve.protocols.repository import Repository, numbered
 from homeostat.cd.serve.settings import OperatingSettings, Settings
-from homeostat.core.clock import stopwatch
+from homeostat.core.clock import Clock, stopwatch
 from homeostat.core.errors import ENDINGS, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from homeostat.cd.serve.http.request import Receive
-    from homeostat.cd.serve.model import ServedModel
     from homeostat.cd.serve.operate.tracing import Tracing
     from homeostat.cd.serve.operate.workers import Siblings
     from homeostat.cd.serve.protocols import Protocol
     from homeostat.cd.serve.telemetry.counters import Metrics
-    from homeostat.core.clock import Clock
 
     Scope = dict[str, Any]
     Send = Callable[[dict[str, Any]], Awaitable[None]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,9 +16,6 @@ from homeostat.cd.serve.telemetry.systemd import notify
 from homeostat.core.errors import RefusedError, StoreError
 from homeostat.core.files import OddFileError, read_regular, write_whole
 from homeostat.core.loop_names import check_loop_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 TOKEN_VARIABLE = "HOMEOSTAT_TOKEN"  # noqa: S105 - its name, not its value
 _BACKLOG = 2_048

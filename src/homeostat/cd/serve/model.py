@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from homeostat.cd.serve.http import access
-from homeostat.cd.serve.http.replies import failure
-from homeostat.cd.serve.scoring.dispatch import Dispatcher, NotReadyError, Pending
-from homeostat.core.clock import stopwatch
+from homeostat.cd.serve.http.replies import Reply, failure
+from homeostat.cd.serve.scoring.dispatch import Answer, Dispatcher, NotReadyError, Pending
+from homeostat.core.clock import Clock, stopwatch
 from homeostat.core.errors import ENDINGS, DataError, NotFoundError
 from homeostat.core.text.read_json import TooLargeError
 
@@ -16,14 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from homeostat.cd.log import LogWriter
-    from homeostat.cd.serve.http.replies import Reply
     from homeostat.cd.serve.protocols import Protocol
     from homeostat.cd.serve.routing import Division, Router
     from homeostat.cd.serve.rows import Rows
-    from homeostat.cd.serve.scoring.dispatch import Answer
     from homeostat.cd.serve.shadow.supervisor import ShadowSupervisor
     from homeostat.cd.serve.telemetry.counters import ModelCounts
-    from homeostat.core.clock import Clock
 
     Done = Callable[[Reply], None]
 

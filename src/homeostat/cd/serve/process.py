@@ -29,7 +29,7 @@ from homeostat.cd.serve.settings import OperatingSettings, Settings, operating_s
 from homeostat.cd.serve.shadow.supervisor import ShadowSupervisor, command, processes, threads
 from homeostat.cd.serve.telemetry.counters import Metrics
 from homeostat.cd.serve.telemetry.request_log import set_up_logging
-from homeostat.core.clock import SystemClock, pause
+from homeostat.core.clock import Clock, SystemClock, pause
 from homeostat.core.store import Store
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from homeostat.cd.serve.protocols import Protocol
-    from homeostat.core.clock import Clock
     from homeostat.core.model import Features
 
 _STEP_BACK_SECONDS = 0.005

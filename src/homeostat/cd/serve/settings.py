@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import msgspec
 
 from homeostat.cd.log import WhenFull
 from homeostat.core.errors import RefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 VARIABLES = {
     "drain_seconds": "HOMEOSTAT_DRAIN_SECONDS",

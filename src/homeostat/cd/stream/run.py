@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.log import PredictionRecord, RowRecord
-from homeostat.cd.serve.rows import Rows
-from homeostat.core.clock import new_id, pause
+from homeostat.cd.serve.rows import RowDecoder, Rows
+from homeostat.core.clock import Clock, new_id, pause
 from homeostat.core.errors import DataError, StoreError
-from homeostat.core.ports import DeadRow, StreamAnswer
+from homeostat.core.ports import DeadRow, StreamAnswer, StreamSink, StreamSource, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from homeostat.cd.log import LogWriter, Scored
-    from homeostat.cd.serve.rows import RowDecoder
     from homeostat.cd.stream.champion import Champions
-    from homeostat.core.clock import Clock
-    from homeostat.core.ports import StreamSink, StreamSource, Taken
 
 BATCH_ROWS = 1_000
 PAUSE_SECONDS = 0.05

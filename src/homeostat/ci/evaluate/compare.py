@@ -8,23 +8,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from homeostat.ci.evaluate.answers import scored, taken
+from homeostat.ci.evaluate.answers import Answers, scored, taken
 from homeostat.ci.evaluate.baselines import constant, persistence, simple
 from homeostat.ci.evaluate.report import Baseline, Segment
 from homeostat.core.errors import DataError, ModelError
-from homeostat.core.model.bundle import Bundle
-from homeostat.core.stats.metrics import Difference, difference, estimate
+from homeostat.core.model.bundle import Bundle, Model
+from homeostat.core.stats.metrics import Difference, Estimate, difference, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from homeostat.ci.evaluate.answers import Answers
-    from homeostat.core.model.bundle import Model
     from homeostat.core.model.features import Features
     from homeostat.core.model.signature import Predictions
-    from homeostat.core.stats.metrics import Estimate
 
 MOST_SEGMENTS = 50
 FEWEST_SEGMENT_ROWS = 30

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from homeostat.core.clock import pause
 from homeostat.core.errors import StoreError
@@ -22,9 +23,6 @@ try:
 except ImportError:  # Windows: within one process only
     fcntl = None  # type: ignore[assignment]
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
 
 _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.1

@@ -14,7 +14,7 @@ from homeostat.ci.pipeline.record import Recorder, alive_name, mark_interrupted,
 from homeostat.ci.pipeline.runner import Execution, NamedValue, name_code, name_value
 from homeostat.core import codecs
 from homeostat.core import events as ev
-from homeostat.core.clock import SystemClock, new_id
+from homeostat.core.clock import Clock, SystemClock, new_id
 from homeostat.core.errors import CodecError, HomeostatError, LoopError, NotFoundError, RefusedError
 from homeostat.core.fingerprint import fingerprint
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from homeostat.core.artifacts import ArtifactStore
-    from homeostat.core.clock import Clock
     from homeostat.core.store import Store
 
 _EXECUTOR = "threads"

@@ -16,18 +16,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from homeostat.ci.pipeline.inflight import inflight_of
+from homeostat.ci.pipeline.inflight import InFlight, inflight_of
 from homeostat.core import crash_points
 from homeostat.core import events as ev
-from homeostat.core.clock import stopwatch
+from homeostat.core.clock import Clock, stopwatch
 from homeostat.core.errors import NotFoundError, StoreError
 from homeostat.core.files import make_folder, open_regular, read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from homeostat.ci.pipeline.inflight import InFlight
-    from homeostat.core.clock import Clock
     from homeostat.core.ledger import Ledger, RunRow, Transaction
     from homeostat.core.store import Store
 

@@ -19,7 +19,7 @@ from homeostat.core.model.labelling import Labelling
 from homeostat.core.model.manifest import Blob, EstimatorInfo, Lineage, Manifest
 from homeostat.core.model.online import OnlineState, dump_state, learn, load_state, new_state, sizes_of
 from homeostat.core.model.runtimes import EstimatorRuntime, dump_estimator, load_estimator
-from homeostat.core.model.signature import Predictions, joined, signature_of
+from homeostat.core.model.signature import Label, Predictions, joined, signature_of
 from homeostat.core.stats.prequential import StreamReport, stream_report
 from homeostat.core.table.rows import known_at
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from homeostat.core.model.signature import Label
     from homeostat.core.model.task import Task
     from homeostat.core.schema import Schema
 

@@ -10,8 +10,8 @@ import msgspec
 from homeostat.ci.train.fitting import choose, fit, inputs_of, limited_threads
 from homeostat.core.errors import DataError
 from homeostat.core.model.bundle import Bundle, golden_rows, spaced
-from homeostat.core.model.convert import store_estimator
-from homeostat.core.model.encoder import fit_encoder
+from homeostat.core.model.convert import Stored, store_estimator
+from homeostat.core.model.encoder import Encoder, fit_encoder
 from homeostat.core.model.estimator import (
     classes_of,
     default_estimator,
@@ -22,10 +22,10 @@ from homeostat.core.model.estimator import (
     trusted_types,
     wants_table,
 )
-from homeostat.core.model.features import apply_features, check_rowwise, features_code
-from homeostat.core.model.manifest import Blob, EstimatorInfo, Lineage, Manifest
+from homeostat.core.model.features import Features, apply_features, check_rowwise, features_code
+from homeostat.core.model.manifest import Blob, EstimatorInfo, Lineage, Manifest, TriedSettings
 from homeostat.core.model.own_code import lasting
-from homeostat.core.model.signature import signature_of
+from homeostat.core.model.signature import Label, Signature, signature_of
 from homeostat.core.stats.profile import Profile
 
 if TYPE_CHECKING:
@@ -36,11 +36,6 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from homeostat.core.model.convert import Stored
-    from homeostat.core.model.encoder import Encoder
-    from homeostat.core.model.features import Features
-    from homeostat.core.model.manifest import TriedSettings
-    from homeostat.core.model.signature import Label, Signature
     from homeostat.core.model.task import Task
     from homeostat.core.schema import Schema
 

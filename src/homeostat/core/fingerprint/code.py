@@ -7,16 +7,14 @@ import importlib
 import logging
 import sys
 import types
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from homeostat.core.fingerprint.framing import FingerprintError, frame
 from homeostat.core.fingerprint.packages import module_name, package_of
 from homeostat.core.fingerprint.source import CodeShape, Import, class_shape, function_shape, home_of, module_digest
 from homeostat.core.fingerprint.values import class_name, digest_of, exported_name, is_plain_code, write_value
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _PRINTABLE = (type(None), bool, int, float, str, datetime, date, time, timedelta)
 _LONGEST = 60

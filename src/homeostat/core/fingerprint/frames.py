@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from homeostat.core.fingerprint.framing import FingerprintError, frame
+from homeostat.core.fingerprint.framing import FingerprintError, Sink, frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import polars as pl
-
-    from homeostat.core.fingerprint.framing import Sink
 
 
 def write_data(sink: Sink, value: Any, write: Callable[[Any], None]) -> bool:

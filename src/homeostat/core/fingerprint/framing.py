@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from homeostat.core.errors import CodecError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class FingerprintError(CodecError):

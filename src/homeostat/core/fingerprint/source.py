@@ -9,14 +9,12 @@ import os
 import sys
 import tokenize
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from homeostat.core.fingerprint.framing import FingerprintError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _SILENT = frozenset({"ctx", "type_comment", "kind", "type_ignores"})

@@ -10,20 +10,18 @@ import re
 import struct
 import sys
 import types
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from homeostat.core.fingerprint.framing import CodeNamer, FingerprintError, Sink, frame
 from homeostat.core.fingerprint.packages import module_name
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 _NAN = struct.pack(">d", math.nan)
 _DEEPEST = 200

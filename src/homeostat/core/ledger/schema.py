@@ -6,7 +6,7 @@ dropping the projections and projecting all events again gives the same rows.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 import msgspec
 import sqlalchemy as sa
@@ -14,9 +14,6 @@ import sqlalchemy as sa
 from homeostat.core import events as ev
 from homeostat.core.errors import ConflictError, StoreError
 from homeostat.core.ledger import unproven
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 FORMAT = 1
 metadata = sa.MetaData()

@@ -8,19 +8,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 
 from homeostat.core.errors import ConflictError, HomeostatError, IntegrityError, StoreError, UserError
 from homeostat.core.files import open_regular
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _BUSY_SECONDS = 30
 _FIRST_SAFE_WAL = (3, 51, 3)

@@ -6,7 +6,7 @@ before it is recorded, whoever appends it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import sqlalchemy as sa
 
@@ -14,9 +14,6 @@ from homeostat.core import events as ev
 from homeostat.core.errors import NotFoundError, RefusedError
 from homeostat.core.ledger import schema as db
 from homeostat.core.ledger import unproven
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 STATES = {
     "candidate": "passed its gates, and waits",

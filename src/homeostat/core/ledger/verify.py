@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -12,9 +13,6 @@ import sqlalchemy as sa
 from homeostat.core import events as ev
 from homeostat.core.errors import IntegrityError
 from homeostat.core.ledger import schema as db
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 GENESIS = "0" * 64
 """What the first event follows."""

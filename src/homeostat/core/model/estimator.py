@@ -9,14 +9,13 @@ import polars as pl
 
 from homeostat.core.errors import DataError, ModelError
 from homeostat.core.model.labelling import THRESHOLDS
-from homeostat.core.model.task import task_of_values
+from homeostat.core.model.task import Task, task_of_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from homeostat.core.model.encoder import Encoder
     from homeostat.core.model.signature import Label
-    from homeostat.core.model.task import Task
 
 MOST_CLASSES = 100
 LARGEST_TARGET = 1e30

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
 
 import msgspec
 import polars as pl
 
 from homeostat.core.errors import DataError, HomeostatError, ModelError, blamed
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 Features = Callable[[pl.DataFrame], pl.DataFrame]
 _ALONE = 3

@@ -12,15 +12,13 @@ import re
 import tokenize
 import zipfile
 import zlib
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator
+from typing import IO, Any
 
 from homeostat.core.errors import ModelError
 from homeostat.core.model.boosters import LIBRARIES, check_booster
 from homeostat.core.model.skops_form import check_form
 from homeostat.core.text.read_json import read_json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
 
 MOST_BYTES = 4 << 30
 """Largest stored model."""

@@ -11,12 +11,9 @@ import hashlib
 import re
 import sys
 import threading
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-    from pathlib import Path
+from pathlib import Path
 
 STORED = "__loop__"
 _HERE = "_homeostat_loop_"

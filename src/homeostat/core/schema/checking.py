@@ -8,7 +8,7 @@ import msgspec
 
 from homeostat.core.errors import SchemaError
 from homeostat.core.events import Signal
-from homeostat.core.schema.columns import stored_type
+from homeostat.core.schema.columns import Column, Schema, stored_type
 from homeostat.core.table.spec import did_you_mean
 from homeostat.core.values import unfit
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from homeostat.core.schema.columns import Column, Schema
 
 _TITLE = "the rows do not fit the schema"
 

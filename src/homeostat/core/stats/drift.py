@@ -8,7 +8,7 @@ alarms, and neither does a change in the number of rows: only shares are compare
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,6 @@ from homeostat.core.events import Signal, SignalKind
 from homeostat.core.open_table import OpenTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from homeostat.core.stats.profile import ColumnProfile, Profile
 
     _Pair = tuple[ColumnProfile, ColumnProfile]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,8 +13,6 @@ from homeostat.core.errors import LoopError
 from homeostat.core.open_table import OpenTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from homeostat.core.model.signature import Predictions
     from homeostat.core.model.task import Task
 

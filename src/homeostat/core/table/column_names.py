@@ -6,14 +6,13 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from homeostat.core.errors import DataError, shown
-from homeostat.core.table.form import UNNAMED
+from homeostat.core.table.form import UNNAMED, Form
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import polars as pl
 
-    from homeostat.core.table.form import Form
 
 LONGEST_NAME = 255
 """Bytes of UTF-8."""

@@ -7,8 +7,10 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -22,10 +24,6 @@ from homeostat.core.errors import IntegrityError, NotFoundError, StoreError
 from homeostat.core.guarded import is_panic
 from homeostat.core.table.rows import row_hashes
 from homeostat.core.table.spec import TableSpec
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
 
 FORMAT = 1
 META = "homeostat"

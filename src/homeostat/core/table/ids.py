@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from homeostat.core.values import text_problem
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 LONGEST_ID = 200
 """Characters of a row's id and of a request's. A longer one is refused at every door, and never cut."""

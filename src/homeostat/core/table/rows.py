@@ -11,7 +11,7 @@ import polars as pl
 from homeostat.core.errors import DataError, shown
 from homeostat.core.table.column_names import refuse_names
 from homeostat.core.table.ids import LONGEST_ID
-from homeostat.core.table.spec import did_you_mean
+from homeostat.core.table.spec import TableSpec, did_you_mean
 from homeostat.core.times.columns import UTC_TIME, outside, read_times
 from homeostat.core.values import inexact_whole, unfit
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from homeostat.core.table.spec import TableSpec
 
 NEVER = np.int64(2**63 - 1)
 """The label time, in microseconds, of a row that has no label yet."""

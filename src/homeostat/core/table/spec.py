@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from homeostat.core.errors import DataError
 from homeostat.core.times.forms import refuse_unknown_form
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 MARK = " sha256:"
 """Between the name of a file and the digest of its content, in what an append says of its source."""

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
 from homeostat.core.errors import DataError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _MOST_NESTED = 1_000_000
 _MOST_DIGITS = 4_000

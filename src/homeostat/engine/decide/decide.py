@@ -6,7 +6,7 @@ decided. It reads no clock, no disk, no network and no randomness: whatever it n
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +20,6 @@ from homeostat.engine.decide.state import LOOP, State, evolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from homeostat.core.ledger import Recorded
 

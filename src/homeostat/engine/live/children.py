@@ -7,18 +7,15 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
-from typing import IO, TYPE_CHECKING
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import IO
 
 from homeostat.core.clock import SystemClock, pause, stopwatch
 from homeostat.core.errors import HomeostatError, InternalError, RefusedError, UserError
 from homeostat.core.files import make_folder, open_regular
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime
-    from pathlib import Path
 
 _PATIENCE_SECONDS = 10.0
 _FIRST_PAUSE = timedelta(seconds=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.core.clock import SystemClock, duration
+from homeostat.core.clock import Clock, SystemClock, duration
 from homeostat.core.errors import HomeostatError, LoopError, RefusedError, UserError
 from homeostat.ct.where import Local, Process, TrainingPlace
 from homeostat.engine.live.children import Child
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from homeostat.core.clock import Clock
     from homeostat.core.ports import Executor, TrainingSpec
     from homeostat.core.store import Store
     from homeostat.loop import Loop

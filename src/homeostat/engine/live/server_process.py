@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from homeostat.cd.serve import Hosting, Worker, endpoint_file, serve
 from homeostat.cd.serve.settings import operating_settings
@@ -18,9 +18,6 @@ from homeostat.cd.serve.shadow.supervisor import command
 from homeostat.core.errors import HomeostatError
 from homeostat.engine.live.orphans import end_with_parent
 from homeostat.loop import load_loop
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def main() -> int:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import signal
 import tempfile
 import threading
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from homeostat.cd.serve.listen import announced, listen, reserve
 from homeostat.cd.serve.operate.workers import WorkerState, is_stuck, states
@@ -19,9 +20,6 @@ from homeostat.cd.serve.telemetry.request_log import set_up_logging, tell
 from homeostat.cd.serve.telemetry.systemd import notify
 from homeostat.core.clock import stopwatch
 from homeostat.engine.live.children import Child
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _START_SECONDS = 600.0
 """A model may take minutes to load; a process that ends is noticed at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,8 +27,6 @@ from homeostat.core.table.rows import known_at
 from homeostat.engine.table.admission import Admission
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import polars as pl
 
     from homeostat.core.ledger import Ledger

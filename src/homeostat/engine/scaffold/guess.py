@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,16 +16,14 @@ from homeostat.core.model.task import task_of_values
 from homeostat.core.stats.metrics import default_metric
 from homeostat.core.table.spec import did_you_mean
 from homeostat.core.times.columns import read_times
-from homeostat.engine.scaffold.survey import TIME_NAMES
+from homeostat.engine.scaffold.survey import TIME_NAMES, Survey, TimeColumn
 from homeostat.engine.scaffold.written import Written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     import polars as pl
 
-    from homeostat.engine.scaffold.survey import Survey, TimeColumn
 
 _LABEL_TIME_NAMES = (
     *("label_time", "labelled_at", "labeled_at", "landed", "resolved", "resolved_at", "closed", "closed_at"),

@@ -11,7 +11,7 @@ import msgspec
 from homeostat.connect import FileSource
 from homeostat.core.clock import SystemClock
 from homeostat.core.errors import DataError, LoopError
-from homeostat.engine.scaffold.guess import GuessedColumns, guess
+from homeostat.engine.scaffold.guess import Guess, GuessedColumns, guess
 from homeostat.engine.scaffold.scaffold import render
 from homeostat.engine.scaffold.survey import survey
 from homeostat.loop import load_loop
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import polars as pl
-
-    from homeostat.engine.scaffold.guess import Guess
 
     Progress = Callable[[int, int | None, str], None]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
@@ -11,9 +11,6 @@ import polars as pl
 from homeostat.core.errors import DataError
 from homeostat.core.table.files.cells import NumberForm, as_numbers, number_forms
 from homeostat.core.times.columns import possible_forms, read_times
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 TIME_NAMES = ("time", "timestamp", "datetime", "date", "scheduled", "event_time", "created_at", "created", "ts", "at")
 MOST_WORDS = 10

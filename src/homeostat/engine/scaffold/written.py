@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from homeostat.core.errors import DataError, shown
 from homeostat.core.table.files.cells import as_numbers, declared_values
 from homeostat.core.table.form import ALL, form_of
-from homeostat.engine.scaffold.survey import MOST_WORDS
+from homeostat.engine.scaffold.survey import MOST_WORDS, NumberColumn, Survey
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from homeostat.core.table.files import NumberForm
-    from homeostat.engine.scaffold.survey import NumberColumn, Survey
 
 _SAID = "as you said"
 _BY_COLUMN = ("decimal", "thousands", "nulls")

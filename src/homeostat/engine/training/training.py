@@ -11,7 +11,7 @@ from homeostat.ci.collect import Collected, collect
 from homeostat.ci.pipeline import Run, current_environment, mark_interrupted, start_of
 from homeostat.core import codecs
 from homeostat.core import events as ev
-from homeostat.core.clock import PacedClock, SystemClock
+from homeostat.core.clock import Clock, PacedClock, SystemClock
 from homeostat.core.errors import DataError, HomeostatError, NotFoundError
 from homeostat.core.fingerprint import fingerprint_parts
 from homeostat.core.model import Bundle
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from homeostat.core.clock import Clock
     from homeostat.core.ledger import Lease
     from homeostat.core.stats.latency import Latency
     from homeostat.core.store import Store

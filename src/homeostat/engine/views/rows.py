@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from homeostat.engine.table.remove import selected
+from homeostat.engine.table.remove import Selection, selected
 
 if TYPE_CHECKING:
     from homeostat.core.store import Store
-    from homeostat.engine.table.remove import Selection
     from homeostat.loop import Loop
 
 _SHOWN = 10

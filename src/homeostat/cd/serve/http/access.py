@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from datetime import datetime
 
 from homeostat.cd.serve.http.visitors import Visitors
 from homeostat.core.errors import DataError, HomeostatError
 from homeostat.core.values import taken
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
 
 _MATTERING = frozenset(
     {

@@ -12,18 +12,14 @@ import contextlib
 import select
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from logging import ERROR
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from homeostat.cd.serve.telemetry.request_log import tell
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import ENDINGS, RetryableError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 PROBE_SECONDS = 0.5
 NOTICE_SECONDS = 1.0

@@ -11,7 +11,7 @@ from homeostat.cd.serve.operate import workers
 from homeostat.cd.serve.operate.health import HealthTarget, Liveness
 from homeostat.cd.serve.operate.workers import Siblings, WorkerState
 from homeostat.cd.serve.settings import OperatingSettings
-from homeostat.cd.serve.telemetry.counters import ModelState
+from homeostat.cd.serve.telemetry.counters import Metrics, ModelState
 from homeostat.cd.serve.telemetry.exposition import render
 from homeostat.cd.serve.telemetry.request_log import RequestLog, tell
 from homeostat.core.clock import stopwatch
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from homeostat.cd.serve.http.replies import Reply
     from homeostat.cd.serve.model import ServedModel
     from homeostat.cd.serve.routing import RoutingStatus
-    from homeostat.cd.serve.telemetry.counters import Metrics
 
 
 _PROBES = frozenset({"/health", "/v2/health/live", "/v2/health/ready", "/v2/model/ready"})

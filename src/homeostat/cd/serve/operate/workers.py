@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -19,10 +20,6 @@ from homeostat.cd.serve.telemetry.families import Snapshot
 from homeostat.core.claims import is_running
 from homeostat.core.clock import stopwatch
 from homeostat.core.files import make_folder, write_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 STALE_SECONDS = 5.0
 """A living worker writes several times a second; one that was silent for so long is stuck."""

@@ -20,6 +20,7 @@ from homeostat.cd.serve.http.replies import Reply, json_reply
 from homeostat.cd.serve.protocols.openapi import (
     NUMBERS,
     WORDS,
+    Schema,
     an_object,
     label_schema,
     post,
@@ -28,7 +29,7 @@ from homeostat.cd.serve.protocols.openapi import (
     value_schemas,
 )
 from homeostat.cd.serve.protocols.protocol import CompiledProtocol, GoldenRequest, Protocol
-from homeostat.cd.serve.rows import Problem, refuse, row_decoder
+from homeostat.cd.serve.rows import Problem, RowDecoder, Rows, refuse, row_decoder
 from homeostat.core.errors import DataError
 from homeostat.core.table.spec import did_you_mean
 from homeostat.core.text.read_json import parse
@@ -37,9 +38,7 @@ from homeostat.core.values import LONGEST_TEXT
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from homeostat.cd.serve.protocols.openapi import Schema
     from homeostat.cd.serve.protocols.protocol import Headers
-    from homeostat.cd.serve.rows import RowDecoder, Rows
     from homeostat.cd.serve.scoring.dispatch import Answer
     from homeostat.core.model import Signature
 

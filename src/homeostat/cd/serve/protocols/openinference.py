@@ -13,20 +13,18 @@ import msgspec
 
 from homeostat.cd.serve.http.replies import Reply, encode
 from homeostat.cd.serve.protocols import binary
-from homeostat.cd.serve.protocols.openapi import TEXT, an_object, post, reference
+from homeostat.cd.serve.protocols.openapi import TEXT, Schema, an_object, post, reference
 from homeostat.cd.serve.protocols.protocol import CompiledProtocol, GoldenRequest, Protocol
 from homeostat.cd.serve.protocols.tensors import ACCEPTED, DATATYPES, TensorDecoder
-from homeostat.cd.serve.rows import row_decoder
+from homeostat.cd.serve.rows import Rows, row_decoder
 from homeostat.core.errors import DataError
 from homeostat.core.table.ids import LONGEST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from homeostat.cd.serve.protocols.openapi import Schema
     from homeostat.cd.serve.protocols.protocol import Headers
     from homeostat.cd.serve.protocols.tensors import Outputs
-    from homeostat.cd.serve.rows import Rows
     from homeostat.cd.serve.scoring.dispatch import Answer
     from homeostat.core.model import Signature
     from homeostat.core.schema import Column

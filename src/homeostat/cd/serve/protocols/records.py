@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.cd.serve.http.replies import Reply, encode
-from homeostat.cd.serve.protocols.openapi import ID, TEXT, an_object, label_schema, post, reference, rows_schema
+from homeostat.cd.serve.protocols.openapi import ID, TEXT, Schema, an_object, label_schema, post, reference, rows_schema
 from homeostat.cd.serve.protocols.protocol import CompiledProtocol, GoldenRequest, Protocol
-from homeostat.cd.serve.rows import RowDecoder, row_decoder
+from homeostat.cd.serve.rows import RowDecoder, Rows, row_decoder
 from homeostat.core.table.ids import LONGEST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from homeostat.cd.serve.protocols.openapi import Schema
     from homeostat.cd.serve.protocols.protocol import Headers
-    from homeostat.cd.serve.rows import Rows
     from homeostat.cd.serve.scoring.dispatch import Answer
     from homeostat.core.model import Signature
 

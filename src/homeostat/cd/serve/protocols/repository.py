@@ -15,7 +15,7 @@ import msgspec
 
 from homeostat.cd.serve.errors import MethodError
 from homeostat.cd.serve.http.replies import Reply, json_reply
-from homeostat.cd.serve.model import named
+from homeostat.cd.serve.model import ServedModel, named
 from homeostat.cd.serve.protocols.openapi import Described, document
 from homeostat.cd.serve.protocols.openinference import metadata
 from homeostat.cd.serve.protocols.tensors import DATATYPES
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from homeostat.cd.serve.http.request import Request
-    from homeostat.cd.serve.model import ServedModel
     from homeostat.cd.serve.operate.status import Operations
     from homeostat.cd.serve.protocols import Protocol
     from homeostat.cd.serve.routing import Division

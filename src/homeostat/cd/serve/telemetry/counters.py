@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from homeostat.cd.serve.telemetry.families import BUCKETS
+from homeostat.cd.serve.telemetry.families import BUCKETS, Snapshot
 from homeostat.core.clock import stopwatch
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from homeostat.cd.log import LogStats
     from homeostat.cd.serve.routing import RoutingStatus
     from homeostat.cd.serve.shadow.follower import ShadowStats
-    from homeostat.cd.serve.telemetry.families import Snapshot
 
 
 class ModelCounts:

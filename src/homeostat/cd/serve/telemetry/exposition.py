@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from homeostat.cd.serve.telemetry.families import BUCKETS, BY_NAME, FAMILIES, Family, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from prometheus_client.core import Metric
 
 _MERGE: dict[str, Callable[[Iterable[float]], float]] = {"sum": sum, "least": min, "most": max}

@@ -10,15 +10,12 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, TextIO
 
 from homeostat.cd.serve.http.any_json import encode_any
 from homeostat.core.clock import stopwatch
 from homeostat.core.errors import RefusedError
 from homeostat.core.text.plain import plain, plain_json
-
-if TYPE_CHECKING:
-    from typing import TextIO
 
 LOG_VARIABLE = "HOMEOSTAT_LOG"
 """`json` or `text`; without it, JSON unless standard error is a terminal."""

@@ -7,13 +7,11 @@ file was changed, would end the process: no library can be asked to raise an err
 from __future__ import annotations
 
 import io
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 from homeostat.core import guarded
 from homeostat.core.errors import DataError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _MOST_FOOTER = 64 << 20
 _HEADER_BYTES = (512, 64 << 10, 4 << 20)
