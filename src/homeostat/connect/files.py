@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from homeostat.core.errors import DataError
 from homeostat.core.ports import Part
 from homeostat.core.table.form import form_of
-from homeostat.core.table.spec import TableSpec, did_you_mean, table_spec
+from homeostat.core.table.spec import did_you_mean, table_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -77,7 +77,7 @@ class FileSource:
         partitions: bool | None = None,
     ) -> None:
         self.patterns = tuple(str(one) for one in ([pattern] if isinstance(pattern, str | Path) else pattern))
-        self._spec = table_spec(time, key, target, label_time, dates)
+        self.spec = table_spec(time, key, target, label_time, dates)
         self.form = form_of(
             separator=separator,
             text=text,
@@ -88,17 +88,12 @@ class FileSource:
             ignore=ignore,
             encoding=encoding,
             partitions=partitions,
-            declared=self._spec.declared,
+            declared=self.spec.declared,
         )
         self._folder: Path | None = None
         self._digests: dict[Path, tuple[tuple[int, int, int], str]] = {}
         if not self.patterns:
             raise DataError("a FileSource names no files", hint="FileSource('flights/*.parquet', time=...)")
-
-    @property
-    def spec(self) -> TableSpec:
-        """What the columns mean."""
-        return self._spec
 
     def seen_from(self, folder: Path) -> None:
         """Take relative patterns to be relative to a folder, whatever the current one is."""

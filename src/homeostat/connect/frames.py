@@ -8,7 +8,7 @@ from typing import Any
 from homeostat.core.errors import DataError
 from homeostat.core.ports import Part
 from homeostat.core.table.form import form_of
-from homeostat.core.table.spec import TableSpec, table_spec
+from homeostat.core.table.spec import table_spec
 
 
 class FrameSource:
@@ -50,13 +50,8 @@ class FrameSource:
     ) -> None:
         self.frame = frame
         self.name = name
-        self._spec = table_spec(time, key, target, label_time, dates)
-        self.form = form_of(separator=separator, text=text, rename=rename, ignore=ignore, declared=self._spec.declared)
-
-    @property
-    def spec(self) -> TableSpec:
-        """What the columns mean."""
-        return self._spec
+        self.spec = table_spec(time, key, target, label_time, dates)
+        self.form = form_of(separator=separator, text=text, rename=rename, ignore=ignore, declared=self.spec.declared)
 
     def parts(self) -> Iterator[Part]:
         """The one frame."""

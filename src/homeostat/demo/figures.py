@@ -184,11 +184,7 @@ def _late(predictions: Predictions) -> NDArray[np.float64]:
 
 
 def _line(
-    label: str,
-    played: Played,
-    frozen: NDArray[np.float64],
-    repeated: NDArray[np.float64],
-    chosen: NDArray[np.bool_],
+    label: str, played: Played, frozen: NDArray[np.float64], repeated: NDArray[np.float64], chosen: NDArray[np.bool_]
 ) -> Line:
     truth = played.table[TARGET].fill_null(value=False).to_numpy()[chosen]
 

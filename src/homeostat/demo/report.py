@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from homeostat.core import events as ev
 from homeostat.core.text.plain import plain_html as escape
 from homeostat.demo.figures import Figures, Line, fortnightly
-from homeostat.demo.screen import number, word
+from homeostat.demo.screen import HEADS, number, word
 from homeostat.engine.views import charts
 
 if TYPE_CHECKING:
@@ -150,22 +150,10 @@ def _traffic(ledger: Ledger, loop: str, played: Played) -> str:
 
 
 def _months(figures: Figures) -> str:
-    heads = (
-        "month",
-        "flights",
-        "late",
-        "loop",
-        "frozen",
-        "gain",
-        "persistence",
-        "log loss: loop",
-        "frozen",
-        "answered by",
-    )
     rows = [_month(line, "") for line in figures.months] + [_month(figures.total, " class=total")]
     return (
         "<h2>Month by month</h2><p class=note>ROC AUC. Persistence repeats the label that became known last: a stream "
-        "report without it can flatter itself.</p>" + _table(heads, rows, numbers=range(1, 9))
+        "report without it can flatter itself.</p>" + _table(HEADS, rows, numbers=range(1, 9))
     )
 
 

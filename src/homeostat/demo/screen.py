@@ -21,6 +21,20 @@ if TYPE_CHECKING:
     from homeostat.demo.play import Played
     from homeostat.demo.story import Story
 
+HEADS = (
+    "month",
+    "flights",
+    "late",
+    "loop",
+    "frozen",
+    "gain",
+    "persistence",
+    "log loss: loop",
+    "frozen",
+    "answered by",
+)
+"""Of the table of months."""
+
 _WIDTH_OF_A_PIPE = 160
 _LOOKS = {
     "retrain": "bold blue",
@@ -165,20 +179,8 @@ def _months(figures: Figures) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, title="ROC AUC by month", title_justify="left", title_style="bold"
     )
-    heads = (
-        "month",
-        "flights",
-        "late",
-        "loop",
-        "frozen",
-        "gain",
-        "persistence",
-        "log loss: loop",
-        "frozen",
-        "answered by",
-    )
-    for place, head in enumerate(heads):
-        table.add_column(head, justify="left" if place in {0, len(heads) - 1} else "right")
+    for place, head in enumerate(HEADS):
+        table.add_column(head, justify="left" if place in {0, len(HEADS) - 1} else "right")
     for line in figures.months:
         table.add_row(*_cells(line))
     table.add_section()

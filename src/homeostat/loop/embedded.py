@@ -158,12 +158,7 @@ def load(
 def _again(name: str, source: Provenance) -> LoadedModel:
     """What a pickled model becomes."""
     return load(
-        name,
-        source.store,
-        features=source.features,
-        loop=source.loop,
-        trusted=source.trusted,
-        threads=source.threads,
+        name, source.store, features=source.features, loop=source.loop, trusted=source.trusted, threads=source.threads
     )
 
 

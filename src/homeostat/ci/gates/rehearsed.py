@@ -145,10 +145,7 @@ def contract(
 
 
 def parity(
-    rows: Any,
-    answerers: Mapping[str, Callable[[Any], Sequence[Any]]],
-    *,
-    tolerance: float = ANSWERS_AGREE,
+    rows: Any, answerers: Mapping[str, Callable[[Any], Sequence[Any]]], *, tolerance: float = ANSWERS_AGREE
 ) -> GateResult:
     """Whether several ways of asking one model give the same answers to the same rows.
 

@@ -196,10 +196,7 @@ def with_reference(
 def spanning(lineage: Lineage | None, rows: pl.DataFrame, time: str) -> Lineage:
     """A lineage with the number and the event times of the training rows filled in."""
     return msgspec.structs.replace(
-        lineage or Lineage(),
-        rows=rows.height,
-        window_start=rows[time].min(),
-        window_end=rows[time].max(),
+        lineage or Lineage(), rows=rows.height, window_start=rows[time].min(), window_end=rows[time].max()
     )
 
 

@@ -15,9 +15,5 @@ if TYPE_CHECKING:
 
 __getattr__ = loader(
     __name__,
-    {
-        "states": ("MOVES",),
-        "ledger": ("Ledger", "Transaction"),
-        "rows": ("Lease", "Recorded", "RunRow", "VersionRow"),
-    },
+    {"states": ("MOVES",), "ledger": ("Ledger", "Transaction"), "rows": ("Lease", "Recorded", "RunRow", "VersionRow")},
 )

@@ -77,10 +77,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def store_estimator(
-    estimator: Any,
-    rows: NDArray[np.float32] | pl.DataFrame,
-    classes: Sequence[Any] | None,
-    holes: Sequence[int] = (),
+    estimator: Any, rows: NDArray[np.float32] | pl.DataFrame, classes: Sequence[Any] | None, holes: Sequence[int] = ()
 ) -> Stored:
     """Make a fitted estimator storable.
 

@@ -198,15 +198,7 @@ def _name_ends(axes: Axes, ends: dict[str, tuple[datetime, float, str]]) -> None
     for name, (time, value, colour) in sorted(ends.items(), key=lambda item: item[1][1]):
         above = max(value, above + apart)
         text = f"{name}  {value:#.3g}"
-        axes.annotate(
-            text,
-            (time, above),
-            (8, 0),
-            textcoords="offset points",
-            color=colour,
-            va="center",
-            weight="bold",
-        )
+        axes.annotate(text, (time, above), (8, 0), textcoords="offset points", color=colour, va="center", weight="bold")
 
 
 def _shade(axes: Axes, first: Mapping[datetime, float | None], second: Mapping[datetime, float | None]) -> None:

@@ -10,26 +10,6 @@ from homeostat.cd.serve.http.visitors import Visitors
 from homeostat.core.errors import DataError, HomeostatError
 from homeostat.core.values import taken
 
-_MATTERING = frozenset(
-    {
-        b"accept",
-        b"accept-encoding",
-        b"authorization",
-        b"content-encoding",
-        b"content-length",
-        b"content-type",
-        b"expect",
-        b"homeostat-deadline",
-        b"homeostat-time",
-        b"host",
-        b"inference-header-content-length",
-        b"origin",
-        b"sec-fetch-site",
-        b"traceparent",
-        b"tracestate",
-        b"upgrade",
-    }
-)
 _ONCE = frozenset(
     {
         b"authorization",
@@ -44,6 +24,15 @@ _ONCE = frozenset(
     }
 )
 """Headers of which one is meant: whoever reads the first and whoever reads the last must not see different requests."""
+_MATTERING = _ONCE | {
+    b"accept",
+    b"accept-encoding",
+    b"content-encoding",
+    b"expect",
+    b"traceparent",
+    b"tracestate",
+    b"upgrade",
+}
 
 
 class AccessError(HomeostatError):

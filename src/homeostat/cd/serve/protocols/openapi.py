@@ -109,10 +109,7 @@ def document(
         "openapi": "3.1.0",
         "info": {"title": "Homeostat", "version": version, "description": "Predictions of a Loop's champion."},
         "paths": paths,
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-        },
+        "components": {"schemas": schemas, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
         **({"security": [{"token": []}]} if token else {}),
     }
 
