@@ -52,10 +52,7 @@ class Backtest(msgspec.Struct, frozen=True, kw_only=True):
     """How methods did on the same rows.
 
     Attributes:
-        metric: What they are compared by.
         start, every: When the first model was fitted, and how often after that.
-        refits: How many fits each method made.
-        reports: By method's name.
     """
 
     metric: str

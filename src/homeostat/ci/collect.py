@@ -35,13 +35,10 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         parts: Files (or frames) that were new and were taken in.
         skipped: Files that had been collected before.
-        rows: New rows.
         labelled: Rows that were there without a label and have it now.
         duplicates: Rows that were there already.
         late: New rows older than the newest one stored before.
-        total: Rows in the table afterwards.
         table_version: The table's version afterwards; -1 for a table without rows.
-        newest: Newest event time afterwards.
         source_version: What the source holds now, by the digests of its parts: it changes when a file comes or changes.
     """
 

@@ -21,12 +21,9 @@ class SplitInfo(msgspec.Struct, frozen=True, kw_only=True):
     """How rows were divided.
 
     Attributes:
-        method: `time`, or `random`.
         cutoff: Event time of the first test row.
-        train_rows, test_rows: Rows in each part.
         unlabelled: Rows left out because their label was not known at `now`.
         purged: Rows from before the cutoff left out of training because their label came after it.
-        warnings: What a reader of the results should know.
     """
 
     method: str

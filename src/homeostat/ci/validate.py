@@ -28,7 +28,6 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         schema: The schema that these rows and all before them fit: what a model trained on them is given.
-        rows: How many rows were looked at.
         labelled: How many of them have a target.
         changes: What is new in the schema since the last time, one sentence each.
         signals: Values that the earlier schema had not seen.

@@ -49,11 +49,8 @@ class Rule(NamedTuple):
     """One line of the table.
 
     Attributes:
-        kind: Of the column.
         what: The value in words.
         value: An example, as Python or JSON has it.
-        taken: Whether it is taken.
-        note: What it becomes, or why not.
     """
 
     kind: str

@@ -26,13 +26,7 @@ LEARNERS: OpenTable[type[Learner]] = OpenTable("learner", name=tag_of)
 
 
 class Lesson(Protocol):
-    """Labelled rows in order of time, and the means to make a model of them (`ci.train.TrainingLesson`).
-
-    Attributes:
-        rows: What is learned from, in stored types.
-        now: Time on the loop's clock.
-        schema: Of the table that they are from.
-    """
+    """Labelled rows in order of time, and the means to make a model of them (`ci.train.TrainingLesson`)."""
 
     rows: Any
     now: Any

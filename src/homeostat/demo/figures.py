@@ -39,10 +39,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One stretch of time.
 
     Attributes:
-        label: Its name, such as `2013-03`.
-        rows: Labelled rows.
         late: Share of late flights (0..1).
-        versions: Which versions answered.
         loop, frozen, persistence: ROC AUC; None where it is undefined.
         loop_loss, frozen_loss: Log loss.
     """
@@ -67,14 +64,7 @@ class Broken(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a broken candidate.
 
     Attributes:
-        version: Its number.
-        user, reason: Who pushed it and why.
-        at: When.
         test: Its metric on the test rows, as the gates saw it.
-        gates: What the gates said.
-        refused_by: The gates that it did not pass.
-        trial: How its trial ended, if it had one.
-        answered: Rows that it answered.
         share: Part (0..1) of all rows that were asked about in the month after it was pushed.
         allowed: The first canary step of the plan: the largest share without proof of being harmless on live traffic.
     """
@@ -96,7 +86,6 @@ class Trials(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the trials of candidates beside the champion.
 
     Attributes:
-        opened: Trials begun.
         outcomes: `promoted`, `inconclusive`, `rolled_back` or `cancelled` to the trials that ended so.
         days: How long the ended ones took on average; None when none ended.
     """

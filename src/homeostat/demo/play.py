@@ -64,10 +64,6 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         table: The live rows, in order of their scheduled time.
         score: The answered probability of being late, shape (n,).
-        version: The version that answered, shape (n,).
-        pushed: The broken candidates.
-        requests: How many requests were answered.
-        seconds: Wall time by activity.
     """
 
     table: pl.DataFrame

@@ -16,8 +16,6 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         at: When; it waits for a moment at which nothing is in flight or on trial.
-        user: Who.
-        reason: What they believe they do.
         fault: What they really do (see `pushes`).
         insists: What they say when the gates refuse it and they put it on trial nevertheless; None accepts the refusal.
     """
@@ -34,12 +32,9 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         start: Live traffic begins; what was scheduled before is history.
-        end: Live traffic ends.
         every: Play every n-th flight only, for a short demo.
         block: So much traffic is sent before the loop looks again.
         window: Departures that are asked about in one request.
-        pushes: The broken candidates, in order.
-        declaration: The file that declares the loop.
     """
 
     start: datetime

@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 
 
 class RequestAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What was decided upon a request.
-
-    Attributes:
-        seq: The request's number in the ledger.
-        decided: The decisions, each with its outcome.
-        facts: What follows from them at once.
-    """
+    """What was decided upon a request."""
 
     seq: int
     decided: tuple[ev.Decided, ...]

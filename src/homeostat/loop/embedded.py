@@ -42,10 +42,7 @@ class LoadedModel(Resident):
     """A version that answers in this process, by the same check and the same code as the server's.
 
     Attributes:
-        name: Of its Loop.
         version: Its number. It stays the same when the champion changes; load again to follow.
-        model: What answers, without the check.
-        signature: What it takes and gives.
     """
 
     def __init__(self, name: str, version: int, model: Model, source: Provenance | None = None) -> None:

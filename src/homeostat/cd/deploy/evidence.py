@@ -27,7 +27,6 @@ class Wealth(msgspec.Struct, frozen=True):
 
     Attributes:
         logs: Natural logarithm of the wealth of each stake.
-        rows: Payoffs seen.
         peak: Largest log e-value so far, among rows that counted (see `bet`).
     """
 

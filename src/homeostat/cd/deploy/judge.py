@@ -25,9 +25,7 @@ class JudgeState(msgspec.Struct, frozen=True, kw_only=True):
     """All that the judge remembers of the pairs so far; it can be stored as JSON and continued exactly.
 
     Attributes:
-        pairs: Rows looked at.
         missing: Rows among them whose label never came.
-        harm, benefit: The two gamblers.
         lower, upper: Interval sums of the least and the greatest possible difference of each row.
     """
 

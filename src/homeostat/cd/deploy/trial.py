@@ -25,7 +25,6 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         config: Tolerances and error rates; a deployment plan is one.
-        maturity: When labels count.
         guardrails: Checks that can only stop.
         least_share: Of randomised arms, each judged by the rows that it answered itself: the smallest share (0..0.5)
             that either gets in the whole trial; it scales the interval. None: both are judged on the same rows.

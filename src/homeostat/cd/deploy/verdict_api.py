@@ -37,11 +37,9 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Where the running or the last trial of a loop stands.
 
     Attributes:
-        running: Whether the trial is on.
         outcome: How it ended: `promoted`, `rolled_back`, `inconclusive` or `cancelled`; None while it runs.
         verdict: The judge's, until the trial has ended; then what follows from its outcome.
         judgement: The evidence, None until the monitor has looked.
-        arms: The division of traffic.
     """
 
     loop: str
@@ -71,7 +69,6 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One row of a log with what became of it.
 
     Attributes:
-        time: When it was answered.
         scores: Version to one probability per class, or to the one value of a regression; null for no number.
         label: What it turned out to be, if that is known.
         label_time: When that became known; by default with the row.
@@ -92,7 +89,6 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     Attributes:
         champion_loss, challenger_loss: Losses of both versions on the same rows, in [0, 1]; null for a missing label.
         least, greatest: Bounds of each difference, whatever its label.
-        drawn: Losses of randomised arms.
         credits: Of interleaved lists: the chosen items of both versions in each (see `homeostat.cd.deploy.interleave`).
         rows: Rows of a log, judged by cohorts as in a Loop.
         task: Of rows: `classification` or `regression`.
@@ -100,8 +96,6 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         scale: Of rows of a regression: the absolute error that counts as a loss of 1.
         randomised: Of rows: judge each version by those that it answered itself.
         now: Of rows: later labels are not looked at; by default all are old enough.
-        config: Tolerances and error rates.
-        champion, challenger: Version numbers.
         passes: Of the gate: verdicts that go on.
     """
 

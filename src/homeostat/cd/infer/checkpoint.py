@@ -22,8 +22,6 @@ class ChunkNote(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about a finished chunk.
 
     Attributes:
-        rows: How many were checked.
-        after: The place in the table behind it.
         problems, signals: What the check said.
         absent: Columns that it lacked, and that may be absent where other rows of the file have them.
     """

@@ -39,7 +39,6 @@ class Inferred(msgspec.Struct, frozen=True):
     """What a batch inference made.
 
     Attributes:
-        rows: Predicted.
         out: The file with one row per row, in order: the key (or `row`, from 0), `prediction`, and the scores:
             `score` of the positive class of two, or `score_<class>` for each of more.
         signals: Sentences about values that the schema has not seen; they stop nothing.

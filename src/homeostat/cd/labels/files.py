@@ -58,7 +58,6 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
         conflicting: Something else was said before, and that counts.
         unknown: Nobody predicted a row with that id yet.
         empty: Rows of the table whose label is not known yet.
-        recorded: Labels that the log took.
     """
 
     joined: int = 0

@@ -63,8 +63,6 @@ class Arrived(msgspec.Struct, kw_only=True):
     Attributes:
         answered: Newly answered rows, in the order of the log.
         labelled: Rows whose label came, for the training table; each once.
-        records: How many records were read.
-        more: Whether there is more to read.
     """
 
     answered: list[Answered] = []
@@ -80,7 +78,6 @@ class Counts(msgspec.Struct):
 
     Attributes:
         predictions, labels: Rows answered and labels received, all of them.
-        joined: Rows that got their label.
         repeated_predictions: Rows with an id that was there already; the first one counts.
         repeated_labels: Labels that said the same again.
         conflicting_labels: Labels that said something else than the first one, which counts.

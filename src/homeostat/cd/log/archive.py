@@ -36,7 +36,6 @@ class Drained(msgspec.Struct, frozen=True):
         predictions: One row per answered row: request, id, time, version, propensity, value, scores (the probabilities
             as JSON text, null for a regression), then each raw input as `input_<column>`.
         labels: One row per label as it came: id, label, label_time, received.
-        position: Where the next stretch begins.
         damaged: Bytes of the log that could not be read.
         more: Whether the limit ended the reading and more is there.
     """

@@ -37,7 +37,6 @@ class Batch(msgspec.Struct, frozen=True):
 
     Attributes:
         records: In the order of the segments, and within a segment as written.
-        position: Where the next read begins.
         damaged: Bytes that were skipped because they are not what was written.
         more: Whether the limit ended the reading and more is there.
         segments: Segment name to how many of the records are from it, in the order of the records.

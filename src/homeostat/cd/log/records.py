@@ -24,7 +24,6 @@ class RowRecord(msgspec.Struct, array_like=True):
         id: What a label refers to: the row's key, or the request's id.
         arm: The version whose prediction was returned.
         propensity: The probability (0..1) with which that arm was chosen.
-        features: Column name to raw value.
         predictions: Version to `[value, probability, ...]`; the answering arm's only.
     """
 
@@ -40,7 +39,6 @@ class PredictionRecord(msgspec.Struct, array_like=True, tag=1):
 
     Attributes:
         request: The request's id, as it is returned to the caller.
-        time: When it was answered, in UTC.
         awaits: Versions that score the same rows afterwards, in a `ShadowRecord` each.
     """
 
@@ -55,7 +53,6 @@ class ShadowRecord(msgspec.Struct, array_like=True, tag=2):
 
     Attributes:
         time: When the last of the rows was answered by its arm, in UTC.
-        requests, ids: Request and row id of each row.
         predictions: One `[value, probability, ...]` per row; empty when `error` is set.
         error: None, or `dropped` (its queue was full) or the first line of what it raised.
     """
@@ -100,11 +97,9 @@ class BlockRecord(msgspec.Struct, array_like=True, tag=4):
 
     Attributes:
         request, time, awaits: As in a `PredictionRecord`.
-        rows: How many, at least 1.
         ids: One per row; None when row `place` is called `request/place`, and a single row like its request.
         arms: The version that answered all rows, or one per row.
         propensities: The probability (0..1) with which it was chosen, or one per row.
-        columns: Column name to one raw value per row.
         values: What the answering arm predicted, one per row.
         scores: The classes' probabilities of each row, of shape (rows, classes); None for a regression.
     """

@@ -16,7 +16,6 @@ class _Segment(msgspec.Struct):
     """What is known of one segment.
 
     Attributes:
-        newest: Time of its newest record.
         last: Highest number of the rows that it speaks of.
         unjoined: Its rows without a label, and its labels without a row.
         others: Segments that hold rows of which it speaks.

@@ -40,7 +40,6 @@ class Scan(msgspec.Struct, frozen=True):
         payloads: The payloads of the whole frames, in order.
         consumed: Bytes from the start of the stretch up to the end of the last whole frame.
         damaged: Bytes that were skipped because a whole frame follows them.
-        sealed: Whether the seal was met.
     """
 
     payloads: list[bytes]

@@ -26,10 +26,8 @@ class Tail:
     """The newest segment of a log folder, begun and locked by this process.
 
     Attributes:
-        path, descriptor: The file.
         size: Bytes of the segment so far: its header and its frames.
         hurt: What somebody did to the file, or None.
-        told: Whether that was told.
     """
 
     def __init__(self, folder: Path, *, after: int = 0) -> None:

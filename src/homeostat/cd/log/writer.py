@@ -44,7 +44,6 @@ class LogStats(msgspec.Struct, frozen=True):
 
     Attributes:
         records, bytes: Appended, frames included.
-        segments: Begun.
         repaired: Bytes of torn tails that were cut off at the start.
         faults: Appends and syncs that were refused.
         fault: The latest refusal while it lasts, else None.

@@ -62,9 +62,6 @@ class Champion(msgspec.Struct, frozen=True, kw_only=True):
     """What the monitor knows of the champion, from its manifest.
 
     Attributes:
-        version: Its number.
-        task: `classification` or `regression`.
-        metric: The Loop's metric.
         classes: Of a classification, in the order of the scores.
         profile: The reference block: inputs and predictions on the rows of acceptance.
         since: How old its knowledge is: the newest event time that it was trained on.
@@ -97,7 +94,6 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     """Which labelled rows performance is measured on.
 
     Attributes:
-        maturity: When labels count.
         rows: The latest matured rows, this many at most.
         label_share: Cohorts of which a smaller share (0..1) was ever labelled are left out: their labels may be biased.
         confidence: Coverage (0..1) of the interval.

@@ -45,7 +45,6 @@ class Around(msgspec.Struct, frozen=True):
 
     Attributes:
         siblings: The other server processes at the port; None when there are none.
-        operating: How it is operated.
         tracing: Where spans go; None when nobody wants them.
     """
 

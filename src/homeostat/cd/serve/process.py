@@ -61,7 +61,6 @@ class Hosting(msgspec.Struct, frozen=True):
     """A model to serve.
 
     Attributes:
-        name: Name of its Loop.
         features: The Loop's `features()`; a bundle that was trained with another one is not loaded.
         trusted: Types of the user's own estimators, as for `Bundle.load`.
         scorer: Command line of the process that scores for arms that do not answer; see `ShadowProcess`. Without, they

@@ -34,9 +34,7 @@ class Division(msgspec.Struct, frozen=True):
 
     Attributes:
         seq: Ledger number of the `ArmsSet` that it carries out.
-        epoch: The champion's epoch when it was read.
         arms, salt: As in that event.
-        served: Every arm's version, ready to answer.
         champion: The version whose contract callers see.
         sole: The version that answers everything, or None when units are divided.
     """
@@ -71,7 +69,6 @@ class RoutingStatus(msgspec.Struct, frozen=True):
         seq: Ledger number of the division of traffic that is in effect.
         wanted: The newest one in the ledger; `seq == wanted` acknowledges it.
         error: Why the wanted one is not in effect, else None.
-        swaps, refusals: Since the start.
     """
 
     seq: int | None

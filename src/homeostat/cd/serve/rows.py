@@ -86,11 +86,9 @@ class Rows(msgspec.Struct):
     """The rows of one request: few of them one by one, many by columns.
 
     Attributes:
-        count: How many.
         rows: Instances of the decoder's row type, or None when there are columns.
         columns: Column name to one value per row, a sequence or an array; None when there are rows.
         request: The caller's own id of the request, if any.
-        ids: The caller's own ids of the rows, if any.
         wanted: What the protocol has to know for the answer.
         patience: Seconds that the body says the caller waits at most, if it does.
     """

@@ -29,10 +29,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: Name of the Loop, and of its model in the protocol. With several models, the one behind `/predict`.
         token: Every request must bear it; None only on loopback, where web pages are kept out instead.
-        host: The address that the server is bound to.
         header_clock: Take the time of a request from its header `homeostat-time`, for traffic that is played back.
         most_bytes: Longest body, also once it is unpacked.
-        most_rows: Rows of one request.
         most_seconds: In which the head of a request, and then its body, have to arrive.
         log_bytes: Longest prediction log, all its segments together; None for no limit.
         when_full: A prediction that the log cannot take gets 503 by `block`, and is answered and counted by `drop`.

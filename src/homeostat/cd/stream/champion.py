@@ -24,8 +24,6 @@ class Champions:
     A champion that cannot be loaded, or that takes other columns, does not take over; the one before goes on answering.
 
     Attributes:
-        version: Who answers now.
-        model: The same, loaded.
         decoder: Makes rows of what was taken, by the server's rules.
         refused: Why the newest champion does not answer, or None.
 

@@ -27,11 +27,8 @@ class Streamed(msgspec.Struct):
     """What a stream has done since it was started.
 
     Attributes:
-        rows: Answered.
         dead: Set aside, each with its reason.
-        batches: Written.
         lost: What the source could not give any more, as sentences.
-        version: Who answered last.
         refused: Why a newer champion could not.
     """
 

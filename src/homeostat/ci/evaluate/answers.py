@@ -25,7 +25,6 @@ class Answers:
 
     Attributes:
         features: What the model saw of them.
-        said: Its predictions.
         labels: The truth, shape (n,).
         names: The metrics that make sense for this model.
     """

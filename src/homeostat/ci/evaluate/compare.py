@@ -35,7 +35,6 @@ class Compared(NamedTuple):
         new: Which rows came after everything that the champion learned from; shape (n,).
         said: The champion's predictions of those.
         whole: The comparison on all of them.
-        warnings: Why there is none.
     """
 
     new: NDArray[np.bool_]

@@ -25,7 +25,6 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: `majority` or `mean`, `persistence` (the last known label), `simple` (logistic or ridge regression).
-        metrics: Its metrics on the same test rows.
         gain: How much better the candidate is, by the Loop's metric.
     """
 
@@ -39,8 +38,6 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         column, value: Which rows; numbers are cut at their quartiles.
-        rows: How many test rows.
-        scored: The candidate's metric on them.
         gain: Candidate against champion on those that are new to the champion.
     """
 
@@ -77,12 +74,8 @@ class Behaved(msgspec.Struct, frozen=True, kw_only=True):
     """A declared behaviour and how many rows kept to it.
 
     Attributes:
-        name, kind: Which one.
-        rows: Rows that it was tried on.
         violations: Rows that did otherwise.
         allowed: Largest share of violations (0..1) that passes.
-        passed: Whether it held.
-        detail: One sentence for people.
     """
 
     name: str
@@ -106,25 +99,18 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is known about a candidate before it is deployed.
 
     Attributes:
-        task, metric: What it is judged by.
         classes: The labels, as text.
         train, test: Metric name to value. Training metrics are taken on at most 50,000 evenly spaced rows.
-        train_rows, test_rows: Rows in each part.
         rarest_class: Test rows of the rarest class; None for regression.
         train_until, test_from, test_until: Event times of the last training row and of the test rows.
         scored: The test metrics with intervals.
         baselines: Trivial and simple models on the same rows.
         kappa_per: Where the candidate is between persistence (0) and perfection (1).
         champion: Champion and candidate on the same rows, all of them new to both; None without a champion.
-        champion_version: Which version that was.
-        slices: Segments of the test rows.
         calibration: None when the scores are no probabilities.
-        behaviours: Declared invariances and directions.
-        leaks: Features that give the target away.
         inputs: Request columns and their kinds; `champion_inputs` are the champion's, and `accepted_inputs` what they
             became by changes of the schema that people accepted since.
         problems: Why the candidate cannot be judged at all; nothing with a problem passes.
-        warnings: What a reader should know.
     """
 
     task: str

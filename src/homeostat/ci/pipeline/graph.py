@@ -22,7 +22,6 @@ class Step:
 
     Attributes:
         name: The name under which later steps take its output.
-        function: The function.
         needs: Its positional parameters: names of earlier steps or of inputs of the run.
         settings: Its keyword-only parameters and their defaults.
     """

@@ -26,13 +26,7 @@ class RowsAppended(Event, tag="rows_appended", frozen=True, kw_only=True):
 
 
 class RowsRemoved(Event, tag="rows_removed", frozen=True, kw_only=True):
-    """Rows were taken out of a table. The version before still has them, for what was trained on it.
-
-    Attributes:
-        selection: Which rows were meant, in words.
-        before, after: Versions of the table.
-        total: Rows in the table afterwards.
-    """
+    """Rows were taken out of a table. The version before still has them, for what was trained on it."""
 
     table: str
     user: str
@@ -57,8 +51,6 @@ class SchemaAccepted(Event, tag="schema_accepted", frozen=True, kw_only=True):
 
     Attributes:
         user: Who accepted it: a person, or the loop where nothing that was known before is lost.
-        changes: What each column is that changed.
-        described: The same in sentences.
     """
 
     user: str
@@ -79,14 +71,9 @@ class Observed(Event, tag="observed", frozen=True, kw_only=True):
     """What the monitor saw at `now`: the only thing that policies look at.
 
     Attributes:
-        now: Time on the loop's clock.
-        rows: Rows predicted since the last observation.
-        labelled: Labels matured since the last observation.
         trainable: Rows of the training table whose label has matured by now.
-        newest: Newest event time seen.
         signals: One per column, metric and service that was looked at, alarmed or not.
         performance: One per arm with matured labels.
-        judgement: The judge's view of the running trial.
         source_version: Version of the upstream source, where it has one (for `when.new_version`).
     """
 

@@ -47,7 +47,6 @@ class Decided(Event, tag="decided", frozen=True, kw_only=True):
     Attributes:
         action: What was decided; `keep` is a decision too.
         about: What was decided upon: `policy`, `trial`, `candidate`, `request`, `data` or `service`.
-        fired: Whether anything follows from it.
         outcome: `refused` when what was asked for, offered or delivered is turned away; `held` when it has to wait.
         evidence: The numbers and thresholds that it was made from.
     """

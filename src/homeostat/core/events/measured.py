@@ -23,15 +23,12 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """A typed observation.
 
     Attributes:
-        kind: What sort of observation.
         subject: The column, metric or service that it is about.
         value: The measured distance, score, age in seconds, or count.
         noise: What the value would be by chance alone at this sample size.
         q_value: False-discovery-adjusted probability (0..1) of such a value by chance, across the columns of the block.
         statistic: Of drift: what the distance was measured by (`homeostat.core.stats.drift`).
-        n: Rows behind the value.
         alarmed: Whether the monitor's own threshold was passed.
-        detail: One sentence for people.
     """
 
     kind: SignalKind
@@ -71,7 +68,6 @@ class ArmOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the rows that an arm answered itself, each weighted by one over the probability of that arm.
 
     Attributes:
-        rows: Matured rows with a label.
         loss: Weighted mean loss (0..1), free of when the arm got how much traffic; None without a row.
         weight: How many rows of equal weight would say as much.
     """

@@ -27,8 +27,6 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
         key: The identity of the trigger, for example `flight-delays/412`.
         kind: The policy or person that asked: `initial`, `manual`, `every`, `rows`, `drift`, `degraded`, `new_version`,
             or a combination such as `every|drift`.
-        reason: One sentence for people.
-        user: Who asked, when a person did.
         cause: Ledger number of the event that made the policy fire.
     """
 

@@ -35,7 +35,6 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """How a converted model compared with its estimator on real rows.
 
     Attributes:
-        rows: Rows compared.
         max_error: Largest difference of a probability, or of a value relative to the spread (standard deviation, at
             least 1) of the estimator's values.
         labels_agree: Whether every label was the one that the estimator's own `predict` gives.
@@ -61,9 +60,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         runtime: What reads them: `onnx`, `skops`, `numpy`, `xgboost` or `lightgbm`.
-        data: The bytes.
         proof: The comparison that allowed ONNX, or that forbade it.
-        reason: Why it is not ONNX.
         trusted: Types that skops needs to read the bytes.
         labels: How the labels of a classifier come about.
     """

@@ -38,7 +38,6 @@ class Code(msgspec.Struct, frozen=True):
     """One column of the matrix.
 
     Attributes:
-        name: The feature that it comes from.
         kind: `number` (truth values are 0 and 1), `category` (place in `vocabulary`), `hour` (0..24, with fraction) or
             `weekday` (1 = Monday) of a date-time in UTC.
         vocabulary: The known categories, sorted. Anything else, and missing, is NaN.
@@ -58,7 +57,6 @@ class Encoder(msgspec.Struct, frozen=True, kw_only=True):
     """The columns of the matrix, in order.
 
     Attributes:
-        codes: One per column.
         ignored: Features that are not used: free text (nearly every row has a value of its own), and columns without
             any value in the training rows.
     """

@@ -68,7 +68,6 @@ class Labelling(msgspec.Struct, frozen=True, kw_only=True):
         by: `highest`: the class that scores highest, of equals the first. `threshold`: of two classes the one at
             `place` when its score is at least `at`, else the other. `model`: the model names them itself.
         place: Which class has the threshold.
-        at: The threshold.
         tie: Scores that are closer than this count as equal.
     """
 

@@ -28,11 +28,9 @@ class EstimatorInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: Its class, as `module.Class`.
-        text: Its repr.
         params: Every parameter, nested ones included, as text.
         prepared: Whether imputing, scaling and one-hot encoding were put in front.
         table: Whether it takes the table itself instead of codes.
-        seed: What unset random states were set to.
     """
 
     kind: str
@@ -48,9 +46,7 @@ class Blob(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         runtime: What runs it: `onnx`, `skops`, `numpy`, `xgboost` or `lightgbm`.
-        sha256, size: Of its bytes.
         proof: How the conversion compared with the estimator.
-        reason: Why it is not ONNX.
         trusted: Types that skops asks about. They are for the record: what may be built is never the bundle's to say.
         labels: How the labels of a classifier come about.
     """
@@ -84,10 +80,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
         run, trigger: The pipeline run, and the key of what caused it.
         snapshot: Name of the data: uri, version, digest.
         how: The learner and its settings, for example a window policy.
-        rows: Training rows.
         window_start, window_end: Event times of the first and the last row that it learned from.
         parent: The version whose state it continued, or that it was compared with.
-        environment: What it was trained on.
     """
 
     run: str | None = None
@@ -114,7 +108,6 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
     """Raw rows and the answers that this model must give to them wherever it is loaded.
 
     Attributes:
-        rows: Raw inputs.
         scores: Of each row; of a regression its value alone.
         labels: Of each row; empty for a regression.
     """
@@ -128,18 +121,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is known about a model; its SHA-256 is the model's name.
 
     Attributes:
-        format: Version of this format.
-        loop: The Loop's name.
-        created: When, on the loop's clock.
-        schema: Of the table that it was trained on.
         encoder: How features become codes; None for an estimator that takes the table.
-        features: Which `features()` it needs.
-        blob: The stored model.
         reference: Profile of the raw training rows, with the scores: what drift is measured from.
         train_metrics, test_metrics: By name; None where a metric is undefined.
-        candidates: Every setting that was tried.
         needs: What its runtime uses; None in a bundle that no loop has registered.
-        owner: Who answers for it, as the Loop declares.
     """
 
     format: int = FORMAT

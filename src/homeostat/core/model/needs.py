@@ -36,7 +36,6 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         packages: Installed packages with the versions that the model was made with.
-        python: Version of Python that it was made with.
         platform: System and processor that it was made on; a model runs on others too.
         memory: Bytes of a server that has it loaded and is answering, measured before it got traffic; None when that
             was not measured.

@@ -40,7 +40,6 @@ class OnlineState(msgspec.Struct, kw_only=True, eq=False):
     Attributes:
         task: `classification` of two classes, or `regression`.
         learning_rate: Step size; a step is divided by the squared length of the standardised row where that is above 1.
-        l2: Shrinkage of the weights per step.
         weights: One per number and one per category, and last the intercept.
         moments: Count, mean and sum of squared deviations of each code, and last of the target; shape (3, codes + 1).
         offset: Where each code's weights begin.

@@ -38,10 +38,6 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         inputs: Columns of a request: all of the table but target and label time.
-        key: Columns that identify a row.
-        time: The event time column.
-        target: What is predicted.
-        task: `classification` or `regression`.
         classes: The labels, in the order of the score columns; for two classes the second is the positive one. None
             for regression.
         outputs: `("label", "probability")`, `("label", "score")` when the model has scores that are no probabilities,

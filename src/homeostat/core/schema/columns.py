@@ -24,9 +24,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about one column.
 
     Attributes:
-        name: Its name.
         kind: What its values are; `category` is text with few distinct values.
-        nullable: Whether nulls were seen.
         minimum, maximum: Range seen, of numbers and integers; None for other kinds or without values.
         categories: The values of a category, sorted.
         form: How a time is written when it is text, if it is not year first, as `homeostat.core.times` reads it.

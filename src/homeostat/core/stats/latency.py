@@ -14,11 +14,8 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         requests: Answered with success.
         errors: Answered otherwise, or not at all.
-        seconds: How long it went on.
         connections: Requests on their way at a time.
-        qps: Successful answers a second.
         p50, p95, p99: Seconds from sending a request to its answer; None without any.
-        error: What the first error said.
     """
 
     requests: int

@@ -25,10 +25,8 @@ class Suspect(msgspec.Struct, frozen=True, kw_only=True):
     """A feature that may hold the answer.
 
     Attributes:
-        column: Its name.
         told: Share of the target that it tells alone (0..1): for two classes the Gini coefficient 2 AUC - 1, for more
             the share of errors it removes, for numbers R².
-        reason: One sentence for people.
     """
 
     column: str

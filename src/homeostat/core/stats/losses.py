@@ -24,7 +24,6 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: How declarations call it.
-        task: `classification` or `regression`.
         rows: Loss of each row, shape (n,), of the truth, of what was said, and of a scale. Of a classification: the
             places of the labels among the classes (-1 for an unknown one), shape (n,), and the scores, (n, classes). Of
             a regression: the labels and the values, shapes (n,), in which `scale` counts as a large error.

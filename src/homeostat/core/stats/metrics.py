@@ -65,8 +65,6 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """How two models compare on the same rows.
 
     Attributes:
-        metric: The metric.
-        rows: Rows that both were scored on.
         value, other: The metric of the first and of the second.
         gain: How much better the first is; positive is better whatever the metric's direction.
         error: Standard error of the gain; None where it is not finite.

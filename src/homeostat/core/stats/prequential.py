@@ -23,13 +23,10 @@ class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
     """A model on a stream, never without its baselines.
 
     Attributes:
-        metric: What is measured.
-        rows: Rows with a label.
         value, low, high: The model's metric and its 95 % interval.
         persistence: The metric of repeating the label that became known last.
         majority: The metric of the most frequent label so far (the mean so far, for regression).
         kappa_per: Where the model is between persistence (0) and perfection (1).
-        verdict: One sentence for people.
     """
 
     metric: str

@@ -134,8 +134,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """What a block of rows held, column by column; `a + b` is the profile of both blocks together.
 
     Attributes:
-        rows: Rows in the block.
-        columns: One profile per column, by name.
         prediction: Profile of the model's output on the block, where one was given.
         calibration: Scores against labels, where both were given.
     """

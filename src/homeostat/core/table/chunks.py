@@ -56,7 +56,6 @@ class Chunk(NamedTuple):
 
     Attributes:
         rows: At least one, in the file's own types.
-        after: The place behind them.
         where: How a message calls them; empty when they are the whole table.
         rest: Rows that are still to come; for text files estimated from the bytes.
         ragged: Whether a column that is null in all of these rows may be absent, as in lines of JSON.

@@ -31,13 +31,11 @@ class Form(NamedTuple):
     """How to read a source's files; made by `form_of`.
 
     Attributes:
-        separator: Between the columns of a CSV file.
         text: Columns that stay text even if they look like numbers.
         decimal, thousands: Marks in numbers, by column. A column that is named is one of numbers.
         nulls: Words for an unknown value, by column, in place of `NULLS`.
         rename: Old and new names of columns, applied before everything else.
         ignore: Columns that are not taken in; `UNNAMED` stands for those without a name.
-        encoding: Of text files.
         partitions: Whether folders called `key=value` are columns; None refuses them.
         lines, rows: How many came before, where only a part of a file is read; messages count from the file's start.
     """

@@ -26,7 +26,6 @@ class RowIndex:
     """One entry per row: its identity, its content and when its label became known. 24 bytes a row.
 
     Attributes:
-        spec: What the columns mean.
         keys: Hashes of the rows' identities, ascending; shape (rows,).
         content: Hashes of the whole rows, in the order of `keys`.
         known: Label times in microseconds, `NEVER` without a label, in the order of `keys`.

@@ -20,7 +20,6 @@ class Found(NamedTuple):
     """A file or a Delta table that a pattern means.
 
     Attributes:
-        path: Where it is.
         folders: Keys and values of the folders called `key=value` that it lies in, below the pattern's own folder.
     """
 

@@ -60,11 +60,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a table, by name: enough to read exactly these rows again.
 
     Attributes:
-        uri: Where the table is.
-        version: Its Delta version.
         digest: Content digest of its rows: equal row sets have equal digests, however they were batched or compacted.
-        rows: How many rows it has.
-        spec: What its columns mean.
     """
 
     uri: str

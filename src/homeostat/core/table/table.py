@@ -59,8 +59,6 @@ class Appended(msgspec.Struct, frozen=True, kw_only=True):
         changed: Those of them with other values than the row of their key, which stays as it is.
         late: New rows whose event time is before the newest one that was stored.
         version: Delta version afterwards.
-        total: Rows in the table afterwards.
-        newest: Newest event time afterwards.
     """
 
     rows: int

@@ -44,7 +44,6 @@ class TimeShape(NamedTuple):
 
     Attributes:
         pattern: What a value must match as a whole; its groups are the letters of the fields that it has.
-        fields: Those letters.
         iso_too: Whether a value that does not match may be written year first all the same.
         width: How many digits a value has, if it is digits alone: a number lost its leading zeros.
     """

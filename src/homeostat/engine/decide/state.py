@@ -50,11 +50,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         seq: Ledger number of the newest event folded in.
         served: Whether a server is up (between `LoopStarted` and `LoopStopped`).
-        champion, epoch: The champion, and how often it changed.
         reigned: Versions that were champion and may be so again, oldest first; a roll-back forgets the later ones.
-        inflight: The trigger that a run is working for.
-        cancelling: Whether that run is to be ended.
-        trial: The challenger on its way, if any.
         divided: Ledger number of the event upon which traffic was divided last.
         replacing: The same, until the server confirms it.
         stepped_back: Whether the loop itself went back to an earlier champion since the last promotion.

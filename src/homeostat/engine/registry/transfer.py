@@ -54,7 +54,6 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     """The content of `version.json`.
 
     Attributes:
-        format: Version of this format.
         registered: The version as it stands in the registry that it comes from.
     """
 

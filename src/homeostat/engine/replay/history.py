@@ -26,15 +26,7 @@ if TYPE_CHECKING:
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """A model as it would have been trained at a moment of the past.
-
-    Attributes:
-        model: Ready to answer.
-        reference: The Loop's metric on its test rows.
-        rows: Training rows.
-        trainable: Labelled rows that were known then.
-        seconds: How long training took.
-    """
+    """A model as it would have been trained at a moment of the past."""
 
     model: Model
     reference: float | None

@@ -13,11 +13,8 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     """One stretch of history under a policy.
 
     Attributes:
-        start, end: Event times.
-        rows: Rows answered.
         loss: Mean loss per row, 0..1: the Brier score, or the absolute error over the spread of the target.
         value: The Loop's metric on the block; None where it is undefined.
-        version: The version that answered.
     """
 
     start: datetime
@@ -40,15 +37,9 @@ class PolicyResult(msgspec.Struct, frozen=True, kw_only=True):
     """A policy on this history.
 
     Attributes:
-        name: How it is called in the comparison.
-        label: What it is made of.
         report: Its metric beside persistence and majority, over all played rows.
         held_back: The same over the last 40 % of the blocks.
-        retrains: Models trained after the first one.
-        train_seconds: What training them took on this machine.
         loss: Mean loss per row over all played rows.
-        blocks: One by one.
-        fires: When it retrained, and why.
     """
 
     name: str
@@ -66,11 +57,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """The policy that was best on the first 60 % of the blocks, held against never retraining on the rest.
 
     Attributes:
-        chosen: Its name.
         difference: Mean loss per row on the held-back blocks, minus that of `never`; below zero it is better.
         low, high: 95 % interval by a moving-block bootstrap over blocks of history.
         evidence: Whether the interval excludes zero.
-        verdict: One sentence for people.
     """
 
     chosen: str
@@ -85,13 +74,9 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """Every policy on the same history.
 
     Attributes:
-        loop: Whose history.
-        metric: The Loop's metric.
         start, end: Event times played; everything before `start` trained the first model.
         block: How often the monitor looked and the policies decided.
-        rows: Rows played.
         results: One per policy, best first by loss.
-        comparison: What to do.
     """
 
     loop: str

@@ -49,13 +49,10 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         time, key, label_time: Column names (none, one or several) with reasons.
         declared: How the files are written: the source's arguments, with the reason for each.
-        notes: What else a person should know.
         task: `classification` or `regression`, with the reason in `task_why`.
-        metric: What to judge by.
         leaks: Columns that tell the target, with how well (0..1); they may not be features.
         window, every: Lengths of time that fit the span of the data; no window where `window_why` says so.
         test: Share of the rows to test on, where the usual one leaves too few.
-        newest: The last event time.
     """
 
     target: str

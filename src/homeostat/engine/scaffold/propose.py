@@ -33,7 +33,6 @@ class Proposed(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         left_out: Columns that tell the target by themselves, with how well (0..1).
         declared: How the files are written: the source's arguments.
-        notes: What a person should know.
     """
 
     file: str

@@ -26,7 +26,6 @@ class TimeColumn(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         spans: Every form that reads all of its values (`homeostat.core.times`), with the first and the last time that
             it reads; several forms make the column ambiguous.
-        whole: Whether it has a time in every row.
     """
 
     spans: dict[str, tuple[datetime, datetime]]
@@ -60,7 +59,6 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rows: The first million rows, as the reader gives them.
-        total: How many rows there are.
         times: Columns that hold times in all rows that have a value.
         numbers: Columns of text that are read as numbers if it is declared how.
     """

@@ -23,7 +23,6 @@ class LeftToLoop(msgspec.Struct, frozen=True):
     """A live loop is up, which carries the run out.
 
     Attributes:
-        holder: The process that has the loop in charge.
         outdated: Whether it started with another declaration than this one.
     """
 

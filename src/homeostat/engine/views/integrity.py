@@ -23,10 +23,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """What was checked.
 
     Attributes:
-        events: Events of the chain.
-        versions: Versions whose model is there, whole.
         artifacts: Artifacts whose bytes were read and hashed.
-        bytes: Their total size.
         rows: Rows of all tables, which were read and hashed.
     """
 

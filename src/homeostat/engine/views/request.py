@@ -62,7 +62,6 @@ class RowFacts(msgspec.Struct, kw_only=True):
         arm, propensity: The version that answered, and the probability (0..1) with which it was chosen.
         input: Raw inputs as they were received.
         features: What the Loop's `features()` makes of them; None where it cannot be asked.
-        note: Why there are no features.
         predictions: The answer first.
     """
 
@@ -98,9 +97,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         source: `log`, or `tables` when that part of the log was deleted; these hold no other version's prediction.
-        rows: Its rows, `MOST_ROWS` at most.
         more: How many rows there are beside those.
-        versions: Every version that said something of them.
     """
 
     loop: str

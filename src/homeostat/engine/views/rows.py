@@ -16,14 +16,7 @@ _SHOWN = 10
 
 
 class RowsFound(msgspec.Struct, frozen=True, kw_only=True):
-    """The rows that are meant.
-
-    Attributes:
-        selection: Which, in words.
-        rows: How many.
-        version: The table's.
-        first: The first of them.
-    """
+    """The rows that are meant."""
 
     selection: str
     rows: int

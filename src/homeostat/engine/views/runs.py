@@ -22,9 +22,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """One run.
 
     Attributes:
-        version: What it registered.
         warnings: What a reader should know of the data and the candidate.
-        decided: The newest decision upon it.
     """
 
     run: RunRow

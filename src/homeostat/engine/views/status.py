@@ -19,11 +19,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Where a loop stands.
 
     Attributes:
-        url: Where it is served.
         events: Ledger number of the newest event of the store.
         in_charge: The living process that has the loop in charge.
-        arms: How traffic is divided.
-        versions, runs: How many there are.
         joined: What became of the labels of the log, as the loop saw them last.
         unlabelled: Answered rows that have no label.
         data_refused: What of the data was refused at the last look.

@@ -33,7 +33,6 @@ class Reply(msgspec.Struct):
 
     Attributes:
         route: What it is counted as.
-        model: The model that was asked, if one was.
         request, trace: Under which ids the log and a trace know it.
         traceback: Of what failed, where that is ours to look into.
     """

@@ -21,14 +21,7 @@ if TYPE_CHECKING:
 
 
 class Request(msgspec.Struct):
-    """What a route looks at.
-
-    Attributes:
-        raw_headers: All of them.
-        headers: Those that matter, by name.
-        settings: How long its body may be, and take.
-        query: What follows the question mark.
-    """
+    """What a route looks at."""
 
     method: str
     path: str

@@ -45,7 +45,6 @@ class HealthTarget(msgspec.Struct, frozen=True):
     """One model.
 
     Attributes:
-        name, version: The model, and its version that is probed.
         seconds: What a row takes.
         answered: How many rows of traffic that version has answered so far.
         calls: How many calls of the model have come to an end so far, whatever that was.

@@ -32,12 +32,9 @@ class WorkerState(msgspec.Struct, frozen=True):
 
     Attributes:
         place: Its number, from 0.
-        pid: Its process.
         written: On the stopwatch, which all processes of a machine share.
         live, ready, draining: As in its health.
-        problems: In words.
         hung: Why it should be replaced, in words.
-        routing: By model.
         counts: Everything counted at this place, also by the workers before it.
     """
 

@@ -156,14 +156,7 @@ def numbered(name: str, table: Division, said: str) -> int:
 
 
 class Indexed(msgspec.Struct, frozen=True):
-    """One line of the repository index.
-
-    Attributes:
-        name: Of the model.
-        version: Its number as text.
-        state: `READY` or `UNAVAILABLE`.
-        reason: Why it is not ready, else empty.
-    """
+    """One line of the repository index."""
 
     name: str
     version: str

@@ -105,7 +105,6 @@ class _Layout(NamedTuple):
 
     Attributes:
         arrange: Brings their data, and a column of nulls behind it, into the order of a row's values.
-        texts: How many of them are texts.
         nullable: Places of those texts that may be null.
     """
 

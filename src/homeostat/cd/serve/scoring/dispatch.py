@@ -45,10 +45,7 @@ class Answer(msgspec.Struct, frozen=True):
     """What is said about the rows of one request.
 
     Attributes:
-        request: Its id.
-        ids: One per row.
         versions: The version that answered all rows, or one per row.
-        scores: What they were answered with.
         champion: The version that the request's contract is of.
     """
 

@@ -21,7 +21,6 @@ class Scores(msgspec.Struct, frozen=True):
     Attributes:
         whole: What the call gave: probabilities of shape (rows, classes), or values of shape (rows,).
         start: The first of these rows.
-        values: The predicted value of each row.
         lists: The rows of `array` as plain numbers, where somebody wanted them already; see `rows`.
     """
 

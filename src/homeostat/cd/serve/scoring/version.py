@@ -40,8 +40,6 @@ class LoadedVersion:
     """A version that can answer. The model is warmed up and measured on its first golden row.
 
     Attributes:
-        decoder: Makes its rows of plain values.
-        codecs: Its signature compiled for each protocol.
         seconds: Median time of one row, measured when it was loaded.
         inline_rows: Requests of up to so many rows are answered on the event loop; 0 for a slow model.
     """

@@ -23,10 +23,8 @@ class ModelCounts:
     """What happened to one model since the start; written by the event loop only.
 
     Attributes:
-        rows: Rows answered, by version.
         fallbacks: Rows that the champion answered because their arm raised, by that arm.
         invalid: Rows for which a version gave no finite number, or raised.
-        labels: Labels received.
         took: While units are divided, by version: requests that it answered whole in each bucket of the histogram, and
             behind them their seconds.
     """

@@ -24,7 +24,6 @@ class Family(msgspec.Struct, frozen=True):
         name: Without the suffixes that its kind adds (`_total`, `_bucket`, `_info`).
         kind: As in the exposition formats.
         text: What it means, as scrapers show it.
-        labels: Names of its labels.
         merge: How the values of several worker processes make one: their sum, the least, or the greatest. What all of
             them read in the same place, as the counts of a shadow beside them all, is not added up.
     """

@@ -45,9 +45,6 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about a version.
 
     Attributes:
-        loop, version, state: Which, and where it stands.
-        summary: One sentence.
-        sections: The rest, in order.
         calibration: Bins of scores against what came true, for a picture.
     """
 

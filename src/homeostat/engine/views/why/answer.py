@@ -20,7 +20,6 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         subject: What it is about, for example `version 17`.
-        answer: One sentence.
         because: Further sentences, in the order of what happened.
         facts: The inputs and thresholds behind the answer: name to printable value.
         cause: What led to it, in words, or None when nothing did.
