@@ -114,11 +114,7 @@ def _numbers_told(series: pl.Series) -> str | None:
 
 
 def refuse_unlearnable(target: pl.Series) -> None:
-    """Refuse labels from which nothing can be learned.
-
-    Args:
-        target: The target column of some rows; null where the label is not known.
-    """
+    """Refuse labels from which nothing can be learned."""
     if not target.count():
         what = f"nothing can be learned: target {target.name!r} is null in all {target.len():,} rows"
         raise DataError(what, hint="wait for labels, or name another target")

@@ -68,11 +68,7 @@ def homeostat(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command line and exit: 0 done, 1 our fault or try again, 2 for the user to mend, 3 the judge says no.
-
-    Args:
-        arguments: The words after `homeostat`; those of this process by default.
-    """
+    """Run a command line and exit: 0 done, 1 our fault or try again, 2 for the user to mend, 3 the judge says no."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # where a letter cannot be shown, its number is
             stream.reconfigure(errors="backslashreplace")

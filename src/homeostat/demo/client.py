@@ -38,10 +38,6 @@ class PlayedReply(msgspec.Struct, frozen=True):
 class Client:
     """Connections to one server; requests are taken up in order, and several are on their way at once.
 
-    Args:
-        url: Where the server answers, such as `http://127.0.0.1:8000`.
-        connections: How many requests may be on their way.
-
     Example:
         >>> with Client("http://127.0.0.1:8000") as client:      # doctest: +SKIP
         ...     (reply,) = client.send([PlayedRequest("/predict", b"[{...}]", datetime.now(UTC))])

@@ -26,9 +26,7 @@ class Asked(msgspec.Struct, frozen=True):
 class Requests:
     """The live part of the table, cut into requests.
 
-    Args:
-        table: Rows in order of their scheduled time.
-        window: Departures within so much time are asked about together, at the time of the last of them.
+    Departures within a window are asked about together, at the time of the last of them.
     """
 
     def __init__(self, table: pl.DataFrame, window: timedelta) -> None:

@@ -36,11 +36,8 @@ class ChunkNote(msgspec.Struct, frozen=True, kw_only=True):
 class Unfinished:
     """A folder beside the output, named after it and a fingerprint of what it is made from.
 
-    A chunk counts once its note is there; both are on the disk before the next one is begun.
-
-    Args:
-        target: The output.
-        fingerprint: Of table, model and settings; chunks of another fingerprint are deleted.
+    A chunk counts once its note is there; both are on the disk before the next one is begun. Chunks of another
+    fingerprint are deleted.
 
     Raises:
         ConflictError: Another process makes the same output now.

@@ -31,11 +31,7 @@ def training_rows(
 ) -> tuple[pl.DataFrame, Counter[str]]:
     """Labelled rows in the types of the training table, and how many were set aside for which reason.
 
-    Args:
-        labelled: Raw inputs, label, and when it became known.
-        signature: What the inputs are.
-        spec: What the columns mean.
-        dtype: Stored type of the target. A label is never rounded to fit: 30.7 does not become the integer 30.
+    A label is never rounded to fit: 30.7 does not become the integer 30.
     """
     aside: Counter[str] = Counter()
     rows, places = decoded([features for features, _, _ in labelled], signature)

@@ -102,8 +102,7 @@ class LogReader:
     def search(self, texts: Sequence[str]) -> Iterator[Record]:
         """The records in which one of these texts stands, and perhaps others; without decoding all the rest.
 
-        Args:
-            texts: Ids of requests or rows. A row that is called by its request and place is found by its request.
+        A row that is called by its request and place is found by its request.
         """
         wanted = [text.encode() for text in texts]
         for path in segments.segments(self._folder):

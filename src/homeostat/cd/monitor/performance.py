@@ -150,13 +150,7 @@ def _judged(outcomes: Outcomes, now: datetime, rule: Window) -> NDArray[np.intp]
 def as_predictions(
     scores: NDArray[np.float64], classes: tuple[Any, ...] | None, values: ArrayLike | None = None
 ) -> Predictions:
-    """Finite scores or values of rows as the metrics take them.
-
-    Args:
-        scores: Of n rows.
-        classes: In the order of the scores; None for regression.
-        values: The labels that were answered, shape (n,); where there is none, it is the class that scores highest.
-    """
+    """Finite scores or values of rows as the metrics take them."""
     if classes is None:
         return Predictions(value=scores)
     places = scores.argmax(axis=1)

@@ -56,14 +56,7 @@ class Around(msgspec.Struct, frozen=True):
 class Application:
     """The ASGI application.
 
-    Args:
-        settings: What it is told once.
-        models: The models that it answers for, by name; the first of them, or the one that `settings` names, is also
-            behind the routes that name none.
-        metrics: Counters.
-        clock: What time it is, unless requests say so.
-        around: Whom it tells what it does.
-        protocols: How predictions are asked for.
+    The first of the models, or the one that `settings` names, is also behind the routes that name none.
     """
 
     def __init__(

@@ -27,10 +27,6 @@ class Change(NamedTuple):
 def find_changes(now: dict[str, Any], previous: dict[str, Any] | None) -> list[Change]:
     """Compare the statistics of two runs.
 
-    Args:
-        now: Statistics of this run, described with `previous` at hand.
-        previous: Statistics of the previous run; None gives no changes.
-
     Returns:
         New, gone and retyped columns first, then by the distance between the distributions and the share of nulls.
     """

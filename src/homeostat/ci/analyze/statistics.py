@@ -29,11 +29,6 @@ _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 def describe(rows: pl.DataFrame, spec: TableSpec, previous: dict[str, Any] | None = None) -> dict[str, Any]:
     """Everything that the page shows and the next run compares itself with.
 
-    Args:
-        rows: At least one row, in stored types.
-        spec: What the columns mean.
-        previous: Statistics of the previous run; every column is counted in its bins too, under `then`.
-
     Returns:
         `rows`, `spec`, `columns` (by name), `time`, `labels` and `suspects`.
     """

@@ -44,14 +44,7 @@ class Load(Gate, tag="load", frozen=True, kw_only=True):
     def verdict(
         self, candidate: Latency, champion: Latency | None, *, earlier: bool = False, problem: str | None = None
     ) -> GateResult:
-        """What follows from a measured load. Pure.
-
-        Args:
-            candidate: How it answered.
-            champion: How the champion answered, loaded in the same way; None without one.
-            earlier: Whether that was when it was a candidate itself, and not in the same seconds.
-            problem: Why the candidate could not be loaded at all.
-        """
+        """What follows from a measured load. Pure."""
         numbers: dict[str, Any] = candidate.numbers() | {"limit_p99_ms": self.p99 and 1_000 * self.p99}
         if champion is not None:
             numbers |= {"champion": champion.numbers() | {"earlier": earlier}, "slower": self.slower}

@@ -18,8 +18,7 @@ _GIT_SECONDS = 10
 def current_environment(folder: Path | str | None = None) -> RunContext:
     """The environment of this process; read once per process and folder.
 
-    Args:
-        folder: Where the Loop's code lies; its git commit is recorded. The working directory when left out.
+    The git commit of the folder, where the Loop's code lies, is recorded.
 
     Example:
         >>> current_environment().python.startswith("3.")

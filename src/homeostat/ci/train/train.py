@@ -170,15 +170,7 @@ def _signature(schema: Schema, task: Task, classes: tuple[Label, ...] | None, es
 def with_reference(
     bundle: Bundle, rows: pl.DataFrame, proof: pl.DataFrame, features: Features | None, trusted: Collection[str]
 ) -> Bundle:
-    """Add what drift is measured from, and the golden rows.
-
-    Args:
-        bundle: Without either.
-        rows: Training rows, whose raw inputs become the reference profile.
-        proof: Rows whose predictions become the reference; training rows when there are none.
-        features: From raw rows to features.
-        trusted: Types that the bundle's estimator needs.
-    """
+    """Add what drift is measured from, and the golden rows."""
     model = bundle.model(features, trusted=trusted)
     schema = bundle.manifest.schema
     source = proof if proof.height else rows

@@ -30,10 +30,7 @@ _RESTORE = "restore the newest one from a backup, then start again; nothing make
 class SqliteDatabase:
     """A `Database` in a file, or in memory for `":memory:"`.
 
-    Args:
-        path: Where it is.
-        create: Whether the file may be made. One that is there is only read, without a lock: a disk that is read-only
-            will do.
+    A file that is there is only read, without a lock: a disk that is read-only will do.
 
     Raises:
         StoreError: The file cannot be opened or made, or is no regular file.

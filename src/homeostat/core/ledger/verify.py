@@ -39,11 +39,6 @@ def status_tables(connection: sa.Connection) -> _Tables:
 def verify_rows(rows: Iterable[Any], stored: _Tables, scratch: sa.Connection) -> int:
     """Check the rows of `events`, and the status tables against them, in one pass.
 
-    Args:
-        rows: All rows of `events` by their number.
-        stored: What `status_tables` gave in the same transaction.
-        scratch: A connection to an empty database, in which the events are projected once more.
-
     Raises:
         IntegrityError: an event or a status table is not what was written; the message names the first one.
     """

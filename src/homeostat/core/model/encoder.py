@@ -134,9 +134,6 @@ class Coder:
     def frame(self, features: pl.DataFrame) -> NDArray[np.float32]:
         """Code a table.
 
-        Args:
-            features: n rows with at least the encoder's columns.
-
         Returns:
             Array of shape (n, codes), in row order. Values beyond ±1e30 are clipped.
 

@@ -44,11 +44,6 @@ _PLAIN = re.compile(
 def check_blob(runtime: str, data: bytes, trusted: Collection[str] = ()) -> None:
     r"""Refuse bytes that are not what their runtime reads, or that hold more than a model.
 
-    Args:
-        runtime: What is to read them: `onnx`, `skops`, `numpy`, `xgboost` or `lightgbm`.
-        data: The bytes.
-        trusted: Classes of the project's own that a skops model may hold.
-
     Raises:
         ModelError: They are something else, such as a pickle; an ONNX graph has data in other files or operators of
             unknown makers; an archive has missing, extra, pickled or absurdly large parts; an estimator names what is

@@ -47,9 +47,6 @@ class TrustedTypes(frozenset[str]):
 def found_at_home(names: Collection[str]) -> Iterator[frozenset[str]]:
     """For a while, let the stored names of classes be importable.
 
-    Args:
-        names: Classes by their names in this process, as `module.Class`.
-
     Yields:
         All names by which these classes may be asked for.
     """

@@ -42,11 +42,7 @@ class Runtime(Protocol):
 class OnnxRuntime:
     """An ONNX graph with one input `x` of shape (n, k), its scores or values as the last output, and labels before it.
 
-    Args:
-        model: The graph's bytes.
-        classes: The classes in score order; None for a graph that gives values.
-        labelled: Whether the graph names the classes itself.
-        threads: Threads for large batches. One, without spinning, answers single rows fastest.
+    One thread, without spinning, answers single rows fastest.
     """
 
     name = "onnx"
@@ -92,13 +88,7 @@ class OnnxRuntime:
 
 
 class EstimatorRuntime:
-    """A scikit-learn estimator in this process.
-
-    Args:
-        estimator: A fitted estimator.
-        classes: The classes in the order in which scores are wanted; None for regression.
-        labelling: How its labels follow from the scores; by default it names them itself.
-    """
+    """A scikit-learn estimator in this process."""
 
     name = "skops"
 

@@ -73,10 +73,6 @@ def safe_types() -> Mapping[str, frozenset[str]]:
 def check_form(document: Any, trusted: Collection[str] = ()) -> tuple[set[str], list[str]]:
     """Check all of a skops document; nothing that it names is imported.
 
-    Args:
-        document: The content of `schema.json`.
-        trusted: Classes of the project's own, as `package.module.Class`.
-
     Returns:
         The files that it refers to, and the names of everything that it builds or refers to.
 

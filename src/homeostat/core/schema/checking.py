@@ -48,12 +48,8 @@ def check(rows: pl.DataFrame, schema: Schema, *, target_required: bool) -> Findi
     """Hold rows against a schema; the one check that guards training, batch inference and serving.
 
     Schema skew: missing, unexpected or mistyped columns, nulls where there never were any, NaN and infinity. Value
-    skew: categories never seen, numbers outside the range seen.
-
-    Args:
-        rows: Any number of rows.
-        schema: What they must look like.
-        target_required: Whether target and label time must be there, as in training. If not, they are ignored.
+    skew: categories never seen, numbers outside the range seen. Target and label time are ignored where they are not
+    required.
     """
     wanted = schema.columns if target_required else schema.inputs
     present = [name for name in rows.columns if target_required or name not in schema.spec.labels]

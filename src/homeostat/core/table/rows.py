@@ -67,12 +67,7 @@ def prepare(rows: pl.DataFrame, spec: TableSpec, times: Sequence[str] = ()) -> p
 
 
 def stored_form(rows: pl.DataFrame, times: Mapping[str, str | None]) -> tuple[pl.DataFrame, list[str]]:
-    """Rows in the types that a table stores, and a sentence for each column that cannot be and stays as it is.
-
-    Args:
-        rows: Any number of rows.
-        times: Columns that are times whatever they look like, and how each is written, as `read_times` takes it.
-    """
+    """Rows in the types that a table stores, and a sentence for each column that cannot be and stays as it is."""
     columns, problems = [], []
     for series in rows:
         try:

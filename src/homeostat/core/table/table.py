@@ -136,11 +136,7 @@ class Table:
             return dict(self._stored_types(self._refresh()))
 
     def append(self, rows: pl.DataFrame, *, source: str = "") -> Appended:
-        """Add rows that are not there yet, all of them or none.
-
-        Args:
-            rows: Any number of rows, in any order. The first append decides the columns and their types.
-            source: Where they came from, for the table's own history.
+        """Add rows that are not there yet, all of them or none. The first append decides the columns and their types.
 
         Raises:
             DataError: The rows break their declaration.
@@ -255,10 +251,7 @@ class Table:
     def rewrite(self, change: Callable[[pl.DataFrame], pl.DataFrame], *, source: str) -> tuple[int, int]:
         """Replace all rows by what becomes of them, in one commit; the version before stays as it was.
 
-        Args:
-            change: Makes the new rows, of whatever columns and types, of those that are there; it may be asked again
-                when another writer was faster.
-            source: Why, for the table's own history.
+        `change` may be asked again when another writer was faster.
 
         Raises:
             NotFoundError: The table has no rows yet.

@@ -26,12 +26,7 @@ _STEADY = timedelta(minutes=5)
 class Child:
     """One process that is meant to run until it is told to stop.
 
-    Args:
-        name: For messages and for the name of its log file.
-        module: The module that it runs, as `python -m` would.
-        arguments: Its command line.
-        log: The file that its output is appended to; None lets it say it where this process does.
-        niceness: How far it steps back behind other processes (0..19).
+    Without a `log`, it says what it says where this process does.
     """
 
     def __init__(

@@ -31,13 +31,6 @@ _DRAIN_SECONDS = 20.0
 class Workers:
     """The server processes of one port.
 
-    Args:
-        count: How many.
-        arguments: What each is told beside its place, folder and port.
-        host, port: Where they listen; port 0 takes a free one.
-        announce: Files that say where the server is, for as long as it runs.
-        drain_seconds: How long each goes on answering after it was told to end.
-
     Example:
         >>> Workers(4, arguments, host="127.0.0.1", port=8000, announce=[file]).run()   # doctest: +SKIP
     """

@@ -53,13 +53,7 @@ def propose_loop(
 ) -> Proposed:
     """Look at a table and write a loop.py for it.
 
-    Args:
-        table: A file, a folder or a pattern.
-        output: The file to write.
-        target: The column to predict.
-        written: Arguments of `FileSource` that say how the files are written.
-        progress: Told of every file: how many are done, how many there are, its name.
-        columns: `time`, `key` and `label_time`, guessed where they are empty, and how times are written: `time_format`.
+    The `time`, `key` and `label_time` of `columns` are guessed where they are empty.
 
     Raises:
         DataError: The files cannot be read, or do not say what their columns mean.

@@ -46,12 +46,7 @@ def content_encoding(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def inflate(encoding: str, body: bytes, most: int) -> bytes:
-    """The plain body.
-
-    Args:
-        encoding: `gzip` or `deflate`.
-        body: As it was received; exactly one stream.
-        most: Longest plain body in bytes; not one byte more is ever unpacked, whatever the body claims.
+    """The plain body. Not one byte more than `most` is ever unpacked, whatever the body claims.
 
     Raises:
         InflatedError: The plain body would be longer.

@@ -56,11 +56,7 @@ def json_reply(status: int, content: Any, route: str = "other") -> Reply:
 def failure(error: BaseException, route: str, request: str = "") -> Reply:
     """The answer to a request that could not be answered: the right status, and a body that says why.
 
-    Args:
-        error: What was raised.
-        route: What it is counted as.
-        request: The request's id, as far as it is known. A fault of the server or of the model is answered with an id
-            in any case: under it, the server's log has the traceback.
+    A fault of the server or of the model gets an id in any case: under it, the server's log has the traceback.
     """
     status = _status(error)
     body: dict[str, Any] = {"error": f"the server failed on this request: {type(error).__name__}"}

@@ -15,11 +15,7 @@ _DEFAULT_PORTS = {b"http": "80", b"https": "443"}
 
 
 class Visitors:
-    """Tells the requests of this machine's programs from those that a web page had sent.
-
-    Args:
-        host: The address that the server is bound to, by which it may be called too.
-    """
+    """Tells the requests of this machine's programs from those that a web page had sent."""
 
     def __init__(self, host: str) -> None:
         self._host = host.lower()

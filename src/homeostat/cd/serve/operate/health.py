@@ -179,13 +179,7 @@ def _look(target: HealthTarget, pulse: _Pulse, now: float) -> None:
 
 
 class Watchdog:
-    """The thread that looks whether the event loop turns, and answers in its place while it does not.
-
-    Args:
-        liveness: Knows when the loop turned last.
-        listener: The server's listening socket; None when there is none to answer at.
-        tick: Called at every look, from the thread, with what is wrong; tells supervisors.
-    """
+    """The thread that looks whether the event loop turns, and answers in its place while it does not."""
 
     def __init__(
         self, liveness: Liveness, listener: socket.socket | None, tick: Callable[[list[str]], None] = lambda _: None

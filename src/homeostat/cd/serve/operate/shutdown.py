@@ -35,14 +35,7 @@ _SO_ATTACH_FILTER = 26
 
 
 class Departure:
-    """How the server leaves: unready at once, answering on for a while, then no new callers, then no requests.
-
-    Args:
-        app: Turned unready; from then on every answer is its connection's last.
-        server: Told to drain and end.
-        listener: Takes no new connections any more before it is closed.
-        drain_seconds: How long load balancers are given to notice.
-    """
+    """How the server leaves: unready at once, answering on for a while, then no new callers, then no requests."""
 
     def __init__(self, app: Application, server: uvicorn.Server, listener: socket.socket, drain_seconds: float) -> None:
         self._app, self._server, self._listener, self._drain_seconds = app, server, listener, drain_seconds

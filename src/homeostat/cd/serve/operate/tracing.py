@@ -50,11 +50,7 @@ class TimedLog(LogWriter):
 
 
 class Tracing:
-    """Where spans go.
-
-    Args:
-        provider: Of the OpenTelemetry SDK, with its sampler and its exporters.
-    """
+    """Where spans go."""
 
     def __init__(self, provider: TracerProvider) -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

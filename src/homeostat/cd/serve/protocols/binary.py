@@ -70,10 +70,6 @@ def split(body: bytes, length: int) -> tuple[memoryview, memoryview]:
 def cut(rest: memoryview, sizes: Sequence[tuple[str, Any]]) -> list[memoryview]:
     """The bytes of each tensor.
 
-    Args:
-        rest: What follows the JSON object.
-        sizes: Name and `binary_data_size` of every binary tensor, in the order of the object.
-
     Raises:
         DataError: A size is no length, or all of them are not exactly the bytes that are there.
     """

@@ -120,11 +120,6 @@ def as_numbers(text: pl.Series, decimal: str, thousands: str, *, decorated: bool
 def values_of(series: pl.Series, form: Form, *, is_time: bool = False) -> pl.Series:
     """A column of a CSV file, read as text, in the type that it holds.
 
-    Args:
-        series: Text; null where a cell is empty.
-        form: What was declared of the source.
-        is_time: Whether it is a time, which stays text until `core.times` reads it.
-
     Raises:
         DataError: A number among numbers is broken, or a declared column holds something else.
     """
