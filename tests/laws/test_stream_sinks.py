@@ -10,7 +10,7 @@ import pytest
 
 from homeostat.connect import JsonLinesSink, OutputSink, ParquetSink, TailSource
 from homeostat.core.errors import DataError
-from homeostat.core.ports import DeadRow, StreamAnswer, StreamSink
+from homeostat.core.ports import DeadRow, RowAnswer, StreamSink
 from tests.cd.serving import bundle, flights, promote, register
 from tests.cd.streams import lines, run, written
 
@@ -36,7 +36,7 @@ class ListSink:
         self.kept["source"] = source
         return dict(self.kept["after"])
 
-    def write(self, answers: Sequence[StreamAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
+    def write(self, answers: Sequence[RowAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
         self.kept["answers"] += answers
         self.kept["dead"] += dead
         self.kept["after"] = after
@@ -70,8 +70,8 @@ WAYS: dict[str, tuple[Any, Any, Any]] = {
 ways = pytest.mark.parametrize(("make", "ids", "dead_names"), WAYS.values(), ids=WAYS)
 
 
-def answer(number: int) -> StreamAnswer:
-    return StreamAnswer(f"row {number}", number % 2, 1, number / 100)
+def answer(number: int) -> RowAnswer:
+    return RowAnswer(f"row {number}", number % 2, 1, number / 100)
 
 
 def dead(number: int) -> DeadRow:

@@ -7,7 +7,6 @@ missing, and nothing is there twice.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 from contextlib import contextmanager
@@ -17,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from homeostat.core.errors import ConflictError, DataError, StoreError
-from homeostat.core.files import write_whole
+from homeostat.core.files import lock, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from homeostat.core.ports import DeadRow, StreamAnswer
+    from homeostat.core.ports import DeadRow, RowAnswer
 
 FORMAT = 1
 
@@ -34,7 +33,7 @@ class OutputSink:
         """See `StreamSink.begin`."""
         return {}
 
-    def write(self, answers: Sequence[StreamAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
+    def write(self, answers: Sequence[RowAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
         """See `StreamSink.write`."""
         for stream, items in ((sys.stdout, answers), (sys.stderr, dead)):
             stream.write(_lines(items).decode())
@@ -81,12 +80,8 @@ class _FileSink:
         """The file, for this process alone."""
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o640)
         self._descriptors.append(descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConflictError(
-                f"another process writes {path} now", hint="end it, or choose another output"
-            ) from error
+        if not lock(descriptor):
+            raise ConflictError(f"another process writes {path} now", hint="end it, or choose another output")
         return descriptor
 
     def _committed(self, source: str, found: dict[str, int]) -> _Committed:
@@ -151,7 +146,7 @@ class JsonLinesSink(_FileSink):
             os.ftruncate(self._file, self._state.size)
         return self._state.after
 
-    def write(self, answers: Sequence[StreamAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
+    def write(self, answers: Sequence[RowAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
         """See `StreamSink.write`."""
         with self._telling():
             if answers:
@@ -185,7 +180,7 @@ class ParquetSink(_FileSink):
                     hidden.unlink()
         return self._state.after
 
-    def write(self, answers: Sequence[StreamAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
+    def write(self, answers: Sequence[RowAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
         """See `StreamSink.write`."""
         with self._telling():
             if not answers:
@@ -213,7 +208,7 @@ def _lines(items: Sequence[Any]) -> bytes:
     return b"".join(msgspec.json.encode(item) + b"\n" for item in items)
 
 
-def _table(answers: Sequence[StreamAnswer]) -> Any:
+def _table(answers: Sequence[RowAnswer]) -> Any:
     import polars as pl
 
     columns: dict[str, list[Any]] = {

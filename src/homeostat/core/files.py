@@ -122,6 +122,17 @@ def sync(path: Path | str) -> None:
         os.close(handle)
 
 
+def lock(descriptor: int) -> bool:
+    """Have a file or a folder for this process alone, until it is closed; False when another process has it."""
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def make_folder(path: Path) -> None:
     """Make a folder, and those above it that are missing, for the owner alone whatever the umask."""
     if path.is_dir():

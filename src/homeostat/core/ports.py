@@ -96,7 +96,7 @@ class StreamSource(Protocol):
         """
 
 
-class StreamAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+class RowAnswer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What is said about a row.
 
     Attributes:
@@ -135,7 +135,7 @@ class StreamSink(Protocol):
             Its position behind what is in this sink; `{}` for the beginning.
         """
 
-    def write(self, answers: Sequence[StreamAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
+    def write(self, answers: Sequence[RowAnswer], dead: Sequence[DeadRow], after: dict[str, Any]) -> None:
         """Keep answers, dead letters and the source's position behind them: all of it or nothing.
 
         Raises:

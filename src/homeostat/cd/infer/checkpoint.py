@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeostat.core.errors import ConflictError
-from homeostat.core.files import rename_whole, write_whole
+from homeostat.core.files import lock, rename_whole, write_whole
 from homeostat.core.table.chunks import Place
 
 if TYPE_CHECKING:
@@ -49,12 +48,13 @@ class Unfinished:
         target.parent.mkdir(parents=True, exist_ok=True)
         for other in target.parent.glob(f".{_escaped(target.name)}.{'[0-9a-f]' * 16}"):
             if other != self._folder:
-                with _locked(other) as free:
-                    if free:
-                        shutil.rmtree(other, ignore_errors=True)
+                held = _opened(other)
+                if lock(held):
+                    shutil.rmtree(other, ignore_errors=True)
+                os.close(held)
         self._folder.mkdir(exist_ok=True)
-        self._lock = _locked(self._folder)
-        if not self._lock.__enter__():
+        self._held = _opened(self._folder)
+        if not lock(self._held):
             raise ConflictError(f"another process is making {target} now", hint="wait for it, or choose another output")
         self.notes: list[ChunkNote] = []
         while (note := self._file("json")).is_file():
@@ -86,27 +86,14 @@ class Unfinished:
 
     def close(self) -> None:
         """Let go; the chunks stay for the next attempt."""
-        self._lock.__exit__(None, None, None)
+        os.close(self._held)
 
     def _file(self, ending: str) -> Path:
         return self._folder / f"{len(self.notes):08d}.{ending}"
 
 
-class _locked:  # noqa: N801 - used as a function
-    """An exclusive lock on a folder while it is held; gives whether it was free. It ends with the process."""
-
-    def __init__(self, folder: Path) -> None:
-        self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-    def __enter__(self) -> bool:
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+def _opened(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _escaped(name: str) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from homeostat.core.errors import StoreError
-from homeostat.core.files import sync
+from homeostat.core.files import lock, sync
 
 VERSION = 1
 HEADER = b"HSEG" + bytes([VERSION, 0, 0, 0])
@@ -181,9 +181,7 @@ def _repair(path: Path) -> int:
         return 0
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock(descriptor):
             return 0
         size = os.fstat(descriptor).st_size
         if size < len(HEADER):

@@ -50,45 +50,24 @@ def listen(host: str, port: int) -> socket.socket:
         RefusedError: Not loopback, and no token.
         StoreError: The address cannot be had.
     """
-    _may_listen(host)
-    return bind(host, port)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket."""
     # From here on callers queue up: whoever reads the endpoint file is never refused.
     return _bound(host, port, listens=True)
 
 
 def reserve(host: str, port: int) -> socket.socket:
-    """The address for several processes, held but not listened at; close it to give it up.
-
-    Raises:
-        RefusedError: Not loopback, and no token.
-        StoreError: The address cannot be had.
-    """
-    _may_listen(host)
+    """The address for several processes, held but not listened at; close it to give it up. Raises as `listen`."""
     return _bound(host, port, shared=True)
 
 
 def share(host: str, port: int) -> socket.socket:
-    """A listening socket beside others at the same address, among which the kernel spreads connections.
-
-    Raises:
-        RefusedError: Not loopback, and no token.
-        StoreError: The address cannot be had.
-    """
-    _may_listen(host)
+    """A listening socket beside others at the address: the kernel spreads connections. Raises as `listen`."""
     return _bound(host, port, shared=True, listens=True)
 
 
-def _may_listen(host: str) -> None:
+def _bound(host: str, port: int, *, shared: bool = False, listens: bool = False) -> socket.socket:
     if not is_loopback(host) and not os.environ.get(TOKEN_VARIABLE):
         what = f"{host} is not loopback, and the server has no token"
         raise RefusedError(what, hint=f"set {TOKEN_VARIABLE}, or bind to 127.0.0.1 behind a proxy")
-
-
-def _bound(host: str, port: int, *, shared: bool = False, listens: bool = False) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     found = socket.socket(family, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,7 +10,7 @@ from homeostat.cd.log import PredictionRecord, RowRecord
 from homeostat.cd.serve.rows import RowDecoder, Rows
 from homeostat.core.clock import Clock, new_id, pause
 from homeostat.core.errors import DataError, StoreError
-from homeostat.core.ports import DeadRow, StreamAnswer, StreamSink, StreamSource, Taken
+from homeostat.core.ports import DeadRow, RowAnswer, StreamSink, StreamSource, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -183,13 +183,13 @@ def _predicted(champions: Champions, good: list[_Good], dead: list[DeadRow]) -> 
     return [(one, [value, *row]) for one, value, row in zip(good, values, scores, strict=True)]
 
 
-def _answer(champions: Champions, own: str, scored: Scored) -> StreamAnswer:
+def _answer(champions: Champions, own: str, scored: Scored) -> RowAnswer:
     classes, version = champions.model.signature.classes, champions.version
     if classes is None:
-        return StreamAnswer(own, scored[0], version)
+        return RowAnswer(own, scored[0], version)
     if len(classes) == 2:
-        return StreamAnswer(own, scored[0], version, scored[2])
-    return StreamAnswer(own, scored[0], version, None, dict(zip(map(str, classes), scored[1:], strict=True)))
+        return RowAnswer(own, scored[0], version, scored[2])
+    return RowAnswer(own, scored[0], version, None, dict(zip(map(str, classes), scored[1:], strict=True)))
 
 
 def _plain(row: Any) -> Any:

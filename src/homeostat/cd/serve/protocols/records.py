@@ -12,6 +12,7 @@ from homeostat.cd.serve.http.replies import Reply, encode
 from homeostat.cd.serve.protocols.openapi import ID, TEXT, Schema, an_object, label_schema, post, reference, rows_schema
 from homeostat.cd.serve.protocols.protocol import CompiledProtocol, GoldenRequest, Protocol
 from homeostat.cd.serve.rows import RowDecoder, Rows, row_decoder
+from homeostat.core.ports import RowAnswer
 from homeostat.core.table.ids import LONGEST_ID
 
 if TYPE_CHECKING:
@@ -22,20 +23,10 @@ if TYPE_CHECKING:
     from homeostat.core.model import Signature
 
 
-class Prediction(msgspec.Struct, omit_defaults=True, gc=False):
-    """One row of the answer to `POST /predict`."""
-
-    id: str
-    value: Any
-    version: int
-    score: float | None = None
-    probabilities: dict[str, float | None] | None = None
-
-
 class _Predicted(msgspec.Struct):
     request: str
     model: str
-    predictions: list[Prediction]
+    predictions: list[RowAnswer]
 
 
 _second = itemgetter(1)
@@ -58,7 +49,7 @@ def _encode(classes: Sequence[Any] | None, name: str, answer: Answer, _: Any) ->
         names = [str(value) for value in classes]
         probabilities = [dict(zip(names, row, strict=True)) for row in scores.rows]
         columns += [[None] * len(answer.ids), probabilities]
-    return Reply(200, encode(_Predicted(answer.request, name, list(map(Prediction, *columns)))))
+    return Reply(200, encode(_Predicted(answer.request, name, list(map(RowAnswer, *columns)))))
 
 
 def _write(rows: Sequence[Mapping[str, Any]], _: Signature) -> tuple[bytes, Headers]:
