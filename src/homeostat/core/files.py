@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
+_NEWEST = 64  # so many files of each folder are looked at
 
 _CLOSED = getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _CLOSED
@@ -148,21 +149,17 @@ def make_folder(path: Path) -> None:
     path.chmod(FOLDER_MODE)
 
 
-def keep_private(folder: Path, newest: int = 64) -> None:
+def keep_private(folder: Path) -> None:
     """Take what another library wrote into a folder last from everybody but its owner.
 
     The folder itself lets nobody else in, so that this is the second door; files of before were taken then.
-
-    Args:
-        folder: It and the folders below it.
-        newest: How many files of each folder are looked at, the newest by name or time.
     """
     for place, _, _ in os.walk(folder):
         with suppress(OSError):
             os.chmod(place, FOLDER_MODE)  # noqa: PTH101 - as text, for there may be thousands
             with os.scandir(place) as found:
                 files = [(entry.stat(follow_symlinks=False), entry.path) for entry in found if entry.is_file()]
-            for seen, path in sorted(files, key=lambda pair: pair[0].st_mtime_ns)[-newest:]:
+            for seen, path in sorted(files, key=lambda pair: pair[0].st_mtime_ns)[-_NEWEST:]:
                 if stat.S_IMODE(seen.st_mode) != FILE_MODE and stat.S_ISREG(seen.st_mode):
                     os.chmod(path, FILE_MODE)  # noqa: PTH101
 

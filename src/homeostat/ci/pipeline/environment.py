@@ -15,16 +15,14 @@ from homeostat.core.events import RunContext
 _GIT_SECONDS = 10
 
 
-def current_environment(folder: Path | str | None = None) -> RunContext:
-    """The environment of this process; read once per process and folder.
-
-    The git commit of the folder, where the Loop's code lies, is recorded.
+def current_environment() -> RunContext:
+    """The environment of this process; read once for each working directory, whose git commit is part of it.
 
     Example:
         >>> current_environment().python.startswith("3.")
         True
     """
-    return _environment(str(Path(folder or ".").resolve()))
+    return _environment(str(Path.cwd()))
 
 
 @functools.cache

@@ -163,7 +163,7 @@ def alive_name(run: str) -> str:
     return f"run/{run}"
 
 
-def mark_interrupted(store: Store, clock: Clock, *, loop: str | None = None, run: str | None = None) -> list[str]:
+def mark_interrupted(store: Store, clock: Clock, *, loop: str | None = None) -> list[str]:
     """Close the record of every run whose process died: its status becomes `interrupted`.
 
     A run holds a lock of the operating system as long as its process lives, so one that is merely slow is left alone.
@@ -175,7 +175,7 @@ def mark_interrupted(store: Store, clock: Clock, *, loop: str | None = None, run
     left = _left_behind(store)
     closed = []
     for name, loop_of in left.items():
-        if loop not in (None, loop_of) or run not in (None, name) or not flights.try_enter(alive_name(name)):
+        if loop not in (None, loop_of) or not flights.try_enter(alive_name(name)):
             continue
         try:
             if _close(store, clock, name):

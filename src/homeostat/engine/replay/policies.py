@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from homeostat.ct.when import Policy
 
 
-def standard_policies(
-    metric: str, span: timedelta, rows: int, *, drop: float = 0.02, declared: Policy | None = None
-) -> dict[str, Policy]:
+def standard_policies(metric: str, span: timedelta, rows: int, *, declared: Policy | None = None) -> dict[str, Policy]:
     """Never, two schedules, volume, drift and performance, and the Loop's own policy."""
     month = timedelta(days=28)
     volume = max(1, round(rows * min(1.0, month / span)))
@@ -23,7 +21,7 @@ def standard_policies(
         "every 7d": when.every("7d"),
         f"rows {volume:,}": when.rows(volume),
         "drift psi 0.2": when.drift(psi=0.2).cooldown("7d"),
-        f"degraded {metric} {drop:g}": when.Degraded(metric=metric, drop=drop).cooldown("7d"),
+        f"degraded {metric} 0.02": when.Degraded(metric=metric, drop=0.02).cooldown("7d"),
     }
     if declared is not None and declared not in policies.values():
         policies["this loop's"] = declared

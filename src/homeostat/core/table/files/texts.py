@@ -106,9 +106,9 @@ def is_no_header(line: bytes) -> bool:
     return not line.strip() or bool(_TELLS.match(line))
 
 
-def header_end(data: bytes, start: int = 0) -> int:
+def header_end(data: bytes) -> int:
     """Where the header ends: behind a line end that no quoted name holds."""
-    end, quotes = start, 0
+    end, quotes = 0, 0
     while end < len(data):
         after = data.find(b"\n", end) + 1 or len(data)
         quotes += data.count(b'"', end, after)
