@@ -41,11 +41,9 @@ class Windowed(Protocol):
 
     def select(self, rows: pl.DataFrame, time: str, now: datetime) -> pl.DataFrame:
         """The rows that it learns from at `now`."""
-        ...
 
     def weights(self, rows: pl.DataFrame, time: str, now: datetime) -> NDArray[np.float64] | None:
         """Weight of each, or None."""
-        ...
 
 
 class Backtest(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,15 +39,12 @@ class Audience(Protocol):
 
     def stage(self, what: str) -> None:
         """Something that takes a while begins."""
-        ...
 
     def moment(self, now: datetime, rows: int) -> None:
         """The virtual clock stands at `now`, and so many rows were answered so far."""
-        ...
 
     def decided(self, recorded: Recorded) -> None:
         """The loop decided."""
-        ...
 
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True):

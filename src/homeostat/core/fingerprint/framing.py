@@ -23,7 +23,6 @@ class Sink(Protocol):
 
     def update(self, data: bytes | memoryview, /) -> None:
         """Take some bytes."""
-        ...
 
 
 class CodeNamer(Protocol):
@@ -31,11 +30,9 @@ class CodeNamer(Protocol):
 
     def token(self, thing: Any) -> str:
         """The name of a function, class or module, which is followed."""
-        ...
 
     def instance_of(self, kind: type) -> str:
         """The name of a value's class, which may be followed."""
-        ...
 
 
 def frame(sink: Sink, tag: str, payload: bytes | memoryview = b"") -> None:

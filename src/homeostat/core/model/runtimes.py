@@ -36,7 +36,6 @@ class Runtime(Protocol):
 
     def output(self, rows: NDArray[np.float32] | pl.DataFrame) -> Output:
         """Scores or values of n rows, and their classes where the model itself names them."""
-        ...
 
 
 class OnnxRuntime:

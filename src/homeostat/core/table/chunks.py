@@ -76,11 +76,9 @@ class TablePart(Protocol):
 
     def read(self, after: Place) -> Iterator[tuple[pl.DataFrame, Place]]:
         """Its rows behind a place, chunk by chunk."""
-        ...
 
     def rows(self, now: Place) -> int:
         """How many rows it has; estimated when that is not known before the end."""
-        ...
 
 
 class Chunks:

@@ -54,25 +54,20 @@ class ShadowWorker(Protocol):
 
     def watch(self) -> None:
         """Look after it; called several times a second."""
-        ...
 
     @property
     def stats(self) -> ShadowStats:
         """What it has done."""
-        ...
 
     def leave(self) -> None:
         """Ask it to score what waits, and end."""
-        ...
 
     @property
     def gone(self) -> bool:
         """Whether it has ended."""
-        ...
 
     def kill(self) -> None:
         """End it at once, as far as it can be ended."""
-        ...
 
 
 class ShadowSupervisor:
