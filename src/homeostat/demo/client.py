@@ -36,12 +36,7 @@ class PlayedReply(msgspec.Struct, frozen=True):
 
 
 class Client:
-    """Connections to one server; requests are taken up in order, and several are on their way at once.
-
-    Example:
-        >>> with Client("http://127.0.0.1:8000") as client:      # doctest: +SKIP
-        ...     (reply,) = client.send([PlayedRequest("/predict", b"[{...}]", datetime.now(UTC))])
-    """
+    """Connections to one server; requests are taken up in order, and several are on their way at once."""
 
     def __init__(self, url: str, *, connections: int = _CONNECTIONS) -> None:
         parts = urlsplit(url)

@@ -149,11 +149,6 @@ class Traffic:
         folder: The log.
         keep: How many of the newest rows stay in memory, at least (and less than twice as many).
         wait: How many labels, and how many rows' scores, wait for their row, at most.
-
-    Example:
-        >>> traffic = Traffic(folder)      # doctest: +SKIP
-        >>> traffic.take().records         # doctest: +SKIP
-        3
     """
 
     def __init__(self, folder: Path, *, keep: int = _KEEP, wait: int = _KEEP) -> None:

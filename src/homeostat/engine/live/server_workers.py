@@ -29,11 +29,7 @@ _DRAIN_SECONDS = 20.0
 
 
 class Workers:
-    """The server processes of one port.
-
-    Example:
-        >>> Workers(4, arguments, host="127.0.0.1", port=8000, announce=[file]).run()   # doctest: +SKIP
-    """
+    """The server processes of one port."""
 
     def __init__(
         self,

@@ -109,12 +109,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain(store: Store, loop: str, wanted: str, features: Callable[..., pl.DataFrame] | None = None) -> Explained:
-    """Everything about a request or a row.
-
-    Example:
-        >>> explain(store, "flights", "f9-0").rows[0].arm   # doctest: +SKIP
-        3
-    """
+    """Everything about a request or a row."""
     archive = Archive(store, loop)
     reader = LogReader(store.log_folder(loop))
     rows, source = _from_log(reader, wanted), "log"

@@ -51,12 +51,7 @@ class WorkerState(msgspec.Struct, frozen=True):
 
 
 class Siblings:
-    """The workers at one port, as one of them sees them.
-
-    Example:
-        >>> siblings = Siblings(folder, place=0)   # doctest: +SKIP
-        >>> siblings.publish(lambda: state)        # doctest: +SKIP
-    """
+    """The workers at one port, as one of them sees them."""
 
     def __init__(self, folder: Path, place: int) -> None:
         self._folder, self.place = folder, place
