@@ -35,6 +35,9 @@ class OpenTable(dict[str, T]):
         """Add an entry; also as the decorator of a class.
 
         One of your own takes the place of an earlier one of its name, because a declaration may be read again.
+
+        Raises:
+            LoopError: Homeostat has an entry of that name.
         """
         name = self._name(entry)
         if name in self._ours:

@@ -70,7 +70,7 @@ class Learner(msgspec.Struct, frozen=True, tag_field="how"):
         return None, utc(now)
 
     def select(self, rows: pl.DataFrame, time: str, now: datetime) -> pl.DataFrame:
-        """The rows that it learns from."""
+        """The rows that it learns from: those whose event time is within `bounds(now)`, in their order."""
         import polars as pl
 
         start, end = self.bounds(now)

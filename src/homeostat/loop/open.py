@@ -28,7 +28,11 @@ def open_store(place: Path | str, *, create: bool = True) -> Store:
 
 
 def store_folder(place: Path | str) -> Path:
-    """The folder that a path or a `file://` URL names."""
+    """The folder that a path or a `file://` URL names.
+
+    Raises:
+        UserError: The URL has another scheme, or names another machine.
+    """
     if "://" not in str(place):
         return Path(place)
     url = urlsplit(str(place))

@@ -15,7 +15,7 @@ class Gate(msgspec.Struct, frozen=True, tag_field="gate"):
     """A check that a candidate passes or fails."""
 
     def check(self, evaluation: Evaluation) -> GateResult:
-        """Look at an evaluation."""
+        """Look at an evaluation, and say the verdict in a sentence with the numbers behind it."""
         raise TypeError(f"{type(self).__name__} is not a gate of its own")
 
     @property

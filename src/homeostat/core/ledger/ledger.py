@@ -343,7 +343,11 @@ class Ledger:
         return Lease(name, owner, fence)
 
     def renew(self, lease: Lease, *, ttl: timedelta, now: datetime) -> None:
-        """Keep a lease."""
+        """Keep a lease.
+
+        Raises:
+            ConflictError: it passed to somebody else.
+        """
         with self.transaction(lease) as tx:
             expires = sa.update(db.leases).where(db.leases.c.name == lease.name).values(expires=db.stamp(now + ttl))
             tx._connection.execute(expires)  # noqa: SLF001
