@@ -17,7 +17,7 @@ import pytest
 
 from homeostat.cd.log import PredictionRecord
 from homeostat.cd.log.segments import is_sealed, segments
-from homeostat.cd.serve.listen import bind
+from homeostat.cd.serve.listen import listen
 from homeostat.cd.serve.operate.shutdown import refuse_new
 from tests.cd.serving import ServerProcess, bundle, flights, log_of, promote, raw, register
 
@@ -116,7 +116,7 @@ def test_a_second_signal_ends_it_now(served):
 
 
 def test_a_closing_listener_lets_in_who_waits_and_nobody_else():
-    with bind("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         before = socket.create_connection(listener.getsockname(), timeout=5)
         refuse_new(listener)
         accepted, _ = listener.accept()
