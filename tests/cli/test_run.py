@@ -177,6 +177,14 @@ def test_replay_compares_policies_and_draws(homeostat, folder: Path):
     assert (folder / "replay.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_replay_compares_windows_to_learn_from(homeostat):
+    found = homeostat("replay", "--windows", "all,14d", "--block", "7d", "--json")
+    assert found.code == 0, found.err
+    assert found.json["reports"].keys() == {"all", "14d"}
+    assert len({one["rows"] for one in found.json["reports"].values()}) == 1
+    assert "14d" in homeostat("replay", "--windows", "all,14d", "--block", "7d").out
+
+
 def test_the_replay_table_holds_every_policy_against_persistence(homeostat):
     shown = homeostat("replay", "--block", "7d", "--picture", "replay.svg")
     assert shown.code == 0, shown.err

@@ -11,6 +11,7 @@ from homeostat.cli.options import STORE, FileOption, JsonOption, StoreOption, op
 from homeostat.cli.output import cell, print_json, print_table, progress, say
 
 if TYPE_CHECKING:
+    from homeostat.ci.backtest import Backtest
     from homeostat.engine.replay import Replay
 
 
@@ -20,6 +21,9 @@ def replay(
     picture: Annotated[Path | None, typer.Option(metavar="PATH", help="Draw it here (.svg, .png, .pdf).")] = Path(
         "replay.svg"
     ),
+    windows: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Compare windows to learn from instead: all,30d,90d.")
+    ] = None,
     loop: FileOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
@@ -30,16 +34,21 @@ def replay(
     on a virtual clock.
     """
     from homeostat.core.clock import SystemClock
+    from homeostat.engine.replay import compare_windows
     from homeostat.engine.replay import replay as play
     from homeostat.engine.training.training import collect_new
     from homeostat.engine.views.replay_picture import check, draw
 
-    if picture is not None:
+    if picture is not None and windows is None:
         check(picture)
     opened, declared = open_loop(store, loop, create=True)
     with progress("collect", quiet=as_json) as bar:
         collect_new(opened, declared, SystemClock(), bar)
     rows = opened.table(declared.name, "rows", declared.source.spec).read()
+    if windows is not None:
+        tried = compare_windows(declared, rows, windows.split(","), every=block, warmup=_share(warmup))
+        (print_json if as_json else _print_windows)(tried)
+        return
     with progress("replay", quiet=as_json) as bar:
         found = play(declared, rows, block=block, warmup=_share(warmup), progress=bar)
     if picture is not None:
@@ -57,6 +66,12 @@ def _share(warmup: str) -> str | float:
         return float(warmup)
     except ValueError:
         return warmup
+
+
+def _print_windows(found: Backtest) -> None:
+    rows = [(name, one.value, f"{cell(one.low)} to {cell(one.high)}", one.rows) for name, one in found.reports.items()]
+    title = f"learned from, refitted every {found.every} from {found.start:%Y-%m-%d} on"
+    print_table(("window", found.metric, "interval", "rows"), rows, title=title)
 
 
 def _print(found: Replay) -> None:

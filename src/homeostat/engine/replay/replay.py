@@ -17,6 +17,7 @@ from homeostat.core.model.signature import Predictions, joined
 from homeostat.core.stats.losses import loss_for
 from homeostat.core.stats.metrics import score
 from homeostat.core.stats.prequential import StreamReport, stream_report
+from homeostat.ct.how import Refit
 from homeostat.engine.decide.feed import Feed
 from homeostat.engine.decide.state import Rules
 from homeostat.engine.live.watch import WINDOWS, measuring, monitor_config
@@ -26,11 +27,12 @@ from homeostat.engine.replay.policies import standard_policies
 from homeostat.engine.replay.result import Block, Firing, PolicyResult, Replay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import polars as pl
     from numpy.typing import NDArray
 
+    from homeostat.ci.backtest import Backtest
     from homeostat.ct.when import Policy
     from homeostat.loop import Loop
 
@@ -93,6 +95,23 @@ def replay(
         rows=ranked[0].report.rows,
         results=ranked,
         comparison=compare(results),
+    )
+
+
+def compare_windows(
+    loop: Loop, rows: pl.DataFrame, windows: Sequence[str], *, every: str = "28d", warmup: str | float = 0.2
+) -> Backtest:
+    """Which rows to learn from: the Loop's model refitted every so often on windows such as `30d`, or on `all` rows."""
+    from homeostat.ci.backtest import backtest
+
+    history = History(loop, rows)
+    return backtest(
+        *(history.rows, history.spec, {name: Refit(window=None if name == "all" else name) for name in windows}),
+        start=_cuts(history, warmup, every)[0],
+        every=every,
+        model=loop.model,
+        features=loop.features,
+        metric=loop.metric,
     )
 
 
