@@ -46,7 +46,9 @@ def replay(
         collect_new(opened, declared, SystemClock(), bar)
     rows = opened.table(declared.name, "rows", declared.source.spec).read()
     if windows is not None:
-        tried = compare_windows(declared, rows, windows.split(","), every=block, warmup=_share(warmup))
+        names = [name.strip() for name in windows.split(",")]
+        with progress("replay", quiet=as_json):
+            tried = compare_windows(declared, rows, names, every=block, warmup=_share(warmup))
         (print_json if as_json else _print_windows)(tried)
         return
     with progress("replay", quiet=as_json) as bar:

@@ -65,26 +65,28 @@ class ImportedVersion(msgspec.Struct, frozen=True, kw_only=True):
 def retrain(store: Store, loop: Loop, *, user: str, reason: str) -> RequestAnswer:
     """Ask for a new model: `homeostat up` trains it, or whoever calls `engine.training.here.train_here`."""
     request = new_id("request-")
-    return _answer(store, loop, ev.RetrainRequested(loop=loop.name, user=user, reason=reason, request=request))
+    event = ev.RetrainRequested(loop=loop.name, user=user, reason=reason, request=request)
+    return _answer(_caught_up(store, loop), event)
 
 
 def promote(store: Store, loop: Loop, version: int, *, user: str, reason: str, trial: bool = False) -> RequestAnswer:
     """Ask that a version becomes champion, at once or after a trial."""
     event = ev.PromotionRequested(loop=loop.name, version=version, user=user, reason=reason, direct=not trial)
-    return _answer(store, loop, event)
+    return _answer(_caught_up(store, loop), event)
 
 
 def rollback(store: Store, loop: Loop, version: int | None = None, *, user: str, reason: str) -> RequestAnswer:
     """Ask to go back to an earlier champion, the previous one by default."""
-    return _answer(store, loop, ev.RollbackRequested(loop=loop.name, version=version, user=user, reason=reason))
+    event = ev.RollbackRequested(loop=loop.name, version=version, user=user, reason=reason)
+    return _answer(_caught_up(store, loop), event)
 
 
 def cancel(store: Store, loop: Loop, *, user: str, reason: str) -> RequestAnswer:
     """Ask to end the trial or the run in flight; a run that no live loop could end is ended here."""
     from homeostat.engine.training.training import end_training
 
-    answer = _answer(store, loop, ev.CancelRequested(loop=loop.name, user=user, reason=reason))
-    feed = Feed(store.ledger, Rules.of(loop))
+    feed = _caught_up(store, loop)
+    answer = _answer(feed, ev.CancelRequested(loop=loop.name, user=user, reason=reason))
     state = feed.catch_up()
     if state.inflight is not None and state.cancelling and in_charge(store.ledger, loop.name) is None:
         end_training(store, feed, SystemClock(), state.inflight.key, "cancelled", f"{user}: {reason}")
@@ -102,7 +104,7 @@ def run(store: Store, loop: Loop, *, user: str, reason: str, resume: str | None 
         RefusedError: There is nothing to go on with: it succeeded, it still runs, or another run is in flight.
     """
     before = _to_resume(store, loop, resume) if resume is not None else None
-    if Feed(store.ledger, Rules.of(loop)).catch_up().inflight is None:
+    if _caught_up(store, loop).state.inflight is None:
         retrain(store, loop, user=user, reason=f"resume of {before}" if before is not None else reason)
     return before
 
@@ -203,9 +205,16 @@ def import_version(
     return ImportedVersion(loop=event.loop, version=event.version, state=row.state, gates=event.gates)
 
 
-def _answer(store: Store, loop: Loop, event: ev.AnyEvent) -> RequestAnswer:
+def _caught_up(store: Store, loop: Loop) -> Feed:
+    """A feed that has folded the ledger before any transaction holds up those who write."""
+    feed = Feed(store.ledger, Rules.of(loop))
+    feed.catch_up()
+    return feed
+
+
+def _answer(feed: Feed, event: ev.AnyEvent) -> RequestAnswer:
     """Record a request together with everything that is decided upon it."""
-    recorded, decisions = Feed(store.ledger, Rules.of(loop)).give(event, time=SystemClock().now())
+    recorded, decisions = feed.give(event, time=SystemClock().now())
     return RequestAnswer(
         seq=recorded.seq,
         decided=tuple(one.decided for one in decisions),
@@ -218,7 +227,7 @@ def _to_resume(store: Store, loop: Loop, wanted: str) -> str:
     from homeostat.ci.pipeline import mark_interrupted
 
     mark_interrupted(store, SystemClock(), loop=loop.name)
-    row, inflight = store.ledger.run(wanted), Feed(store.ledger, Rules.of(loop)).catch_up().inflight
+    row, inflight = store.ledger.run(wanted), _caught_up(store, loop).state.inflight
     if row.loop != loop.name:
         raise NotFoundError(f"run {row.run} belongs to loop {row.loop!r}", hint="resume it there, with --loop")
     if row.version is not None:

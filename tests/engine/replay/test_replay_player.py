@@ -17,7 +17,7 @@ from homeostat.cd.monitor import MonitorConfig, Window
 from homeostat.core import events as ev
 from homeostat.core.errors import DataError, LoopError
 from homeostat.core.table.rows import prepare
-from homeostat.engine.replay import replay
+from homeostat.engine.replay import compare_windows, replay
 from homeostat.engine.replay.history import History
 from homeostat.engine.replay.replay import _cuts, _HistoryPlayer
 from homeostat.loop import steps
@@ -244,6 +244,9 @@ def test_five_blocks_are_enough_and_four_are_not() -> None:
 def test_what_a_replay_would_not_play_is_refused(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(LoopError, match="it cannot play") as refused:
         replay(*world(**changes), {"never": when.never()}, block="1d")
+    assert named in refused.value.what
+    with pytest.raises(LoopError, match="it cannot play") as refused:
+        compare_windows(*world(**changes), ["all"], every="1d")
     assert named in refused.value.what
 
 

@@ -67,11 +67,7 @@ def replay(
         LoopError: the Loop's learner goes on from its parent, or its model step is replaced: a replay would play
             something else.
     """
-    unlike = [f"how.{type(loop.how).__name__}()"] if loop.how.continues else []
-    unlike += [f"steps={{{name}}}" for name in loop.steps if name == "model"]
-    if unlike:
-        what = f"a replay refits the Loop's model from scratch; it cannot play {' and '.join(unlike)}"
-        raise LoopError(what, hint="replay a declaration with how.Refit() and the standard model step")
+    _refuse_unlike(loop)
     history = History(loop, rows)
     cuts = _cuts(history, warmup, block)
     first = history.trained(cuts[0])
@@ -104,6 +100,7 @@ def compare_windows(
     """Which rows to learn from: the Loop's model refitted every so often on windows such as `30d`, or on `all` rows."""
     from homeostat.ci.backtest import backtest
 
+    _refuse_unlike(loop)
     history = History(loop, rows)
     return backtest(
         *(history.rows, history.spec, {name: Refit(window=None if name == "all" else name) for name in windows}),
@@ -113,6 +110,15 @@ def compare_windows(
         features=loop.features,
         metric=loop.metric,
     )
+
+
+def _refuse_unlike(loop: Loop) -> None:
+    """Refuse a declaration of which a replay would play something else."""
+    unlike = [f"how.{type(loop.how).__name__}()"] if loop.how.continues else []
+    unlike += [f"steps={{{name}}}" for name in loop.steps if name == "model"]
+    if unlike:
+        what = f"a replay refits the Loop's model from scratch; it cannot play {' and '.join(unlike)}"
+        raise LoopError(what, hint="replay a declaration with how.Refit() and the standard model step")
 
 
 def _cuts(history: History, warmup: str | float, block: str) -> list[datetime]:
